@@ -1,0 +1,173 @@
+r"""The normalizing flow f: y -> z, a Real-NVP of FrEIA's coupling blocks.
+
+Sign convention, here and everywhere in this package:
+
+.. math:: \log p_Y(y) = \log p_Z(f(y)) + \log\left|\det \partial f / \partial y\right|
+
+and `flow(y)` returns the pair z, log_det with log_det = log |det dz/dy|, one number for each row.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import FrEIA.framework as Ff
+import FrEIA.modules as Fm
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+__all__ = ["CouplingFlow", "build_flow", "soft_clamp", "whitening_matrix"]
+
+
+def soft_clamp(h: Tensor, alpha: float = 3.0) -> Tensor:
+    r"""Bound a log-scale smoothly: :math:`\sigma_\alpha(h) = \frac{2\alpha}{\pi} \arctan(h / \alpha)`.
+
+    Near 0 it is 2/pi times the identity; at infinity it is +-alpha, so that one coupling stretches
+    by exp(alpha) at most.
+
+    Args:
+        h: any shape.
+        alpha: the bound; 3 in the paper.
+
+    References:
+        Rudolph, Wandt, Rosenhahn, arXiv 2008.12577, equation 4.
+
+    Example:
+        >>> soft_clamp(torch.tensor([0.0, 3.0, 1e9])).tolist()
+        [0.0, 1.5, 3.0]
+    """
+    return alpha * _unit_clamp(h, alpha)
+
+
+def _unit_clamp(h: Tensor, alpha: float) -> Tensor:
+    """FrEIA multiplies by alpha itself, and its own "ATAN" does not divide by it inside."""
+    return (2 / math.pi) * torch.atan(h / alpha)
+
+
+def subnet(n_in: int, n_out: int, *, hidden: int) -> nn.Sequential:
+    """One subnet of a coupling: three hidden ReLU layers; gives s and t together."""
+    return nn.Sequential(
+        nn.Linear(n_in, hidden), nn.ReLU(),
+        nn.Linear(hidden, hidden), nn.ReLU(),
+        nn.Linear(hidden, hidden), nn.ReLU(),
+        nn.Linear(hidden, n_out),
+    )  # fmt: skip
+
+
+class CouplingFlow(nn.Module):
+    """A chain of invertible FrEIA modules with one contract: outputs and log-det, both ways.
+
+    Args:
+        chain: the invertible modules, ending in the latent space.
+
+    Example:
+        >>> flow = build_flow(6, n_blocks=2, hidden=16, seed=0)
+        >>> y = torch.randn(4, 6)
+        >>> z, log_det = flow(y)
+        >>> z.shape, log_det.shape
+        (torch.Size([4, 6]), torch.Size([4]))
+        >>> torch.allclose(flow.inverse(z)[0], y, atol=1e-5)
+        True
+    """
+
+    def __init__(self, chain: Ff.SequenceINN) -> None:
+        super().__init__()
+        self.chain = chain
+
+    def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Latent z (N, D) and log |det dz/dy| (N,), of features y (N, D)."""
+        return self.chain(y)
+
+    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Features y (N, D) and log |det dy/dz| (N,), of latents z (N, D)."""
+        return self.chain(z, rev=True)
+
+    def trainable(self) -> list[nn.Parameter]:
+        """What an optimiser should see; FrEIA keeps permutations as integer parameters beside it."""
+        return [p for p in self.parameters() if p.requires_grad]
+
+
+def build_flow(
+    n_features: int,
+    *,
+    n_blocks: int = 8,
+    hidden: int = 256,
+    alpha: float = 3.0,
+    whitening: tuple[Tensor, Tensor] | None = None,
+    seed: int | None = None,
+) -> CouplingFlow:
+    """The flow of DifferNet: `n_blocks` times a fixed permutation and a two-sided affine coupling.
+
+    Args:
+        n_features: D, at least 2.
+        n_blocks: number of coupling blocks; 8 in the paper.
+        hidden: width of the subnets; 2048 in the paper (172 million parameters), 256 gives 6.8 million.
+        alpha: bound of the soft clamp; 3 in the paper.
+        whitening: mean (D,) and matrix (D, D) of a linear first step (y - mean) @ matrix, see
+            `whitening_matrix`; None starts with the features as they are. Its log-det counts.
+        seed: of the initial weights; None takes them from torch's global generator.
+
+    Raises:
+        ValueError: fewer than 2 features, or no block.
+    """
+    if n_features < 2 or n_blocks < 1 or hidden < 1:
+        raise ValueError(f"expected n_features >= 2, n_blocks >= 1, hidden >= 1, got {n_features}, {n_blocks}, {hidden}")
+    with _contained_randomness(seed):
+        chain = Ff.SequenceINN(n_features)
+        if whitening is not None:
+            mean, matrix = (part.float() for part in whitening)
+            chain.append(Fm.FixedLinearTransform, M=matrix.T, b=-mean @ matrix)
+        for k in range(n_blocks):
+            chain.append(Fm.PermuteRandom, seed=k)
+            chain.append(
+                Fm.GLOWCouplingBlock,
+                subnet_constructor=functools.partial(subnet, hidden=hidden),
+                clamp=alpha,
+                clamp_activation=functools.partial(_unit_clamp, alpha=alpha),
+            )
+    return CouplingFlow(chain)
+
+
+@contextmanager
+def _contained_randomness(seed: int | None) -> Iterator[None]:
+    """Leave NumPy's and torch's global generators as they were; PermuteRandom reseeds NumPy's."""
+    numpy_state = np.random.get_state()
+    with torch.random.fork_rng(devices=[], enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(numpy_state)
+
+
+def whitening_matrix(y: Tensor, *, eps: float) -> tuple[Tensor, Tensor]:
+    r"""Mean and matrix that whiten features with a noise-inflated covariance.
+
+    With :math:`\mathrm{cov}(y) = V \Lambda V^T` the matrix is :math:`V (\Lambda + \epsilon^2)^{-1/2}`: the
+    whitening of y + noise, where the noise is normal with deviation eps. Dead channels, whose own
+    variance is 0, then come out small and not blown up.
+
+    Args:
+        y: (N, D) features.
+        eps: deviation of the noise, in units of the features; above 0.
+
+    Returns:
+        The mean (D,) and the matrix (D, D), float64, for (y - mean) @ matrix.
+
+    Raises:
+        ValueError: eps is not above 0, or y is not a matrix with rows.
+    """
+    if eps <= 0:
+        raise ValueError(f"eps: expected above 0 (dead channels have no variance of their own), got {eps}")
+    if y.ndim != 2 or len(y) < 1:
+        raise ValueError(f"y: expected (N, D) with N >= 1, got {tuple(y.shape)}")
+    y = y.double()
+    mean = y.mean(0)
+    centred = y - mean
+    variances, vectors = torch.linalg.eigh(centred.T @ centred / len(y))
+    return mean, vectors / (variances.clamp_min(0) + eps**2).sqrt()

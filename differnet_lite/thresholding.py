@@ -1,0 +1,158 @@
+r"""A threshold on the anomaly score from normal images alone, with a known false-alarm rate.
+
+Let s_1..s_n be the scores of held-out NORMAL images that the flow never saw. If a new normal image
+is exchangeable with them, its rank among them is uniform, and so, for the k-th smallest s_(k),
+
+.. math:: P(s_\mathrm{new} > s_{(k)}) \le \alpha \quad\text{with}\quad k = \lceil (n + 1)(1 - \alpha) \rceil .
+
+This holds for every n and every distribution, on average over calibration sets. It needs k <= n,
+that is alpha >= 1 / (n + 1): 19 images for 5 %, 99 for 1 %.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import warnings
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import beta
+
+__all__ = ["Threshold", "TooFewNormalsError", "conformal_threshold", "p_values", "pac_threshold", "quantile_threshold"]
+
+
+class TooFewNormalsError(ValueError):
+    """The wanted false-alarm rate cannot be guaranteed with so few calibration scores."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Threshold:
+    """A decision rule: anomalous if score >= value.
+
+    Attributes:
+        value: theta.
+        alpha: the false-alarm rate asked for.
+        n: number of calibration scores.
+        rule: "conformal", "pac" or "quantile".
+        guaranteed: the false-alarm rate that is guaranteed; None where nothing is.
+    """
+
+    value: float
+    alpha: float
+    n: int
+    rule: str
+    guaranteed: float | None
+
+    @property
+    def smallest_alpha(self) -> float:
+        """The smallest rate that n scores can guarantee by split conformal, 1 / (n + 1)."""
+        return 1 / (self.n + 1)
+
+    def __str__(self) -> str:
+        promise = "no guarantee" if self.guaranteed is None else f"false alarms <= {self.guaranteed:.1%}"
+        return f"theta = {self.value:.4g} ({self.rule}, n = {self.n}, asked {self.alpha:.1%}: {promise}; smallest reachable {self.smallest_alpha:.1%})"
+
+
+def conformal_threshold(scores: ArrayLike, alpha: float = 0.05, *, if_too_few: str = "raise") -> Threshold:
+    """Split-conformal threshold.
+
+    The value is the next float above s_(k), so that "score >= value" flags exactly the images whose
+    conformal p-value is at most alpha, ties included.
+
+    Args:
+        scores: (n,) scores of held-out normal images, one for each image.
+        alpha: wanted false-alarm rate, 0 < alpha < 1.
+        if_too_few: what to do if n < 1 / alpha - 1: "raise", or "fallback", which takes the largest
+            score and says that it guarantees 1 / (n + 1) only.
+
+    Raises:
+        TooFewNormalsError: n is too small and `if_too_few` is "raise".
+        ValueError: the scores are empty or not finite, or alpha is not a rate.
+
+    References:
+        Vovk et al., "Algorithmic Learning in a Random World"; Bates et al., "Testing for Outliers
+        with Conformal p-values", arXiv 2104.08279.
+
+    Example:
+        >>> print(conformal_threshold(range(1, 20), alpha=0.05))
+        theta = 19 (conformal, n = 19, asked 5.0%: false alarms <= 5.0%; smallest reachable 5.0%)
+    """
+    ordered = _checked(scores, alpha)
+    n = len(ordered)
+    k = math.ceil((n + 1) * (1 - alpha) - 1e-9)  # 1e-9: (19 + 1) * 0.95 is 19.000000000000004 in floating point
+    guaranteed = alpha
+    if k > n:
+        needed = math.ceil(1 / alpha - 1 - 1e-9)
+        if if_too_few != "fallback":
+            raise TooFewNormalsError(
+                f"a false-alarm rate of {alpha:.2%} needs at least {needed} held-out normal images, got {n}, which can "
+                f"guarantee {1 / (n + 1):.2%} at best; add images, ask for more, or pass if_too_few='fallback'"
+            )
+        k, guaranteed = n, 1 / (n + 1)
+        warnings.warn(
+            f"{n} held-out normals cannot guarantee {alpha:.2%} ({needed} are needed); the threshold is their largest "
+            f"score and guarantees {guaranteed:.2%}",
+            stacklevel=2,
+        )
+    return Threshold(float(np.nextafter(ordered[k - 1], np.inf)), alpha, n, "conformal", guaranteed)
+
+
+def pac_threshold(scores: ArrayLike, alpha: float = 0.05, *, delta: float = 0.1) -> Threshold:
+    """A threshold whose false-alarm rate is at most alpha with probability 1 - delta over calibration sets.
+
+    Given theta = s_(k) the false-alarm rate is Beta(n + 1 - k, k); the smallest k is taken with
+    P(rate <= alpha) >= 1 - delta. Stricter than `conformal_threshold`, which holds on average.
+
+    Raises:
+        TooFewNormalsError: even the largest score is not enough.
+        ValueError: as in `conformal_threshold`.
+    """
+    ordered = _checked(scores, alpha)
+    if not 0 < delta < 1:
+        raise ValueError(f"delta: expected 0 < delta < 1, got {delta}")
+    n = len(ordered)
+    k = np.arange(1, n + 1)
+    enough = np.flatnonzero(beta.cdf(alpha, n + 1 - k, k) >= 1 - delta)
+    if not len(enough):
+        needed = math.ceil(math.log(delta) / math.log(1 - alpha))
+        raise TooFewNormalsError(
+            f"a false-alarm rate of {alpha:.2%} with confidence {1 - delta:.0%} needs at least {needed} held-out normal images, got {n}"
+        )
+    return Threshold(float(np.nextafter(ordered[enough[0]], np.inf)), alpha, n, "pac", alpha)
+
+
+def quantile_threshold(scores: ArrayLike, alpha: float = 0.05) -> Threshold:
+    """The plain (1 - alpha) quantile: the common rule, which guarantees nothing at small n."""
+    ordered = _checked(scores, alpha)
+    return Threshold(float(np.quantile(ordered, 1 - alpha)), alpha, len(ordered), "quantile", None)
+
+
+def p_values(calibration: ArrayLike, scores: ArrayLike) -> np.ndarray:
+    """Conformal p-values (1 + #{s_i >= s}) / (n + 1): small for anomalies, never below 1 / (n + 1).
+
+    Args:
+        calibration: (n,) scores of held-out normal images.
+        scores: (N,) scores to judge.
+
+    Returns:
+        (N,) p-values. For a normal image, P(p <= alpha) <= alpha.
+
+    Example:
+        >>> p_values([1, 2, 3, 4], [0, 2.5, 9]).tolist()
+        [1.0, 0.6, 0.2]
+    """
+    ordered = _checked(calibration, 0.5)
+    at_least = len(ordered) - np.searchsorted(ordered, np.asarray(scores, dtype=float), side="left")
+    return (1 + at_least) / (len(ordered) + 1)
+
+
+def _checked(scores: ArrayLike, alpha: float) -> np.ndarray:
+    ordered = np.sort(np.asarray(scores, dtype=float).ravel())
+    if not len(ordered):
+        raise ValueError("expected scores of held-out normal images, got none; fit with a calibration set")
+    if not np.isfinite(ordered).all():
+        raise ValueError(f"expected finite scores, got {int((~np.isfinite(ordered)).sum())} that are not, of {len(ordered)}")
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha: expected a rate with 0 < alpha < 1, got {alpha}")
+    return ordered

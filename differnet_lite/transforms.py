@@ -1,0 +1,161 @@
+"""The transformations T of an image: in-plane rotations and, if wanted, brightness and contrast.
+
+They are part of the model: a score is an expectation over them, and what they cover is what the
+model calls normal. Rotate a part that lies in any pose; do not rotate one whose pose matters, or a
+turned label will look normal (`Transformations.none`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["Transformations", "jitter", "rotate"]
+
+Fill = Literal["reflection", "black"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Transformations:
+    """Which views of an image are taken, in training and in scoring.
+
+    Either `angles` names a fixed grid, the same in training and in scoring, or it is None and
+    angles are drawn uniformly from [-max_angle, max_angle]: `n_train` fresh ones for every image
+    in every epoch, and `n_test` for scoring, drawn once from the seed (so that the score of an
+    image does not depend on the company it is scored in).
+
+    Args:
+        angles: fixed angles in degrees, counter-clockwise; None for random ones.
+        n_train: random views of an image per epoch. Unused with a grid.
+        n_test: random views of an image when scoring. Unused with a grid.
+        max_angle: half-width of the range that random angles are drawn from, degrees.
+        fill: what the corners of a rotated square show. "reflection" mirrors the image at its
+            border. "black" is the published protocol, and harmful: see notebook 03.
+        interpolation: "bilinear", or "nearest" as in the published protocol.
+        brightness: the image is multiplied by a factor from [1 - brightness, 1 + brightness].
+        contrast: its distance from its mean grey by one from [1 - contrast, 1 + contrast].
+
+    Example:
+        >>> Transformations.grid(4).angles
+        (0.0, 90.0, 180.0, 270.0)
+        >>> Transformations.none().angles
+        (0.0,)
+    """
+
+    angles: tuple[float, ...] | None = None
+    n_train: int = 4
+    n_test: int = 64
+    max_angle: float = 180.0
+    fill: Fill = "reflection"
+    interpolation: Literal["bilinear", "nearest"] = "bilinear"
+    brightness: float = 0.0
+    contrast: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.angles is not None:
+            object.__setattr__(self, "angles", tuple(float(a) for a in self.angles))
+            if not self.angles or not all(math.isfinite(a) for a in self.angles):
+                raise ValueError(f"angles: expected one or more finite angles in degrees, got {self.angles}")
+        if self.n_train < 1 or self.n_test < 1:
+            raise ValueError(f"n_train and n_test: expected at least 1, got {self.n_train} and {self.n_test}")
+        if not 0 <= self.max_angle <= 180:
+            raise ValueError(f"max_angle: expected 0 to 180 degrees, got {self.max_angle}")
+        if self.fill not in ("reflection", "black"):
+            raise ValueError(f"fill: expected 'reflection' or 'black', got {self.fill!r}")
+        if self.interpolation not in ("bilinear", "nearest"):
+            raise ValueError(f"interpolation: expected 'bilinear' or 'nearest', got {self.interpolation!r}")
+        for name in ("brightness", "contrast"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected 0 <= {name} < 1, got {getattr(self, name)}")
+
+    @classmethod
+    def grid(cls, n: int = 16, **settings: object) -> Transformations:
+        """`n` angles evenly over the full circle, from 0."""
+        return cls(angles=tuple(360.0 * k / n for k in range(n)), **settings)  # type: ignore[arg-type]
+
+    @classmethod
+    def none(cls) -> Transformations:
+        """The image as it is, for products that must not be rotated."""
+        return cls(angles=(0.0,))
+
+    @property
+    def jitters(self) -> bool:
+        """Whether brightness or contrast is varied."""
+        return self.brightness > 0 or self.contrast > 0
+
+    def test_angles(self, seed: int = 0) -> tuple[float, ...]:
+        """The angles used for scoring, in degrees; random ones are a function of `seed` alone."""
+        if self.angles is not None:
+            return self.angles
+        generator = torch.Generator().manual_seed(seed)
+        return tuple(self.draw_angles(self.n_test, generator).tolist())
+
+    def draw_angles(self, n: int, generator: torch.Generator) -> Tensor:
+        """`n` angles in degrees, uniform over [-max_angle, max_angle], shape (n,)."""
+        return (2 * torch.rand(n, generator=generator, dtype=torch.float64) - 1) * self.max_angle
+
+
+def rotate(images: Tensor, angles: float | Tensor, *, fill: Fill = "reflection", interpolation: str = "bilinear") -> Tensor:
+    """Rotate square images about their centre, counter-clockwise.
+
+    Every rotation is a quarter turn of a rotation by less than 90 degrees. Quarter turns only move
+    pixels, so they are exact, and a caller that needs several views 90 degrees apart resamples once.
+
+    Args:
+        images: (N, C, H, H), float.
+        angles: degrees; one for all, or a tensor (N,) with one for each image.
+        fill: "reflection" mirrors the image at its border; "black" fills with 0.
+        interpolation: "bilinear" or "nearest".
+
+    Returns:
+        (N, C, H, H), the rotated images.
+
+    Raises:
+        ValueError: if the images are not square.
+    """
+    if images.ndim != 4 or images.shape[-1] != images.shape[-2]:
+        raise ValueError(f"images: expected square images (N, C, H, H), got {tuple(images.shape)}")
+    if isinstance(angles, Tensor):
+        turns = torch.div(angles.detach().cpu().double(), 90, rounding_mode="floor")
+        rest = angles.detach().cpu().double() - 90 * turns
+        resampled = _resample(images, rest, fill, interpolation)
+        return torch.stack([torch.rot90(x, int(k) % 4, (1, 2)) for x, k in zip(resampled, turns, strict=True)])
+    turn, remainder = divmod(float(angles), 90.0)
+    if remainder:
+        images = _resample(images, torch.full((len(images),), remainder, dtype=torch.float64), fill, interpolation)
+    return torch.rot90(images, int(turn) % 4, (2, 3)) if int(turn) % 4 else images
+
+
+def _resample(images: Tensor, degrees: Tensor, fill: str, interpolation: str) -> Tensor:
+    """Rotate by interpolation: (N, C, H, H) by (N,) degrees."""
+    radians = torch.deg2rad(degrees)
+    cos, sin, zero = radians.cos(), radians.sin(), torch.zeros_like(radians)
+    # affine_grid maps output to input positions, with y downwards: the inverse of a counter-clockwise turn
+    matrices = torch.stack([torch.stack([cos, -sin, zero], -1), torch.stack([sin, cos, zero], -1)], 1)  # (N, 2, 3)
+    grid = F.affine_grid(matrices.to(images), list(images.shape), align_corners=False)
+    padding = {"reflection": "reflection", "black": "zeros"}[fill]
+    return F.grid_sample(images, grid, mode=interpolation, padding_mode=padding, align_corners=False)
+
+
+def jitter(images: Tensor, transformations: Transformations, generator: torch.Generator) -> Tensor:
+    """Vary the brightness, then the contrast, of images in [0, 1], each image by factors of its own.
+
+    Args:
+        images: (N, 3, H, W) in [0, 1].
+        transformations: gives the two ranges; with both 0 the images come back as they are.
+        generator: a CPU generator.
+
+    Returns:
+        (N, 3, H, W), clipped to [0, 1].
+    """
+    if not transformations.jitters:
+        return images
+    factors = (2 * torch.rand(2, len(images), 1, 1, 1, generator=generator) - 1).to(images)
+    images = (images * (1 + transformations.brightness * factors[0])).clamp(0, 1)
+    grey = images.mean((1, 2, 3), keepdim=True)
+    return ((images - grey) * (1 + transformations.contrast * factors[1]) + grey).clamp(0, 1)
