@@ -208,7 +208,12 @@ class MultiScaleExtractor(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Features y, (N, D) float32, of images (N, 3, size, size) in [0, 1]; differentiable."""
-        return torch.cat([maps.mean((2, 3), dtype=torch.float32) for maps in self.feature_maps(images)], dim=1)
+        return self.pool(self.feature_maps(images))
+
+    @staticmethod
+    def pool(maps: Sequence[Tensor]) -> Tensor:
+        """Global average pool of each scale's maps, concatenated: (N, D) float32."""
+        return torch.cat([scale.mean((2, 3), dtype=torch.float32) for scale in maps], dim=1)
 
     @torch.inference_mode()
     def views(

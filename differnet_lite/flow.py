@@ -48,14 +48,18 @@ def _unit_clamp(h: Tensor, alpha: float) -> Tensor:
     return (2 / math.pi) * torch.atan(h / alpha)
 
 
-def subnet(n_in: int, n_out: int, *, hidden: int) -> nn.Sequential:
-    """One subnet of a coupling: three hidden ReLU layers; gives s and t together."""
-    return nn.Sequential(
+def subnet(n_in: int, n_out: int, *, hidden: int, zero: bool = False) -> nn.Sequential:
+    """One subnet of a coupling: three hidden ReLU layers; gives s and t together, at first 0 if `zero`."""
+    layers = nn.Sequential(
         nn.Linear(n_in, hidden), nn.ReLU(),
         nn.Linear(hidden, hidden), nn.ReLU(),
         nn.Linear(hidden, hidden), nn.ReLU(),
         nn.Linear(hidden, n_out),
     )  # fmt: skip
+    if zero:
+        nn.init.zeros_(layers[-1].weight)
+        nn.init.zeros_(layers[-1].bias)
+    return layers
 
 
 class CouplingFlow(nn.Module):
@@ -98,6 +102,7 @@ def build_flow(
     hidden: int = 256,
     alpha: float = 3.0,
     whitening: tuple[Tensor, Tensor] | None = None,
+    start_as_identity: bool = False,
     seed: int | None = None,
 ) -> CouplingFlow:
     """The flow of DifferNet: `n_blocks` times a fixed permutation and a two-sided affine coupling.
@@ -109,6 +114,7 @@ def build_flow(
         alpha: bound of the soft clamp; 3 in the paper.
         whitening: mean (D,) and matrix (D, D) of a linear first step (y - mean) @ matrix, see
             `whitening_matrix`; None starts with the features as they are. Its log-det counts.
+        start_as_identity: set the last layer of every subnet to 0, so that every coupling starts with s = t = 0.
         seed: of the initial weights; None takes them from torch's global generator.
 
     Raises:
@@ -125,7 +131,7 @@ def build_flow(
             chain.append(Fm.PermuteRandom, seed=k)
             chain.append(
                 Fm.GLOWCouplingBlock,
-                subnet_constructor=functools.partial(subnet, hidden=hidden),
+                subnet_constructor=functools.partial(subnet, hidden=hidden, zero=start_as_identity),
                 clamp=alpha,
                 clamp_activation=functools.partial(_unit_clamp, alpha=alpha),
             )

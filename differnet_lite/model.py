@@ -1,0 +1,309 @@
+"""The whole detector: photographs of good parts in, scores, decisions and maps out.
+
+    model = DifferNet().fit("data/flange")           # or a folder of your own good photographs
+    scores = model.score_samples("new_photographs")  # higher is more anomalous
+    flagged = model.predict("new_photographs", alpha=0.05)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from differnet_lite import localization
+from differnet_lite.bank import FeatureBank
+from differnet_lite.datasets import DatasetError, list_images, training_images
+from differnet_lite.features import MultiScaleExtractor
+from differnet_lite.flow import CouplingFlow, build_flow
+from differnet_lite.images import ImageLike, decode, iter_decoded
+from differnet_lite.scoring import anomaly_score
+from differnet_lite.settings import PRESETS, Settings
+from differnet_lite.thresholding import Threshold, conformal_threshold, p_values
+from differnet_lite.training import bank_views, pooled, train_flow
+
+__all__ = ["CheckpointError", "DifferNet", "NotFittedError"]
+
+FORMAT = 1
+Images: TypeAlias = "str | os.PathLike[str] | Sequence[ImageLike]"
+
+
+class NotFittedError(RuntimeError):
+    """The model has not been fitted yet."""
+
+
+class CheckpointError(ValueError):
+    """A file that is no model of this version of the package."""
+
+
+class DifferNet:
+    """A normalizing-flow anomaly detector in scikit-learn's manner.
+
+    Args:
+        preset: "default" or "paper", see `differnet_lite.settings`; or a `Settings` object.
+        seed: of everything random. The same seed, images, machine and number of threads give the same bits.
+        device: "auto" takes CUDA, then MPS, then the CPU.
+        cache: folder of the feature bank; "auto" or None, see `FeatureBank`.
+        progress: whether to show progress bars.
+        **overrides: single settings to change, such as `epochs=32` or `transformations=Transformations.none()`.
+
+    Attributes:
+        flow_: the trained flow.
+        history_: losses, see `train_flow`.
+        calibration_scores_: (n,) scores of held-out normal images, which the flow never saw.
+        n_train_: number of images trained on.
+        reference_: mean maps of normal images, see `reference_maps`; empty if `reference_images` is 0.
+        angles_: the angles at which images are scored, degrees.
+
+    References:
+        Rudolph, Wandt, Rosenhahn, "Same Same But DifferNet", WACV 2021, arXiv 2008.12577.
+    """
+
+    def __init__(
+        self,
+        preset: str | Settings = "default",
+        *,
+        seed: int = 0,
+        device: str | torch.device = "auto",
+        cache: str | os.PathLike[str] | None = "auto",
+        progress: bool = True,
+        **overrides: Any,
+    ) -> None:
+        if isinstance(preset, str) and preset not in PRESETS:
+            raise ValueError(f"preset: expected one of {sorted(PRESETS)} or a Settings object, got {preset!r}")
+        base = PRESETS[preset] if isinstance(preset, str) else preset
+        unknown = set(overrides) - {field.name for field in dataclasses.fields(Settings)}
+        if unknown:
+            raise TypeError(f"unknown setting(s) {sorted(unknown)}; see differnet_lite.Settings")
+        self.settings = dataclasses.replace(base, **overrides)
+        self.seed, self.progress = seed, progress
+        s = self.settings
+        self.extractor = MultiScaleExtractor(
+            backbone=s.backbone, weights=s.weights, size=s.size, n_scales=s.n_scales, downscale=s.downscale, device=device, dtype=s.dtype
+        )
+        self.device = self.extractor.device
+        self.bank = FeatureBank(self.extractor, s.transformations, folder=cache, seed=seed, progress=progress)
+        self.angles_ = s.transformations.test_angles(seed)
+
+    # ---------------------------------------------------------------- fit
+
+    def fit(self, images: Images, *, calibration: Images | None = None) -> DifferNet:
+        """Train on NORMAL images, and score held-out normal ones for the threshold.
+
+        Args:
+            images: a category in the MVTec layout (its train/good is taken), a folder, or a list of images.
+            calibration: normal images to calibrate on; None holds out a share of `images` (`settings.holdout`).
+
+        Returns:
+            self. An interruption leaves the model as it was; features that were computed stay in the bank.
+
+        Raises:
+            FileNotFoundError, DatasetError, ImageError, FeatureError: the images are missing, too few or damaged.
+        """
+        train = training_images(images)
+        if calibration is None:
+            train, held_out = self._split(train)
+        else:
+            held_out = training_images(calibration)
+        features = self.bank.features(held_out, self.angles_, description="features, held out")
+        watched = pooled(features, self.settings) if len(held_out) else None
+        if self.settings.transformations.angles is None:
+            views = self._fresh_views(train)
+        else:
+            views = bank_views(self.bank.features(train, self.angles_, description="features, training"), self.settings)
+        flow, history = train_flow(
+            views, len(train), self.settings, n_features=self.extractor.n_features,
+            held_out=watched, device=self.device, seed=self.seed, progress=self.progress,
+        )  # fmt: skip
+        scores = np.empty(0) if watched is None else anomaly_score(flow, watched, use_log_det=self.settings.use_log_det)
+        n_reference = min(self.settings.reference_images, len(train))
+        chosen = [train[k * len(train) // n_reference] for k in range(n_reference)]
+        self.reference_ = localization.reference_maps(self.extractor, chosen, angles=self.angles_, settings=self.settings) if chosen else []
+        self.flow_: CouplingFlow = flow
+        self.history_, self.n_train_, self.calibration_scores_ = history, len(train), scores
+        return self
+
+    def _split(self, images: list[ImageLike]) -> tuple[list[ImageLike], list[ImageLike]]:
+        """Training and held-out images, split by image."""
+        n, share = len(images), self.settings.holdout
+        if share == 0:
+            return images, []
+        if n < 2:
+            raise DatasetError(
+                f"expected at least 2 normal images, one to train on and one to calibrate the threshold with, got {n}; "
+                "add images, or pass holdout=0 to train without a threshold"
+            )
+        n_held_out = min(max(19, round(share * n)), n // 2)
+        order = torch.randperm(n, generator=torch.Generator().manual_seed(self.seed)).tolist()
+        return [images[i] for i in sorted(order[n_held_out:])], [images[i] for i in sorted(order[:n_held_out])]
+
+    def _fresh_views(self, images: list[ImageLike]):  # type: ignore[no-untyped-def]
+        """Views at new random angles in every step: the trunk runs again and again."""
+        t = self.settings.transformations
+        pixels = torch.cat(list(iter_decoded(images, size=self.settings.size))) if len(images) <= 4000 else None
+
+        def draw(indices: Tensor, generator: torch.Generator) -> Tensor:
+            batch = torch.stack([decode(images[i], self.settings.size) for i in indices]) if pixels is None else pixels[indices]
+            angles = t.draw_angles(len(indices) * t.n_train, generator).view(len(indices), t.n_train)
+            return self.extractor.views(batch, angles, t, generator)
+
+        return draw
+
+    # ---------------------------------------------------------------- use
+
+    def score_samples(self, images: Images) -> np.ndarray:
+        """The anomaly score tau of each image, (N,) float64; higher is more anomalous.
+
+        Args:
+            images: one image file, a folder (with its sub-folders, sorted), or a list of images.
+        """
+        return np.concatenate([np.empty(0), *self.iter_scores(images)])
+
+    def iter_scores(self, images: Images) -> Iterator[np.ndarray]:
+        """Scores batch by batch, in constant memory, for any number of images."""
+        flow = self._fitted()
+        for features in self.bank.iter_features(as_images(images), self.angles_, description="scoring"):
+            yield anomaly_score(flow, pooled(features, self.settings), use_log_det=self.settings.use_log_det)
+
+    def threshold(self, alpha: float = 0.05, *, if_too_few: str = "raise") -> Threshold:
+        """The split-conformal threshold for a false-alarm rate; see `conformal_threshold`."""
+        self._fitted()
+        return conformal_threshold(self.calibration_scores_, alpha, if_too_few=if_too_few)
+
+    def predict(self, images: Images, *, alpha: float = 0.05) -> np.ndarray:
+        """A(x): (N,) bool, True where the score reaches the threshold for the false-alarm rate `alpha`."""
+        value = self.threshold(alpha).value
+        return self.score_samples(images) >= value
+
+    def p_values(self, images: Images) -> np.ndarray:
+        """Conformal p-values, (N,): at most alpha for a share of at most alpha of normal images."""
+        self._fitted()
+        return p_values(self.calibration_scores_, self.score_samples(images))
+
+    def anomaly_maps(self, images: Images, **options: Any) -> np.ndarray:
+        """Where the score comes from: (N, size, size) float32, larger is more anomalous, on one scale for all.
+
+        Args:
+            images: as in `score_samples`.
+            **options: `method`, `sigma` and `n_angles` of `localization.anomaly_map`. The method is "attribution"
+                where the model has reference maps, else "gradient".
+        """
+        return np.stack(list(self.iter_maps(images, **options)))
+
+    def iter_maps(self, images: Images, **options: Any) -> Iterator[np.ndarray]:
+        """Anomaly maps one by one, in constant memory."""
+        flow = self._fitted()
+        options = {"method": "attribution" if self.reference_ else "gradient", **options}
+        listed = as_images(images)
+        with tqdm(total=len(listed), desc="maps", unit="image", disable=not self.progress, leave=False) as bar:
+            for batch in iter_decoded(listed, size=self.settings.size, batch=4):
+                for image in batch:
+                    yield localization.anomaly_map(
+                        self.extractor, flow, image, angles=self.angles_, settings=self.settings, reference=self.reference_, **options
+                    )
+                    bar.update()
+
+    def _fitted(self) -> CouplingFlow:
+        if not hasattr(self, "flow_"):
+            raise NotFittedError("this model has not been fitted; call fit() first, or DifferNet.load()")
+        return self.flow_
+
+    # ---------------------------------------------------------------- keep
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the model to one safetensors file, whole or not at all; settings are JSON in its header.
+
+        The frozen trunk is not written: it ships with the package, and its checksum is compared on loading.
+
+        Raises:
+            FileNotFoundError: the folder to write into does not exist.
+        """
+        flow = self._fitted()
+        path = Path(path)
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"{path.parent}: there is no such folder to save the model in; create it first")
+        header = {
+            "format": FORMAT, "settings": self.settings.to_json(), "seed": self.seed, "trunk": self.extractor.identity,
+            "n_train": self.n_train_, "n_features": self.extractor.n_features, "angles": list(self.angles_), "history": self.history_,
+        }  # fmt: skip
+        tensors = {f"flow.{name}": tensor.detach().cpu().contiguous() for name, tensor in flow.state_dict().items()}
+        tensors["calibration_scores"] = torch.from_numpy(np.asarray(self.calibration_scores_, dtype=np.float64).copy())
+        tensors |= {f"reference.{s}": maps for s, maps in enumerate(self.reference_)}
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(save(tensors, metadata={"differnet_lite": json.dumps(header)}))
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        return path
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        device: str | torch.device = "auto",
+        cache: str | os.PathLike[str] | None = "auto",
+        progress: bool = True,
+    ) -> DifferNet:
+        """Read a model that `save` wrote; on the machine it was made on, its scores are identical.
+
+        A trunk dtype of "auto" is resolved to what the model was calibrated with, so that a threshold
+        means the same on another machine.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            CheckpointError: it is damaged, no model of this package, of another version, or made with another trunk.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: there is no such model file")
+        try:
+            with safe_open(path, framework="pt") as file:
+                header = json.loads((file.metadata() or {}).get("differnet_lite", "null"))
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
+        except (SafetensorError, json.JSONDecodeError, OSError) as error:
+            raise CheckpointError(f"{path}: damaged, cut short, or no safetensors file ({error})") from error
+        if header is None:
+            raise CheckpointError(f"{path}: a safetensors file, but no model of differnet_lite")
+        if header.get("format") != FORMAT:
+            raise CheckpointError(
+                f"{path}: expected model format {FORMAT}, got {header.get('format')}; fit again, or install the version that wrote it"
+            )
+        try:
+            settings = Settings(**header["settings"])
+            dtype = header["trunk"].rsplit("/", 1)[1]
+            model = cls(settings, seed=header["seed"], device=device, cache=cache, progress=progress, dtype=dtype)
+            if model.extractor.identity != header["trunk"]:
+                raise CheckpointError(f"{path}: made with the trunk {header['trunk']}, but this package has {model.extractor.identity}")
+            whitening = None
+            if settings.whiten:
+                d = header["n_features"]
+                whitening = torch.zeros(d), torch.eye(d)
+            flow = build_flow(header["n_features"], n_blocks=settings.n_blocks, hidden=settings.hidden, alpha=settings.alpha, whitening=whitening)
+            flow.load_state_dict({name[5:]: tensor for name, tensor in tensors.items() if name.startswith("flow.")})
+            model.calibration_scores_ = tensors["calibration_scores"].numpy()
+            model.reference_ = [tensors[f"reference.{s}"] for s in range(settings.n_scales) if f"reference.{s}" in tensors]
+            model.history_, model.n_train_, model.angles_ = header["history"], header["n_train"], tuple(header["angles"])
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise CheckpointError(f"{path}: the file is incomplete or of another version: {error}") from error
+        model.flow_ = flow.to(model.device).eval()
+        return model
+
+
+def as_images(images: Images) -> Sequence[ImageLike]:
+    """A file, a folder or a list of images as a list of images."""
+    return list_images(images) if isinstance(images, (str, os.PathLike)) else list(images)
