@@ -39,7 +39,7 @@ from tqdm.auto import tqdm
 from . import flange, switch, tablet, weave
 from .rendering import SIZE, Array, Mask, expose
 
-__all__ = ["DEFECTS", "SAMPLE_CATEGORIES", "VERSION", "make_sample_category", "render"]
+__all__ = ["DEFECTS", "SAMPLE_CATEGORIES", "VERSION", "default_data_root", "make_sample_category", "render"]
 
 VERSION = 1  # raise whenever a pixel of any image changes
 SAMPLE_CATEGORIES: tuple[str, ...] = ("flange", "weave", "tablet", "switch")
@@ -129,9 +129,18 @@ def render(
     return np.where(inside, _digitise(flawed, noise), image), mask
 
 
+def default_data_root() -> Path:
+    """Where sample categories go: $DIFFERNET_LITE_DATA, or data/ of the checkout this package lies in, or ./data."""
+    named = os.environ.get("DIFFERNET_LITE_DATA")
+    if named:
+        return Path(named).expanduser()
+    checkout = Path(__file__).resolve().parents[2]
+    return checkout / "data" if (checkout / "pyproject.toml").is_file() else Path("data")
+
+
 def make_sample_category(
     category: str,
-    root: str | os.PathLike[str] = "data",
+    root: str | os.PathLike[str] | None = None,
     *,
     n_train: int = 80,
     n_test_good: int = 30,
@@ -149,7 +158,7 @@ def make_sample_category(
 
     Args:
         category: One of `SAMPLE_CATEGORIES`.
-        root: Folder that holds the categories; made if missing.
+        root: Folder that holds the categories, made if missing; None takes `default_data_root()`.
         n_train: Number of normal training images, at least 1.
         n_test_good: Number of normal test images.
         n_per_defect: Number of test images of each kind of defect.
@@ -171,7 +180,7 @@ def make_sample_category(
             raise ValueError(f"expected {name} >= {least}, got {value}")
     wanted = {"generator": "differnet_lite.samples", "version": VERSION, "category": category}
     wanted |= {"seed": seed, **counts}
-    folder = Path(root) / category
+    folder = (default_data_root() if root is None else Path(root)) / category
     if folder.exists():
         _check_existing(folder, wanted)
         return folder
