@@ -37,7 +37,7 @@ _WHERE = {
     "make_sample_category": "samples",
 }
 
-__all__ = ["__version__", *sorted(_WHERE)]  # noqa: PLE0604
+__all__ = ["__version__", *sorted(_WHERE)]
 
 if TYPE_CHECKING:
     from differnet_lite.bank import FeatureError

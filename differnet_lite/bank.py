@@ -185,11 +185,11 @@ class FeatureBank:
         warnings.warn(f"{self.folder}: features cannot be kept ({error}); going on without. Free space, or set DIFFERNET_LITE_CACHE.", stacklevel=3)
         self.folder = None
 
-    def clear(self) -> None:
-        """Delete everything in the bank's folder that a bank wrote, and nothing else."""
-        if self.folder is not None and self.folder.is_dir():
-            for marker in self.folder.glob("*/what.json"):
-                shutil.rmtree(marker.parent)
+    @staticmethod
+    def clear_folder(folder: Path) -> None:
+        """Delete everything in a folder that a bank wrote, and nothing else."""
+        for marker in folder.glob("*/what.json"):
+            shutil.rmtree(marker.parent)
 
 
 def _path(store: Path, name: str) -> Path:

@@ -98,8 +98,8 @@ def evaluate(
         if category.has_masks:  # anomalous images without a mask would count as normal pixels
             known = [i for i, mask in enumerate(category.masks) if mask is not None or not labels[i]]
             masks = [load_mask(category.masks[i], drawn.shape[-1]) for i in known]
-            pixel_auroc = metrics.pixel_auroc(masks, drawn[known])
-            aupro = metrics.aupro(masks, drawn[known])
+            pixel_auroc = metrics.pixel_auroc(masks, list(drawn[known]))
+            aupro = metrics.aupro(masks, list(drawn[known]))
     kinds = np.array(category.kinds)
     by_kind = {}
     for kind in dict.fromkeys(category.kinds):

@@ -144,6 +144,9 @@ class MultiScaleExtractor(nn.Module):
         torch.Size([2, 768])
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self,
         *,

@@ -50,16 +50,16 @@ def _unit_clamp(h: Tensor, alpha: float) -> Tensor:
 
 def subnet(n_in: int, n_out: int, *, hidden: int, zero: bool = False) -> nn.Sequential:
     """One subnet of a coupling: three hidden ReLU layers; gives s and t together, at first 0 if `zero`."""
-    layers = nn.Sequential(
+    last = nn.Linear(hidden, n_out)
+    if zero:
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+    return nn.Sequential(
         nn.Linear(n_in, hidden), nn.ReLU(),
         nn.Linear(hidden, hidden), nn.ReLU(),
         nn.Linear(hidden, hidden), nn.ReLU(),
-        nn.Linear(hidden, n_out),
+        last,
     )  # fmt: skip
-    if zero:
-        nn.init.zeros_(layers[-1].weight)
-        nn.init.zeros_(layers[-1].bias)
-    return layers
 
 
 class CouplingFlow(nn.Module):
