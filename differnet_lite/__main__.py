@@ -23,7 +23,7 @@ from differnet_lite.model import DifferNet, as_images
 from differnet_lite.plots import plot_gallery, plot_history, plot_roc, plot_scores
 from differnet_lite.prepare import prepare_mtd, prepare_mvtec
 from differnet_lite.report import write_report
-from differnet_lite.samples import SAMPLE_CATEGORIES, make_sample_category
+from differnet_lite.samples import SAMPLE_CATEGORIES, default_data_root, make_sample_category
 from differnet_lite.settings import PRESETS
 from differnet_lite.transforms import Transformations
 
@@ -112,15 +112,17 @@ def score(args: argparse.Namespace) -> None:
 
 def prepare(args: argparse.Namespace) -> None:
     """Bring a downloaded data set into the layout."""
+    if args.what != "samples" and args.source is None:
+        raise ValueError(f"prepare {args.what} needs the downloaded archive or folder; see data/README.md")
     if args.what == "samples":
         for name in SAMPLE_CATEGORIES:
-            print(make_sample_category(name, args.root))
+            print(make_sample_category(name, args.root or default_data_root()))
     elif args.what == "mvtec":
         for folder in prepare_mvtec(args.source, args.root or "data"):
             print(folder)
     else:
         if args.split is None:
-            raise ValueError("prepare mtd needs --split FILE, the list of defect-free test images; see data/README.md")
+            raise ValueError("prepare mtd needs --split FILE, the authors' list of training images; see data/README.md")
         print(prepare_mtd(args.source, args.split, args.root or "data"))
 
 
@@ -236,7 +238,7 @@ def _parser() -> argparse.ArgumentParser:
     made = command("prepare", prepare, "bring a data set into the layout")
     made.add_argument("what", choices=["samples", "mvtec", "mtd"])
     made.add_argument("source", nargs="?", help="downloaded archive, or folder")
-    made.add_argument("--split", help="mtd: file that names the defect-free test images")
+    made.add_argument("--split", help="mtd: mtd_train_filenames.txt of the authors' repository")
     made.add_argument("--root", help="where the categories go (default data/)")
 
     made = command("cache", cache, "say what the feature bank holds")

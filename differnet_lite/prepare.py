@@ -70,8 +70,8 @@ def prepare_mtd(clone: str | os.PathLike[str], split: str | os.PathLike[str], ro
 
     Args:
         clone: the folder with MT_Blowhole, MT_Break, MT_Crack, MT_Fray, MT_Free and MT_Uneven.
-        split: the text file that names the defect-free TEST images, one a line (as in the authors' repository); the
-            other defect-free images are for training. Names may have folders and any suffix.
+        split: the text file that names the defect-free TRAINING images, one a line: `mtd_train_filenames.txt` of
+            the authors' repository. The other defect-free images are for testing. Folders and suffixes do not matter.
         root: where the folder magnetic_tile goes.
 
     Returns:
@@ -84,7 +84,7 @@ def prepare_mtd(clone: str | os.PathLike[str], split: str | os.PathLike[str], ro
     """
     clone, split, target = Path(clone), Path(split), Path(root) / "magnetic_tile"
     if not split.is_file():
-        raise FileNotFoundError(f"{split}: there is no such split file; it lists the defect-free test images, see data/README.md")
+        raise FileNotFoundError(f"{split}: there is no such split file; expected mtd_train_filenames.txt, see data/README.md")
     folders = {kind: clone / f"MT_{kind}" / "Imgs" for kind in (*MTD_KINDS, "Free")}
     for folder in folders.values():
         if not folder.is_dir():
@@ -92,10 +92,10 @@ def prepare_mtd(clone: str | os.PathLike[str], split: str | os.PathLike[str], ro
     if target.exists():
         raise FileExistsError(f"{target}: is there already; move it away, or choose another root")
     images = {kind: sorted(folder.glob("*.jpg")) for kind, folder in folders.items()}
-    test_names = {Path(word).stem for word in re.split(r"[\s,;]+", split.read_text()) if word}
+    train_names = {Path(word).stem for word in re.split(r"[\s,;]+", split.read_text()) if word}
     by_name = {path.stem: path for path in images["Free"]}
-    tested = [path for name, path in by_name.items() if name in test_names]
-    trained = [path for name, path in by_name.items() if name not in test_names]
+    trained = [path for name, path in by_name.items() if name in train_names]
+    tested = [path for name, path in by_name.items() if name not in train_names]
     n_defects = sum(len(images[kind]) for kind in MTD_KINDS)
     if (len(trained), len(tested), n_defects) != MTD_COUNTS:
         raise DatasetError(

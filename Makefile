@@ -1,0 +1,40 @@
+# Each target sets up what it needs in .venv, once; later runs start at once.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo lab test test-fast test-notebooks notebooks lint clean
+
+demo: .venv/installed            ## train on built-in images, print a table, write report.html
+	$(BIN)/python -m differnet_lite demo
+
+lab: .venv/installed-dev         ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks/
+
+test: test-fast test-notebooks   ## everything: style, types, unit tests, documentation examples, notebooks, browser
+
+test-fast: .venv/installed-dev
+	$(BIN)/python -m pytest
+
+test-notebooks: .venv/installed-dev
+	$(BIN)/python -m pytest --nbval notebooks/
+
+notebooks: .venv/installed-dev   ## run all notebooks and keep their outputs
+	$(BIN)/python scripts/execute_notebooks.py
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check . && $(BIN)/mypy
+
+clean:                           ## forget the virtual environment and generated data
+	rm -rf .venv data/flange data/weave data/tablet data/switch report.html
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; set PYTHON=python3.11 or the like")'
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+.venv/installed-dev: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@ .venv/installed
