@@ -17,7 +17,7 @@ import warnings
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import beta
+from scipy.special import betainc
 
 __all__ = ["Threshold", "TooFewNormalsError", "conformal_threshold", "p_values", "pac_threshold", "quantile_threshold"]
 
@@ -113,7 +113,7 @@ def pac_threshold(scores: ArrayLike, alpha: float = 0.05, *, delta: float = 0.1)
         raise ValueError(f"delta: expected 0 < delta < 1, got {delta}")
     n = len(ordered)
     k = np.arange(1, n + 1)
-    enough = np.flatnonzero(beta.cdf(alpha, n + 1 - k, k) >= 1 - delta)
+    enough = np.flatnonzero(betainc(n + 1 - k, k, alpha) >= 1 - delta)  # the distribution function of the Beta
     if not len(enough):
         needed = math.ceil(math.log(delta) / math.log(1 - alpha))
         raise TooFewNormalsError(
