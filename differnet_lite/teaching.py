@@ -193,6 +193,7 @@ def fit(
         loss = nll(*flow(y[torch.as_tensor(rng.integers(len(y), size=batch))]))
         optimiser.zero_grad()
         loss.backward()
+        nn.utils.clip_grad_norm_(flow.parameters(), 1.0)  # one far-off row in a batch would throw the flow off
         optimiser.step()
         schedule.step()
         losses.append(loss.item())

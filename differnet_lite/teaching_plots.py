@@ -98,7 +98,9 @@ def plot_densities(
         if points is not None:
             figure.add_trace(_dots(points), row=1, col=column)
     style(figure, height=(width - 160) // len(densities) + 100, width=width)
-    return figure.update_layout(showlegend=False, coloraxis={"colorscale": "Cividis", "cmin": 0.0, "colorbar": {"title": "density"}})
+    top = max(float(np.quantile(density, 0.995)) for _, _, density in densities.values())  # one bright pixel must not dim the rest
+    bar = {"colorscale": "Cividis", "cmin": 0.0, "cmax": round(top, 2), "colorbar": {"title": "density"}}
+    return figure.update_layout(showlegend=False, coloraxis=bar)
 
 
 def _dots(points: Tensor, colour: str = "white") -> go.Scatter:

@@ -150,12 +150,12 @@ def test_explorer_in_jupyterlab(browser, lab, screenshots, name, before, after):
         page.wait_for_timeout(500)
         now = drawing(explorer)
         assert was and now and was != now
-        page.screenshot(path=screenshots / f"{Path(name).stem}_light.png")
-        page.evaluate("() => window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
-        page.wait_for_selector("body[data-jp-theme-light='false']", state="attached")
-        page.wait_for_timeout(1000)
-        explorer.scroll_into_view_if_needed()
-        page.screenshot(path=screenshots / f"{Path(name).stem}_dark.png")
+        for theme in ("Dark", "Light"):  # light last: the server remembers it
+            page.evaluate(f"() => window.jupyterapp.commands.execute('apputils:change-theme', {{theme: 'JupyterLab {theme}'}})")
+            page.wait_for_selector(f"body[data-jp-theme-name='JupyterLab {theme}']", state="attached")
+            page.wait_for_timeout(1000)
+            explorer.scroll_into_view_if_needed()
+            page.screenshot(path=screenshots / f"{Path(name).stem}_{theme.lower()}.png")
         assert problems == []
     finally:
         page.close()
