@@ -34,7 +34,7 @@ def soft_clamp(h: Tensor, alpha: float = 3.0) -> Tensor:
         alpha: the bound; 3 in the paper.
 
     References:
-        Rudolph, Wandt, Rosenhahn, arXiv 2008.12577, equation 4.
+        Rudolph, Wandt, Rosenhahn, arXiv 2008.12577, section 3.
 
     Example:
         >>> soft_clamp(torch.tensor([0.0, 3.0, 1e9])).tolist()

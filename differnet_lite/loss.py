@@ -24,7 +24,7 @@ def nll(z: Tensor, log_det: Tensor) -> Tensor:
         A scalar.
 
     References:
-        Rudolph, Wandt, Rosenhahn, arXiv 2008.12577, equation 6.
+        Rudolph, Wandt, Rosenhahn, arXiv 2008.12577, section 3.
 
     Example:
         >>> import torch

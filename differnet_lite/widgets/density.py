@@ -1,4 +1,4 @@
-"""Explorers for notebooks: one control, one figure, every state computed beforehand."""
+"""The density explorer: grid and density of a two-dimensional flow, block by block."""
 
 from __future__ import annotations
 
