@@ -12,7 +12,7 @@ _WHERE = {
     "ThresholdExplorer": "threshold",
 }
 
-__all__ = list(_WHERE)  # noqa: PLE0605
+__all__ = list(_WHERE)
 
 
 def __getattr__(name: str) -> Any:
