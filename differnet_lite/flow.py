@@ -125,7 +125,7 @@ def build_flow(
     with _contained_randomness(seed):
         chain = Ff.SequenceINN(n_features)
         if whitening is not None:
-            mean, matrix = (part.float() for part in whitening)
+            mean, matrix = (part.to(torch.get_default_dtype()) for part in whitening)
             chain.append(Fm.FixedLinearTransform, M=matrix.T, b=-mean @ matrix)
         for k in range(n_blocks):
             chain.append(Fm.PermuteRandom, seed=k)
@@ -144,7 +144,7 @@ def _contained_randomness(seed: int | None) -> Iterator[None]:
     numpy_state = np.random.get_state()
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # not torch.manual_seed, which reseeds a GPU's generator too
         try:
             yield
         finally:

@@ -87,6 +87,7 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
 def _from_array(array: np.ndarray | Tensor) -> Image.Image:
     if isinstance(array, Tensor):
         tensor = array.detach().cpu()
+        tensor = tensor.float() if tensor.dtype == torch.bfloat16 else tensor  # NumPy has no bfloat16
         array = (tensor.movedim(0, -1) if tensor.ndim == 3 else tensor).numpy()
     if array.ndim not in (2, 3) or 0 in array.shape or (array.ndim == 3 and array.shape[-1] not in (1, 2, 3, 4)):
         raise ImageError(

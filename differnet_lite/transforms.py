@@ -123,7 +123,8 @@ def rotate(images: Tensor, angles: float | Tensor, *, fill: Fill = "reflection",
     if isinstance(angles, Tensor):
         turns = torch.div(angles.detach().cpu().double(), 90, rounding_mode="floor")
         rest = angles.detach().cpu().double() - 90 * turns
-        resampled = _resample(images, rest, fill, interpolation)
+        moved = (rest != 0).to(images.device)[:, None, None, None]
+        resampled = torch.where(moved, _resample(images, rest, fill, interpolation), images) if rest.any() else images
         return torch.stack([torch.rot90(x, int(k) % 4, (1, 2)) for x, k in zip(resampled, turns, strict=True)])
     turn, remainder = divmod(float(angles), 90.0)
     if remainder:
