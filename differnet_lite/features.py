@@ -10,7 +10,7 @@ respect to the image to flow through it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from differnet_lite.transforms import Transformations, jitter, rotate
+from differnet_lite.transforms import Transformations, iter_views, jitter, rotate
 
 __all__ = ["MultiScaleExtractor", "load_trunk", "resolve_device"]
 
@@ -237,23 +237,19 @@ class MultiScaleExtractor(nn.Module):
         Returns:
             (N, T, D) float32, on the CPU.
         """
+        t = transformations
         x = images.to(self.device).float() / 255
-        angles = torch.as_tensor(angles, dtype=torch.float64)
-        shared = angles.ndim == 1
-        features = torch.empty(len(x), angles.shape[-1], self.n_features)
-        settings = {"fill": transformations.fill, "interpolation": transformations.interpolation}
-        resampled: dict[float, Tensor] = {}
-        for t in range(angles.shape[-1]):
-            if shared:  # views 90 degrees apart are resampled once
-                turn, rest = divmod(float(angles[t]), 90.0)
-                if rest not in resampled:
-                    resampled[rest] = rotate(x, rest, **settings)  # type: ignore[arg-type]
-                view = rotate(resampled[rest], 90 * turn)
-            else:
-                view = rotate(x, angles[:, t], **settings)  # type: ignore[arg-type]
-            if transformations.jitters:
+        if isinstance(angles, Tensor) and angles.ndim == 2:
+            turned: Iterator[tuple[int, Tensor]] = ((k, rotate(x, angles[:, k], fill=t.fill, interpolation=t.interpolation)) for k in range(angles.shape[1]))
+            n_angles = angles.shape[1]
+        else:
+            turned = iter_views(x, [float(a) for a in angles], t)
+            n_angles = len(angles)
+        features = torch.empty(len(x), n_angles, self.n_features)
+        for k, view in turned:
+            if t.jitters:
                 if generator is None:
                     raise ValueError("the transformations jitter: pass a torch.Generator")
-                view = jitter(view, transformations, generator)
-            features[:, t] = self(view)
+                view = jitter(view, t, generator)
+            features[:, k] = self(view)
         return features

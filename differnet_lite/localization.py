@@ -30,7 +30,7 @@ from differnet_lite.images import ImageLike, iter_decoded
 from differnet_lite.scoring import score_views
 from differnet_lite.settings import Settings
 from differnet_lite.training import pooled
-from differnet_lite.transforms import rotate
+from differnet_lite.transforms import iter_views, rotate
 
 __all__ = ["anomaly_map", "reference_maps", "score_gradient"]
 
@@ -71,27 +71,24 @@ def anomaly_map(
     if n_angles is not None and not 1 <= n_angles <= len(angles):
         raise ValueError(f"n_angles: expected 1 to {len(angles)}, got {n_angles}")
     chosen = range(len(angles)) if n_angles is None else [k * len(angles) // n_angles for k in range(n_angles)]
+    turns = [angles[k] for k in chosen]
     t = settings.transformations
     x = image[None].to(extractor.device).float() / 255
-    views = {k: rotate(x, angles[k], fill=t.fill, interpolation=t.interpolation) for k in chosen}
+    views = torch.cat([view for _, view in sorted(iter_views(x, turns, t), key=lambda item: item[0])])  # (T, 3, size, size)
     with torch.no_grad():
-        maps = {k: extractor.feature_maps(view) for k, view in views.items()}
-        features = torch.cat([extractor.pool(maps[k]) for k in chosen])[None]  # (1, T, D)
-    gradient = score_gradient(flow, features, settings)[0]  # (T, D)
-    total = torch.zeros(1, 1, *image.shape[1:], device=extractor.device)
-    for row, k in enumerate(chosen):
-        if method == "attribution":
-            assert reference is not None
-            drawn = _attribution(maps[k], [r[k] for r in reference], gradient[row], image.shape[-1])
-        else:
-            drawn = _pixel_gradient(extractor, views[k], gradient[row])
-        turned_back = rotate(drawn, -angles[k], fill=t.fill)
-        if method == "gradient":
-            turned_back = _blur(turned_back, 3.0 if sigma is None else sigma).abs().mean(1, keepdim=True)
-        total += turned_back / len(chosen)
+        maps = extractor.feature_maps(views)
+        gradient = score_gradient(flow, extractor.pool(maps)[None], settings)[0]  # (T, D)
     if method == "attribution":
-        total = _blur(total, 4.0 if sigma is None else sigma).clamp_min(0)
-    return total[0, 0].cpu().numpy()
+        assert reference is not None
+        drawn = _attribution(maps, [r[list(chosen)] for r in reference], gradient, image.shape[-1])
+    else:
+        drawn = _pixel_gradient(extractor, views, gradient)
+    turned_back = torch.cat([rotate(one[None], -angle, fill=t.fill) for one, angle in zip(drawn, turns, strict=True)])
+    if method == "gradient":
+        total = _blur(turned_back, 3.0 if sigma is None else sigma).abs().mean((0, 1))
+    else:
+        total = _blur(turned_back.mean(0, keepdim=True), 4.0 if sigma is None else sigma).clamp_min(0)[0, 0]
+    return total.cpu().numpy()
 
 
 def score_gradient(flow: CouplingFlow, features: Tensor, settings: Settings) -> Tensor:
@@ -109,19 +106,19 @@ def score_gradient(flow: CouplingFlow, features: Tensor, settings: Settings) -> 
 
 
 def _attribution(maps: Sequence[Tensor], reference: Sequence[Tensor], gradient: Tensor, size: int) -> Tensor:
-    """Sum over scales of g . (F - F_normal), brought to the image's size: (1, 1, size, size)."""
-    total = torch.zeros(1, 1, size, size, device=gradient.device)
-    for here, normal, g in zip(maps, reference, gradient.chunk(len(maps)), strict=True):
-        terms = torch.einsum("nchw,c->nhw", here.float() - normal.to(here.device).float(), g)[:, None]
+    """Sum over scales of g . (F - F_normal) for each view, brought to the image's size: (T, 1, size, size)."""
+    total = torch.zeros(len(gradient), 1, size, size, device=gradient.device)
+    for here, normal, g in zip(maps, reference, gradient.chunk(len(maps), dim=1), strict=True):
+        terms = torch.einsum("tchw,tc->thw", here.float() - normal.to(here.device).float(), g)[:, None]
         total += F.interpolate(terms, size=(size, size), mode="bilinear", align_corners=False)
     return total
 
 
-def _pixel_gradient(extractor: MultiScaleExtractor, view: Tensor, gradient: Tensor) -> Tensor:
-    """The gradient carried back to the pixels of one view, (1, 3, size, size)."""
+def _pixel_gradient(extractor: MultiScaleExtractor, views: Tensor, gradient: Tensor) -> Tensor:
+    """The gradient carried back to the pixels of each view, (T, 3, size, size)."""
     with torch.enable_grad():
-        pixels = view.detach().clone().requires_grad_(True)
-        (extractor(pixels)[0] @ gradient).backward()
+        pixels = views.detach().clone().requires_grad_(True)
+        (extractor(pixels) * gradient).sum().backward()
     assert pixels.grad is not None
     return pixels.grad
 
@@ -149,7 +146,7 @@ def reference_maps(extractor: MultiScaleExtractor, images: Sequence[ImageLike], 
     for batch in iter_decoded(images, size=settings.size, batch=8):
         x = batch.to(extractor.device).float() / 255
         count += len(batch)
-        for k, angle in enumerate(angles):
-            maps = [m.float().sum(0) for m in extractor.feature_maps(rotate(x, angle, fill=t.fill, interpolation=t.interpolation))]
+        for k, view in iter_views(x, angles, t):
+            maps = [m.float().sum(0) for m in extractor.feature_maps(view)]
             sums[k] = [a + b for a, b in zip(sums[k], maps, strict=True)] if sums[k] else maps
     return [torch.stack([sums[k][s] / count for k in range(len(angles))]).half().cpu() for s in range(settings.n_scales)]

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["Transformations", "jitter", "rotate"]
+__all__ = ["Transformations", "iter_views", "jitter", "rotate"]
 
 Fill = Literal["reflection", "black"]
 
@@ -130,6 +131,30 @@ def rotate(images: Tensor, angles: float | Tensor, *, fill: Fill = "reflection",
     if remainder:
         images = _resample(images, torch.full((len(images),), remainder, dtype=torch.float64), fill, interpolation)
     return torch.rot90(images, int(turn) % 4, (2, 3)) if int(turn) % 4 else images
+
+
+def iter_views(images: Tensor, angles: Sequence[float], transformations: Transformations) -> Iterator[tuple[int, Tensor]]:
+    """The rotated images for each angle; angles a quarter turn apart share one resampling, so each is done once.
+
+    Args:
+        images: (N, C, H, H), float.
+        angles: T angles in degrees, the same for all images.
+        transformations: gives the fill and the interpolation.
+
+    Yields:
+        The position of an angle in `angles` and its views (N, C, H, H); every position once, not in order.
+
+    Example:
+        >>> [t for t, _ in iter_views(torch.zeros(1, 3, 8, 8), (0, 45, 90, 135), Transformations())]
+        [0, 2, 1, 3]
+    """
+    by_rest: dict[float, list[int]] = {}
+    for t, angle in enumerate(angles):
+        by_rest.setdefault(float(angle) % 90, []).append(t)
+    for rest, positions in by_rest.items():
+        resampled = rotate(images, rest, fill=transformations.fill, interpolation=transformations.interpolation)
+        for t in positions:
+            yield t, rotate(resampled, 90 * (float(angles[t]) // 90))
 
 
 def _resample(images: Tensor, degrees: Tensor, fill: str, interpolation: str) -> Tensor:
