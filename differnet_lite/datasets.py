@@ -189,7 +189,7 @@ def _masks_for(root: Path, kind: str, images: Sequence[Path]) -> dict[Path, Path
 
 def _sorted(paths) -> list[Path]:  # type: ignore[no-untyped-def]
     """In natural order: 2 before 10."""
-    return sorted(paths, key=lambda path: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.as_posix())])
+    return sorted(paths, key=lambda path: [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.as_posix())])
 
 
 def _hidden(path: Path) -> bool:
