@@ -124,8 +124,10 @@ def aupro(masks: Sequence[np.ndarray], maps: Sequence[np.ndarray], *, max_fpr: f
     overlap = np.cumsum(weights[order])[last_of_ties] / n_regions
     fpr = np.cumsum(y[order] == 0)[last_of_ties] / (y == 0).sum()
     overlap, fpr = np.append(0.0, overlap), np.append(0.0, fpr)
-    at_limit = np.interp(max_fpr, fpr, overlap)
     inside = fpr < max_fpr
+    end = int(inside.sum())  # the first point at or beyond the limit: where the curve rises straight up, its foot
+    share = (max_fpr - fpr[end - 1]) / (fpr[end] - fpr[end - 1])
+    at_limit = overlap[end - 1] + share * (overlap[end] - overlap[end - 1])
     return float(np.trapezoid(np.append(overlap[inside], at_limit), np.append(fpr[inside], max_fpr)) / max_fpr)
 
 
