@@ -144,11 +144,11 @@ def _flat(masks: Sequence[np.ndarray], maps: Sequence[np.ndarray]) -> tuple[np.n
 
 def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     y, s = np.asarray(labels), np.asarray(scores)
-    y = y.astype(int)
     if y.shape != s.shape or y.ndim != 1:
         raise ValueError(f"expected labels and scores of one length, got shapes {y.shape} and {s.shape}")
     if not np.isin(y, (0, 1)).all() or len(np.unique(y)) < 2:
         raise ValueError(f"expected labels 0 (normal) and 1 (anomalous), both present, got {np.unique(y).tolist()[:5]}")
+    y = y.astype(int)
     if not np.isfinite(s).all():
         raise ValueError(f"expected finite scores, got {int((~np.isfinite(s)).sum())} that are not, of {len(s)}")
     return y, s
