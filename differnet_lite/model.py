@@ -293,7 +293,9 @@ class DifferNet:
             if settings.whiten:
                 d = header["n_features"]
                 whitening = torch.zeros(d), torch.eye(d)
-            flow = build_flow(header["n_features"], n_blocks=settings.n_blocks, hidden=settings.hidden, alpha=settings.alpha, whitening=whitening)
+            flow = build_flow(
+                header["n_features"], n_blocks=settings.n_blocks, hidden=settings.hidden, alpha=settings.alpha, whitening=whitening, seed=0
+            )  # seed: the weights are replaced, but the caller's global generator must not move
             flow.load_state_dict({name[5:]: tensor for name, tensor in tensors.items() if name.startswith("flow.")})
             model.calibration_scores_ = tensors["calibration_scores"].numpy()
             model.reference_ = [tensors[f"reference.{s}"] for s in range(settings.n_scales) if f"reference.{s}" in tensors]
