@@ -43,6 +43,12 @@ def small() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
+def tiny(small: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of a model that fits in a fraction of a second."""
+    return small | {"size": 64, "n_scales": 1, "hidden": 8, "n_blocks": 2, "epochs": 2}
+
+
+@pytest.fixture(scope="session")
 def model(category_folder: Path, small: dict[str, Any]) -> DifferNet:
     """A fitted model; tests read it and never change it."""
     return DifferNet(**small).fit(category_folder)

@@ -178,7 +178,7 @@ def test_devices() -> None:
     assert resolve_device("cpu") == torch.device("cpu")
     assert resolve_device().type in ("cpu", "cuda", "mps")
     if not torch.cuda.is_available():
-        with pytest.raises(RuntimeError, match="cuda.*none; use device='auto' or 'cpu'"):
+        with pytest.raises(RuntimeError, match=r"cuda.*none; use device='auto' or 'cpu'"):
             resolve_device("cuda")
 
 
@@ -213,7 +213,7 @@ def test_views_at_angles_of_each_images_own(tiny_extractor: MultiScaleExtractor,
 def test_jittered_views(tiny_extractor: MultiScaleExtractor, picture: Picture) -> None:
     pixels = torch.from_numpy(picture()).permute(2, 0, 1)[None]
     t = Transformations(angles=(0.0,), brightness=0.3)
-    with pytest.raises(ValueError, match="pass a torch.Generator"):
+    with pytest.raises(ValueError, match=r"pass a torch\.Generator"):
         tiny_extractor.views(pixels, (0.0,), t)
     views = tiny_extractor.views(pixels, (0.0,), t, torch.Generator().manual_seed(5))
     with torch.no_grad():
