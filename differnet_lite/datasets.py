@@ -17,8 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from differnet_lite.images import IMAGE_SUFFIXES, ImageError, ImageLike, as_rgb, digest
+from differnet_lite.images import IMAGE_SUFFIXES, ImageError, ImageLike, digest, open_image
 
 __all__ = ["Category", "DatasetError", "list_images", "load_category", "load_mask", "training_images"]
 
@@ -153,13 +154,25 @@ def load_mask(path: str | os.PathLike[str] | None, size: int = 448) -> np.ndarra
     """A defect's mask as (size, size) bool; a mask of another size is resized by nearest neighbour.
 
     Args:
-        path: of the mask, any non-zero value marks the defect; None gives an empty mask.
+        path: of the mask, any non-zero value marks the defect, and what is transparent does not; None gives
+            an empty mask.
         size: side in pixels.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ImageError: the mask cannot be read.
     """
     if path is None:
         return np.zeros((size, size), dtype=bool)
-    mask = as_rgb(path).convert("L").point(lambda value: 255 * (value > 0))
-    return np.asarray(mask.resize((size, size), resample=0)) > 0
+    image = open_image(path)
+    if image.mode in ("1", "L", "F") or image.mode.startswith("I"):  # as it is: 16 bits may hold a 1
+        marked = np.asarray(image) != 0
+    elif image.has_transparency_data:
+        values = np.asarray(image.convert("RGBA"))
+        marked = values[..., :3].any(-1) & (values[..., 3] > 0)
+    else:
+        marked = np.asarray(image.convert("RGB")).any(-1)
+    return np.asarray(Image.fromarray(marked).resize((size, size), Image.Resampling.NEAREST))
 
 
 def _images_in(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -189,7 +202,7 @@ def _masks_for(root: Path, kind: str, images: Sequence[Path]) -> dict[Path, Path
 
 def _sorted(paths) -> list[Path]:  # type: ignore[no-untyped-def]
     """In natural order: 2 before 10."""
-    return sorted(paths, key=lambda path: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.as_posix())])
+    return sorted(paths, key=lambda path: [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.as_posix())])
 
 
 def _hidden(path: Path) -> bool:

@@ -125,7 +125,8 @@ def build_flow(
     with _contained_randomness(seed):
         chain = Ff.SequenceINN(n_features)
         if whitening is not None:
-            mean, matrix = (part.to(torch.get_default_dtype()) for part in whitening)
+            # contiguous: eigh gives columns, and a saved and loaded model would multiply in another order of rounding
+            mean, matrix = (part.to(torch.get_default_dtype()).contiguous() for part in whitening)
             chain.append(Fm.FixedLinearTransform, M=matrix.T, b=-mean @ matrix)
         for k in range(n_blocks):
             chain.append(Fm.PermuteRandom, seed=k)

@@ -52,15 +52,17 @@ def as_rgb(image: ImageLike) -> Image.Image:
         return _to_rgb(image, "the image")
     if isinstance(image, (np.ndarray, Tensor)):
         return _from_array(image)
-    path = Path(image)
+    return _to_rgb(open_image(image), str(image))
+
+
+def open_image(path: str | os.PathLike[str]) -> Image.Image:
+    """A file as the Pillow image that it holds, turned as its EXIF orientation says; errors as in `as_rgb`."""
     try:
         with Image.open(path) as opened:
             opened.load()
-            return _to_rgb(ImageOps.exif_transpose(opened), str(path))
+            return ImageOps.exif_transpose(opened)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: there is no such image file") from None
-    except ImageError:
-        raise
     except UnidentifiedImageError:
         raise ImageError(f"{path}: expected an image, but its content is of no known image format; remove the file") from None
     except (OSError, SyntaxError, ValueError, EOFError, MemoryError, Image.DecompressionBombError) as error:

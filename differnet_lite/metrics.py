@@ -124,8 +124,10 @@ def aupro(masks: Sequence[np.ndarray], maps: Sequence[np.ndarray], *, max_fpr: f
     overlap = np.cumsum(weights[order])[last_of_ties] / n_regions
     fpr = np.cumsum(y[order] == 0)[last_of_ties] / (y == 0).sum()
     overlap, fpr = np.append(0.0, overlap), np.append(0.0, fpr)
-    at_limit = np.interp(max_fpr, fpr, overlap)
     inside = fpr < max_fpr
+    end = int(inside.sum())  # the first point at or beyond the limit: where the curve rises straight up, its foot
+    share = (max_fpr - fpr[end - 1]) / (fpr[end] - fpr[end - 1])
+    at_limit = overlap[end - 1] + share * (overlap[end] - overlap[end - 1])
     return float(np.trapezoid(np.append(overlap[inside], at_limit), np.append(fpr[inside], max_fpr)) / max_fpr)
 
 
@@ -142,11 +144,11 @@ def _flat(masks: Sequence[np.ndarray], maps: Sequence[np.ndarray]) -> tuple[np.n
 
 def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     y, s = np.asarray(labels), np.asarray(scores)
-    y = y.astype(int)
     if y.shape != s.shape or y.ndim != 1:
         raise ValueError(f"expected labels and scores of one length, got shapes {y.shape} and {s.shape}")
     if not np.isin(y, (0, 1)).all() or len(np.unique(y)) < 2:
         raise ValueError(f"expected labels 0 (normal) and 1 (anomalous), both present, got {np.unique(y).tolist()[:5]}")
+    y = y.astype(int)
     if not np.isfinite(s).all():
         raise ValueError(f"expected finite scores, got {int((~np.isfinite(s)).sum())} that are not, of {len(s)}")
     return y, s

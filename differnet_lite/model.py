@@ -277,7 +277,7 @@ class DifferNet:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
         except (SafetensorError, json.JSONDecodeError, OSError) as error:
             raise CheckpointError(f"{path}: damaged, cut short, or no safetensors file ({error})") from error
-        if header is None:
+        if not isinstance(header, dict):
             raise CheckpointError(f"{path}: a safetensors file, but no model of differnet_lite")
         if header.get("format") != FORMAT:
             raise CheckpointError(
@@ -293,12 +293,16 @@ class DifferNet:
             if settings.whiten:
                 d = header["n_features"]
                 whitening = torch.zeros(d), torch.eye(d)
-            flow = build_flow(header["n_features"], n_blocks=settings.n_blocks, hidden=settings.hidden, alpha=settings.alpha, whitening=whitening)
+            flow = build_flow(
+                header["n_features"], n_blocks=settings.n_blocks, hidden=settings.hidden, alpha=settings.alpha, whitening=whitening, seed=0
+            )  # seed: the weights are replaced, but the caller's global generator must not move
             flow.load_state_dict({name[5:]: tensor for name, tensor in tensors.items() if name.startswith("flow.")})
             model.calibration_scores_ = tensors["calibration_scores"].numpy()
             model.reference_ = [tensors[f"reference.{s}"] for s in range(settings.n_scales) if f"reference.{s}" in tensors]
             model.history_, model.n_train_, model.angles_ = header["history"], header["n_train"], tuple(header["angles"])
-        except (KeyError, TypeError, RuntimeError) as error:
+        except CheckpointError:
+            raise
+        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(f"{path}: the file is incomplete or of another version: {error}") from error
         model.flow_ = flow.to(model.device).eval()
         return model

@@ -1,0 +1,100 @@
+"""Shared fixtures: a tiny category, a fast extractor and a small fitted model, each made once a session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy import ndimage
+
+from differnet_lite.features import MultiScaleExtractor
+from differnet_lite.model import DifferNet
+from differnet_lite.samples import make_sample_category
+from differnet_lite.transforms import Transformations
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The feature bank's folder for the session: the user's own is neither read nor written."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DIFFERNET_LITE_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def category_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """12 normal training images, 4 normal test images and 2 of each kind of defect, with masks."""
+    return make_sample_category("flange", tmp_path_factory.mktemp("data"), n_train=12, n_test_good=4, n_per_defect=2, progress=False)
+
+
+@pytest.fixture(scope="session")
+def small() -> dict[str, Any]:
+    """Arguments of `DifferNet` that fit in seconds."""
+    return {
+        "transformations": Transformations.grid(4), "size": 256, "dtype": "float32", "n_blocks": 4, "hidden": 32,
+        "epochs": 4, "reference_images": 4, "device": "cpu", "progress": False,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def tiny(small: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of a model that fits in a fraction of a second."""
+    return small | {"size": 64, "n_scales": 1, "hidden": 8, "n_blocks": 2, "epochs": 2}
+
+
+@pytest.fixture(scope="session")
+def model(category_folder: Path, small: dict[str, Any]) -> DifferNet:
+    """A fitted model; tests read it and never change it."""
+    return DifferNet(**small).fit(category_folder)
+
+
+@pytest.fixture(scope="session")
+def extractor() -> MultiScaleExtractor:
+    """Three scales at the smallest size, float32."""
+    return MultiScaleExtractor(size=256, device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="session")
+def tiny_extractor() -> MultiScaleExtractor:
+    """One scale at 64 px: 256 features in milliseconds."""
+    return MultiScaleExtractor(size=64, n_scales=1, device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="session")
+def picture() -> Callable[..., np.ndarray]:
+    """Makes smooth random RGB pictures: picture(seed, size) is (size, size, 3) uint8."""
+
+    def make(seed: int = 0, size: int = 64, smooth: float = 3.0) -> np.ndarray:
+        noise = ndimage.gaussian_filter(np.random.default_rng(seed).standard_normal((size, size, 3)), (smooth, smooth, 0))
+        return np.rint(np.clip(128 + 50 * noise / noise.std(), 0, 255)).astype(np.uint8)
+
+    return make
+
+
+@pytest.fixture
+def photographs(tmp_path: Path, picture: Callable[..., np.ndarray]) -> list[Path]:
+    """Five small PNG files of different content."""
+    paths = [tmp_path / "photographs" / f"{k}.png" for k in range(5)]
+    paths[0].parent.mkdir()
+    for k, path in enumerate(paths):
+        Image.fromarray(picture(k)).save(path)
+    return paths
+
+
+@pytest.fixture
+def untouched_generators() -> Iterator[None]:
+    """Fails the test that moves NumPy's, Python's or torch's global random generator."""
+    import random
+
+    states = np.random.get_state(), torch.get_rng_state(), random.getstate()
+    yield
+    for before, after in zip(states[0], np.random.get_state(), strict=True):
+        np.testing.assert_array_equal(before, after, err_msg="NumPy's global generator was moved")
+    assert torch.equal(states[1], torch.get_rng_state()), "torch's global generator was moved"
+    assert states[2] == random.getstate(), "Python's global generator was moved"

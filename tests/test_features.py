@@ -1,0 +1,222 @@
+"""The frozen trunk against torchvision's, the scales, the gradient, other backbones, and the views."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+import torchvision
+from safetensors.numpy import load_file as load_arrays
+from safetensors.torch import load_file, save_file
+
+from differnet_lite.features import BUNDLED_WEIGHTS, MultiScaleExtractor, load_trunk, resolve_device
+from differnet_lite.transforms import Transformations, jitter, rotate
+
+Picture = Callable[..., np.ndarray]
+MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
+STD = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
+
+
+@pytest.fixture(scope="module")
+def torchvision_trunk() -> torch.nn.Module:
+    """torchvision's own module with the shipped weights."""
+    trunk = torchvision.models.alexnet(weights=None).features
+    trunk.load_state_dict(load_file(BUNDLED_WEIGHTS), strict=True)
+    return trunk.eval()
+
+
+@pytest.fixture
+def pixels(picture: Picture) -> torch.Tensor:
+    """(2, 3, 256, 256) uint8."""
+    return torch.stack([torch.from_numpy(picture(k, 256, smooth=2)).permute(2, 0, 1) for k in range(2)])
+
+
+def relative(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float((a - b).norm() / b.norm())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("downscale", ["area", "nearest"])
+def test_features_are_those_of_torchvision(torchvision_trunk: torch.nn.Module, pixels: torch.Tensor, downscale: str) -> None:
+    extractor = MultiScaleExtractor(size=256, downscale=downscale, device="cpu", dtype="float32")
+    x = pixels / 255
+    normalised = (x - MEAN) / STD
+    expected = []
+    for side in (256, 128, 64):
+        if downscale == "nearest":
+            scaled = F.interpolate(normalised, size=(side, side))  # the default mode, as in the authors' code
+            step = 256 // side
+            assert torch.equal(scaled, normalised[..., ::step, ::step])
+        else:
+            scaled = F.interpolate(normalised, size=(side, side), mode="area")
+        expected.append(torchvision_trunk(scaled).mean((2, 3)))
+    assert relative(extractor(x), torch.cat(expected, 1)) < 1e-5
+    for ours, theirs in zip(extractor(x).chunk(3, 1), expected, strict=True):
+        assert relative(ours, theirs) < 1e-5
+
+
+@torch.no_grad()
+def test_trunk_equals_torchvision_at_the_papers_sizes(torchvision_trunk: torch.nn.Module) -> None:
+    x = torch.randn(1, 3, 448, 448, generator=torch.Generator().manual_seed(0))
+    assert relative(load_trunk()(x), torchvision_trunk(x)) < 1e-5
+    grids = [tuple(m.shape) for m in MultiScaleExtractor(device="cpu", dtype="float32").feature_maps(x.sigmoid())]
+    assert grids == [(1, 256, 13, 13), (1, 256, 6, 6), (1, 256, 2, 2)]
+
+
+def test_shipped_tensors_have_the_known_checksum() -> None:
+    script = Path(__file__).parent.parent / "scripts" / "rebuild_trunk.py"
+    spec = importlib.util.spec_from_file_location("rebuild_trunk", script)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    tensors = load_arrays(BUNDLED_WEIGHTS)
+    assert module.tensors_digest(tensors) == "2b566cc3a4d6f0a7343701af22f461f1ac3dcd03a3ac28cce10968a1d3c85fdc"
+    assert len(tensors) == 10
+    assert sum(tensor.size for tensor in tensors.values()) == 2_469_696
+    assert {tensor.dtype for tensor in tensors.values()} == {np.dtype("float32")}
+
+
+def test_trunk_is_frozen_but_the_gradient_reaches_the_image(
+    extractor: MultiScaleExtractor, torchvision_trunk: torch.nn.Module, pixels: torch.Tensor
+) -> None:
+    assert not any(p.requires_grad for p in extractor.parameters())
+    ours, theirs = ((pixels / 255).requires_grad_(True) for _ in range(2))
+    extractor(ours)[:, 256:512].square().sum().backward()  # the second scale
+    scaled = F.interpolate((theirs - MEAN) / STD, size=(128, 128), mode="area")
+    torchvision_trunk(scaled).mean((2, 3)).square().sum().backward()
+    assert ours.grad is not None and theirs.grad is not None
+    assert theirs.grad.norm() > 0
+    assert relative(ours.grad, theirs.grad) < 1e-4
+
+
+def test_batch_norm_of_another_backbone_never_moves() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        extractor = MultiScaleExtractor(backbone="resnet18", weights="random", size=128, n_scales=2, device="cpu", dtype="float32")
+    assert extractor.n_features == 2 * 512
+    before = {name: tensor.clone() for name, tensor in extractor.trunk.state_dict().items()}
+    image = torch.rand(3, 3, 128, 128)
+    first = extractor(image)
+    extractor.train()
+    assert not any(module.training for module in extractor.modules())
+    again = extractor(image)
+    assert torch.equal(first, again)
+    assert first.std() > 0
+    assert any("running_mean" in name for name in before)
+    for name, tensor in extractor.trunk.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+
+
+def test_bfloat16_error_is_below_two_percent(extractor: MultiScaleExtractor, pixels: torch.Tensor) -> None:
+    rough = MultiScaleExtractor(size=256, device="cpu", dtype="bfloat16")
+    exact, approximate = extractor(pixels / 255), rough(pixels / 255)
+    assert approximate.dtype == torch.float32
+    assert 1e-5 < relative(approximate, exact) < 0.02
+
+
+def test_identity_names_everything_the_features_depend_on(extractor: MultiScaleExtractor, tmp_path: Path) -> None:
+    tensors = {name: tensor.clone() for name, tensor in load_file(BUNDLED_WEIGHTS).items()}
+    save_file(tensors, tmp_path / "same.safetensors")
+    tensors["10.bias"][3] += 1e-3
+    save_file(tensors, tmp_path / "other.safetensors")
+
+    def identity(**changes: Any) -> str:
+        return MultiScaleExtractor(**{"size": 256, "device": "cpu", "dtype": "float32"} | changes).identity
+
+    assert identity() == extractor.identity
+    assert identity(weights=tmp_path / "same.safetensors") == extractor.identity, "the same weights under another name"
+    others = [
+        identity(weights=tmp_path / "other.safetensors"), identity(size=512), identity(n_scales=2), identity(downscale="nearest"), identity(dtype="bfloat16"),
+    ]  # fmt: skip
+    assert len({extractor.identity, *others}) == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"backbone": "alexnot"}, ValueError, "bundled"),
+        ({"backbone": "alexnot", "weights": "random"}, ValueError, "expected a torchvision classification model, got 'alexnot'"),
+        ({"backbone": "resnet18"}, ValueError, "'alexnet' alone"),
+        ({"backbone": "vit_b_16", "weights": "random"}, ValueError, "choose another"),
+        ({"weights": "no_such.safetensors"}, FileNotFoundError, "no_such.safetensors"),
+        ({"size": 248}, ValueError, "63 px"),
+        ({"size": 450}, ValueError, "halves 2 times"),
+        ({"n_scales": 0}, ValueError, "0 scales"),
+        ({"downscale": "cubic"}, ValueError, "'area' or 'nearest', got 'cubic'"),
+        ({"dtype": "float8"}, ValueError, "float8"),
+    ],
+)
+def test_wrong_names_are_errors(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        MultiScaleExtractor(device="cpu", **arguments)
+
+
+def test_wrong_weight_files_are_errors(tmp_path: Path) -> None:
+    save_file({"0.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes(BUNDLED_WEIGHTS.read_bytes()[:1000])
+    for name in ("other.safetensors", "cut.safetensors"):
+        with pytest.raises(RuntimeError, match=f"{name}: the file does not hold the weights of alexnet's trunk"):
+            load_trunk(weights=tmp_path / name)
+
+
+def test_torchvision_weights_without_a_network_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(torchvision.models, "get_model", offline)
+    with pytest.raises(RuntimeError, match="weights='bundled' need no network"):
+        load_trunk(weights="torchvision")
+
+
+def test_devices() -> None:
+    assert resolve_device("cpu") == torch.device("cpu")
+    assert resolve_device().type in ("cpu", "cuda", "mps")
+    if not torch.cuda.is_available():
+        with pytest.raises(RuntimeError, match=r"cuda.*none; use device='auto' or 'cpu'"):
+            resolve_device("cuda")
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 255, 256), (1, 1, 256, 256), (3, 256, 256)])
+def test_images_of_another_shape_are_an_error(extractor: MultiScaleExtractor, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"expected \(N, 3, 256, 256\)"):
+        extractor(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("fill", ["reflection", "black"])
+def test_views_equal_rotating_one_by_one(tiny_extractor: MultiScaleExtractor, picture: Picture, fill: Any) -> None:
+    pixels = torch.stack([torch.from_numpy(picture(k)).permute(2, 0, 1) for k in range(3)])
+    angles = (0.0, 22.5, 90.0, 112.5, 202.5, 300.0, -22.5)
+    views = tiny_extractor.views(pixels, angles, Transformations(angles=angles, fill=fill))
+    assert views.shape == (3, 7, 256)
+    for n in range(3):
+        for t, angle in enumerate(angles):
+            with torch.no_grad():
+                alone = tiny_extractor(rotate(pixels[n : n + 1] / 255, angle, fill=fill))[0]
+            torch.testing.assert_close(views[n, t], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_views_at_angles_of_each_images_own(tiny_extractor: MultiScaleExtractor, picture: Picture) -> None:
+    pixels = torch.stack([torch.from_numpy(picture(k)).permute(2, 0, 1) for k in range(2)])
+    angles = torch.tensor([[0.0, 33.0], [120.0, -5.0]])
+    own = tiny_extractor.views(pixels, angles, Transformations())
+    for n in range(2):
+        shared = tiny_extractor.views(pixels[n : n + 1], angles[n].tolist(), Transformations())
+        torch.testing.assert_close(own[n : n + 1], shared, rtol=1e-4, atol=1e-5)
+
+
+def test_jittered_views(tiny_extractor: MultiScaleExtractor, picture: Picture) -> None:
+    pixels = torch.from_numpy(picture()).permute(2, 0, 1)[None]
+    t = Transformations(angles=(0.0,), brightness=0.3)
+    with pytest.raises(ValueError, match=r"pass a torch\.Generator"):
+        tiny_extractor.views(pixels, (0.0,), t)
+    views = tiny_extractor.views(pixels, (0.0,), t, torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        expected = tiny_extractor(jitter(pixels / 255, t, torch.Generator().manual_seed(5)))
+    torch.testing.assert_close(views[:, 0], expected)
+    assert relative(views[:, 0], tiny_extractor.views(pixels, (0.0,), Transformations.none())[:, 0]) > 0.01

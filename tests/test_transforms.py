@@ -1,0 +1,160 @@
+"""Rotations against Pillow and torchvision, exactness of quarter turns, jitter, and bad arguments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms import functional as TF
+
+from differnet_lite.transforms import Transformations, jitter, rotate
+
+Picture = Callable[..., np.ndarray]
+
+
+def as_tensor(array: np.ndarray) -> torch.Tensor:
+    return torch.tensor(array).permute(2, 0, 1)[None].float() / 255
+
+
+def disc(size: int, margin: float = 2.0) -> torch.Tensor:
+    """True inside the inscribed circle, whose pixels stay in the image at every angle."""
+    axis = torch.arange(size) - (size - 1) / 2
+    return axis[:, None] ** 2 + axis[None] ** 2 < (size / 2 - margin) ** 2
+
+
+@pytest.mark.parametrize("fill", ["reflection", "black"])
+@pytest.mark.parametrize("turns", [-5, -1, 0, 1, 2, 3, 4, 9])
+def test_quarter_turns_move_pixels_exactly(turns: int, fill: Any) -> None:
+    images = torch.rand(2, 3, 9, 9)
+    expected = torch.rot90(images, turns % 4, (2, 3))
+    assert torch.equal(rotate(images, 90.0 * turns, fill=fill), expected)
+    assert torch.equal(rotate(images, torch.full((2,), 90.0 * turns), fill=fill), expected)
+
+
+@pytest.mark.parametrize("angle", [22.5, 45, 110, 200.3, -30])
+def test_bilinear_rotation_is_counter_clockwise_like_pillow(picture: Picture, angle: float) -> None:
+    array = picture(1, 96)
+    expected = as_tensor(np.asarray(Image.fromarray(array).rotate(angle, Image.Resampling.BILINEAR)))
+    difference = (rotate(as_tensor(array), angle, fill="black") - expected).abs()[..., disc(96)]
+    assert difference.max() < 1.5 / 255  # Pillow rounds to grey levels
+    wrong_way = (rotate(as_tensor(array), -angle, fill="black") - expected).abs()[..., disc(96)]
+    assert wrong_way.mean() > 0.05
+
+
+@pytest.mark.parametrize("angle", [22.5, 80, 133, -30])
+def test_black_corners_are_those_of_torchvision(picture: Picture, angle: float) -> None:
+    image = as_tensor(picture(2, 96)).clamp_min(0.1)
+    expected = TF.rotate(image, angle, InterpolationMode.BILINEAR)
+    ours = rotate(image, angle, fill="black")
+    outside = (expected == 0).all(1)[0]
+    assert outside.sum() > 100
+    assert ours[0, :, outside].max() < 0.01
+    inside = torch.nn.functional.avg_pool2d((~outside).float()[None, None], 3, 1, 1)[0, 0] == 1  # not the soft border
+    torch.testing.assert_close(ours[0][:, inside], expected[0][:, inside], atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("angle", [17.0, 107.0])
+def test_nearest_rotation_takes_pixels_that_exist(picture: Picture, angle: float) -> None:
+    image = as_tensor(picture(3, 96)).clamp_min(0.1)
+    ours = rotate(image, angle, fill="black", interpolation="nearest")
+    assert set(ours.unique().tolist()) <= {0.0, *image.unique().tolist()}
+    expected = TF.rotate(image, angle, InterpolationMode.NEAREST)
+    assert (ours == expected).float().mean() > 0.98  # the rest: ties of distance, rounded differently
+
+
+def test_reflected_corners_continue_the_picture() -> None:
+    flat = torch.full((1, 3, 64, 64), 0.7)
+    assert rotate(flat, 45, fill="reflection").sub(0.7).abs().max() < 1e-6
+    assert rotate(flat, 45, fill="black").min() == 0
+
+
+@pytest.mark.parametrize("angle", [10.0, 45.0, 77.0])
+def test_there_and_back_gives_the_image_inside_the_inscribed_disc(picture: Picture, angle: float) -> None:
+    image = as_tensor(picture(4, 128, smooth=6))
+    there = rotate(image, angle)
+    back = rotate(there, -angle)
+    assert (back - image).abs()[..., disc(128, 4)].max() < 0.02
+    assert (there - image).abs()[..., disc(128, 4)].mean() > 0.05
+
+
+def test_an_angle_for_each_image_equals_one_by_one(picture: Picture) -> None:
+    images = torch.cat([as_tensor(picture(k)) for k in range(4)])
+    angles = torch.tensor([0.0, -12.5, 90.0, 211.0])
+    one_by_one = torch.cat([rotate(image[None], float(a)) for image, a in zip(images, angles, strict=True)])
+    torch.testing.assert_close(rotate(images, angles), one_by_one, atol=1e-6, rtol=0)
+
+
+def test_rotation_is_differentiable() -> None:
+    image = torch.rand(1, 1, 16, 16, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: rotate(x, 33.0), (image,))
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (1, 3, 8, 9)])
+def test_only_square_batches_are_rotated(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="square images"):
+        rotate(torch.zeros(shape), 10)
+
+
+def test_grid_and_none() -> None:
+    assert Transformations.grid(16).angles == tuple(22.5 * k for k in range(16))
+    assert Transformations.grid(16).test_angles(7) == Transformations.grid(16).angles
+    assert Transformations.none().angles == (0.0,)
+    assert Transformations.grid(2, fill="black").fill == "black"
+
+
+def test_random_angles_are_uniform_and_a_function_of_the_seed() -> None:
+    t = Transformations(n_test=64, max_angle=30)
+    assert t.test_angles(3) == t.test_angles(3)
+    assert t.test_angles(3) != t.test_angles(4)
+    assert len(t.test_angles()) == 64
+    drawn = t.draw_angles(100_000, torch.Generator().manual_seed(0))
+    assert drawn.abs().max() <= 30
+    assert abs(drawn.mean()) < 0.2  # deviation of the mean: 30 / sqrt(3) / sqrt(100000) = 0.055
+    assert abs(drawn.std() - 30 / math.sqrt(3)) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"angles": ()}, "angles"), ({"angles": (0.0, math.nan)}, "angles"), ({"n_train": 0}, "n_train"), ({"n_test": 0}, "n_test"),
+        ({"max_angle": 181}, "max_angle"), ({"fill": "white"}, "fill"), ({"interpolation": "cubic"}, "interpolation"),
+        ({"brightness": 1.0}, "brightness"), ({"contrast": -0.1}, "contrast"),
+    ],
+)  # fmt: skip
+def test_bad_transformations_are_named(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Transformations(**arguments)
+
+
+def test_brightness_multiplies_each_image_by_a_factor_of_its_own() -> None:
+    images = torch.full((500, 3, 2, 2), 0.5)
+    brighter = jitter(images, Transformations(brightness=0.2), torch.Generator().manual_seed(0))
+    factors = brighter[:, 0, 0, 0] / 0.5
+    torch.testing.assert_close(brighter, images * factors[:, None, None, None])
+    assert factors.min() >= 0.8
+    assert factors.max() <= 1.2
+    assert factors.std() == pytest.approx(0.4 / math.sqrt(12), rel=0.1)
+
+
+def test_contrast_keeps_the_mean_grey() -> None:
+    images = 0.4 + 0.2 * torch.rand(50, 3, 8, 8)
+    varied = jitter(images, Transformations(contrast=0.5), torch.Generator().manual_seed(0))
+    torch.testing.assert_close(varied.mean((1, 2, 3)), images.mean((1, 2, 3)))
+    ratio = varied.std((1, 2, 3)) / images.std((1, 2, 3))
+    assert ratio.min() >= 0.5 - 1e-5
+    assert ratio.max() <= 1.5 + 1e-5
+    assert ratio.std() > 0.2
+
+
+def test_jitter_is_clipped_and_off_by_default() -> None:
+    images = torch.rand(20, 3, 8, 8)
+    strong = jitter(images, Transformations(brightness=0.9, contrast=0.9), torch.Generator().manual_seed(0))
+    assert strong.min() >= 0
+    assert strong.max() <= 1
+    assert jitter(images, Transformations(), torch.Generator()) is images
