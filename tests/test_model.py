@@ -125,15 +125,22 @@ def test_a_damaged_training_image_is_named(tiny: dict[str, Any], photographs: li
         DifferNet(**tiny).fit(photographs)
 
 
-def test_an_interruption_leaves_the_earlier_fit(tiny: dict[str, Any], photographs: list[Path], picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("where", ["training", "reference maps"])
+def test_an_interruption_leaves_the_earlier_fit(
+    tiny: dict[str, Any], photographs: list[Path], picture: Picture, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
     model = DifferNet(**tiny).fit(photographs)
     before = model.score_samples(photographs), model.anomaly_maps(photographs[:1]), model.threshold(0.5)
 
     def interrupted(*arguments: Any, **options: Any) -> Any:
-        train_flow(*arguments, **options)
+        if where == "training":
+            train_flow(*arguments, **options)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(model_module, "train_flow", interrupted)
+    if where == "training":
+        monkeypatch.setattr(model_module, "train_flow", interrupted)
+    else:
+        monkeypatch.setattr(model_module.localization, "reference_maps", interrupted)
     with pytest.raises(KeyboardInterrupt):
         model.fit([picture(seed) for seed in range(20, 26)])
     np.testing.assert_array_equal(model.score_samples(photographs), before[0])
