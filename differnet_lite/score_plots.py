@@ -14,6 +14,8 @@ from differnet_lite.plots import COLOURS, DASHES, GREY, SYMBOLS, TEMPLATE
 
 __all__ = ["plot_bars", "plot_curves", "plot_rate_histograms", "plot_views"]
 
+PATTERN = {"fillmode": "overlay", "fgcolor": "white", "solidity": 0.25}
+
 
 def plot_curves(
     x: ArrayLike,
@@ -61,7 +63,7 @@ def plot_bars(names: Sequence[str], bars: Mapping[str, ArrayLike], *, y_title: s
     for i, (name, heights) in enumerate(bars.items()):
         figure.add_bar(
             x=list(names), y=np.asarray(heights, dtype=float).round(5), name=name,
-            marker={"color": COLOURS[i % 6], "pattern": {"shape": ("", "/", ".", "x", "-", "+")[i % 6], "fgcolor": "white", "solidity": 0.25}},
+            marker={"color": COLOURS[i % 6], "pattern": PATTERN | {"shape": ("", "/", ".", "x", "-", "+")[i % 6]}},
             hovertemplate=f"%{{x}}<br>{name} %{{y:.3g}}<extra></extra>",
         )  # fmt: skip
     figure.update_yaxes(title_text=y_title)
@@ -110,11 +112,15 @@ def plot_views(scores: ArrayLike, angles: Sequence[float], kinds: Sequence[str],
     sizes = {kind: int((kind_of == kind).sum()) for kind in dict.fromkeys(kind_of[order])}
     ends = np.cumsum(list(sizes.values()))
     logs = np.log10(values[order])
-    whole = np.arange(np.floor(2 * logs.min()) / 2, logs.max() + 0.25, 0.25)
+    low, high = np.quantile(logs, [0.01, 0.98])  # one bright view must not dim the rest
+    marks = np.linspace(low, high, 5)
     figure = go.Figure(
         go.Heatmap(
-            z=np.float32(logs.round(3)), x=[f"{a:g}°" for a in angles], colorscale="Cividis",
-            colorbar={"title": {"text": title, "side": "right"}, "tickvals": whole.tolist(), "ticktext": [f"{10**w:.2g}" for w in whole]},
+            z=np.float32(logs.round(3)), zmin=round(low, 3), zmax=round(high, 3), x=[f"{a:g}°" for a in angles], colorscale="Cividis",
+            colorbar={
+                "title": {"text": title, "side": "right", "font": {"size": 12}}, "thickness": 14, "outlinewidth": 0,
+                "tickvals": marks.tolist(), "ticktext": [f"{10**mark:.2g}" for mark in marks],
+            },
             customdata=np.float32(values[order].round(3)), hovertemplate="%{x}<br>score %{customdata:.3g}<extra></extra>",
         )
     )  # fmt: skip
@@ -123,7 +129,7 @@ def plot_views(scores: ArrayLike, angles: Sequence[float], kinds: Sequence[str],
     middles = ends - np.array(list(sizes.values())) / 2 - 0.5
     figure.update_yaxes(autorange="reversed", tickvals=middles.tolist(), ticktext=list(sizes), showgrid=False, title_text="images, by kind")
     figure.update_xaxes(title_text="angle of the view", showgrid=False)
-    return figure.update_layout(template=TEMPLATE, height=480)
+    return figure.update_layout(template=TEMPLATE, height=460, margin_t=30)
 
 
 def _legend_above(figure: go.Figure, shown: bool) -> go.Figure:

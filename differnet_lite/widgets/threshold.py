@@ -146,7 +146,7 @@ class ThresholdExplorer(widgets.VBox):
     def _show(self) -> None:
         state, theta = self.theta_slider.value, self.theta
         counts = self.confusion()
-        region, line, matrix = self.figure.data[-3:]
+        region, line, matrix = self.figure.data[0], self.figure.data[-2], self.figure.data[-1]
         right = region.x[1]
         with self.figure.batch_update():
             region.x = [theta, right, right, theta]
@@ -154,7 +154,9 @@ class ThresholdExplorer(widgets.VBox):
             matrix.text = [[f"<b>{value}</b>" for value in row] for row in counts[: len(matrix.y)]]
             self.figure.layout.annotations[0].x = np.log10(theta) if self._logarithmic else theta
             self.figure.layout.annotations[0].text = f"θ = {theta:.3g}"
-        sentence = [f"θ = {theta:.3g}, guarantees α ≤ {self.guaranteed[state]:.1%} (n = {len(self.calibration)})"]
+        guaranteed = self.guaranteed[state]
+        promise = f"guarantees α ≤ {guaranteed:.1%}" if guaranteed < 1 else "guarantees nothing"
+        sentence = [f"θ = {theta:.3g}, {promise} (n = {len(self.calibration)})"]
         for name, (passed, caught) in zip(("normal images: false alarms", "anomalies: detected"), counts, strict=True):
             if passed + caught:
                 sentence.append(f"{name} {caught} of {passed + caught}, {caught / (passed + caught):.1%}")
@@ -165,13 +167,18 @@ class ThresholdExplorer(widgets.VBox):
     # ---------------------------------------------------------------- drawing
 
     def _draw(self, ends: tuple[float, float]) -> go.Figure:
-        """The figure of all states, with the last three traces and the first annotation to be moved."""
+        """The figure of all states; the first and the last two traces and the first annotation are what moves."""
         order = sorted(set(self.kinds), key=lambda kind: (kind != "good", np.median(self.scores[self.kinds == kind]), kind))
         figure = make_subplots(1, 2, column_widths=[0.74, 0.26], horizontal_spacing=0.12)
         rows = [(HELD_OUT, self.calibration, [f"held out {i}" for i in range(len(self.calibration))])]
         for kind in order:
             chosen = np.flatnonzero(self.kinds == kind)
             rows.append((kind, self.scores[chosen], [html.escape(self.names[i]) for i in chosen]))
+        top, bottom = -0.6, len(rows) - 0.4
+        figure.add_scatter(
+            x=[ends[1]] * 4, y=[top, top, bottom, bottom], fill="toself", fillcolor="rgba(230,159,0,0.16)", mode="lines",
+            line={"width": 0}, hoverinfo="skip", showlegend=False, row=1, col=1,
+        )  # fmt: skip
         for row, (name, values, text) in enumerate(rows):
             jitter = 0.5 * ((np.arange(len(values)) * (np.sqrt(5) - 1) / 2) % 1 - 0.5)
             marker: dict[str, Any] = {"color": GREY, "symbol": "circle-open", "line": {"width": 1.5}}
@@ -183,28 +190,24 @@ class ThresholdExplorer(widgets.VBox):
                 marker=marker | {"size": 8, "opacity": 0.85},
                 hovertemplate="%{text}<br>score %{x:.4g}<extra></extra>", row=1, col=1,
             )  # fmt: skip
-        top, bottom = -0.6, len(rows) - 0.4
-        figure.add_scatter(
-            x=[ends[1]] * 4, y=[top, top, bottom, bottom], fill="toself", fillcolor="rgba(230,159,0,0.16)", mode="lines",
-            line={"width": 0}, hoverinfo="skip", showlegend=False, row=1, col=1,
-        )  # fmt: skip
         figure.add_scatter(
             x=[ends[1]] * 2, y=[top, bottom], mode="lines", line={"color": "black", "dash": "dash", "width": 2},
             hoverinfo="skip", showlegend=False, row=1, col=1,
         )  # fmt: skip
         truth = ["normal", "anomalous"] if self.anomalous.any() else ["normal"]
         figure.add_heatmap(
-            z=[[0, 1], [1, 0]][: len(truth)], x=["passed", "flagged"], y=truth, text=[["", ""]] * len(truth),
+            z=[[0, 1], [1, 0]][: len(truth)], x=[0, 1], y=list(range(len(truth))), text=[["", ""]] * len(truth),
             texttemplate="%{text}", textfont={"size": 22, "color": DARK}, colorscale=[[0, "#D6E9F5"], [1, "#FBDCC4"]], zmin=0, zmax=1,
-            showscale=False, xgap=3, ygap=3, hovertemplate="%{y}, %{x}: %{text}<extra></extra>", row=1, col=2,
+            showscale=False, xgap=3, ygap=3, hoverinfo="skip", row=1, col=2,
         )  # fmt: skip
         ticks = [f"{html.escape(name)}<br><span style='font-size:11px'>n = {len(values)}</span>" for name, values, _ in rows]
         figure.update_layout(template=TEMPLATE, width=920, height=150 + 52 * len(rows), margin={"l": 110, "r": 20, "t": 40, "b": 56})
         scale = {"type": "log", "range": np.log10(ends).tolist(), "tickformat": "~g"} if self._logarithmic else {"range": list(ends)}
         figure.update_xaxes(title_text="anomaly score" + " (logarithmic)" * self._logarithmic + "; shaded: flagged", row=1, col=1, **scale)
         figure.update_yaxes(range=[bottom, top], tickvals=list(range(len(rows))), ticktext=ticks, showgrid=False, row=1, col=1)
-        figure.update_xaxes(side="top", showline=False, ticks="", showgrid=False, row=1, col=2)
-        figure.update_yaxes(autorange="reversed", showline=False, ticks="", showgrid=False, row=1, col=2)
+        bare: dict[str, Any] = {"showline": False, "ticks": "", "showgrid": False, "fixedrange": True, "row": 1, "col": 2}
+        figure.update_xaxes(side="top", tickvals=[0, 1], ticktext=["passed", "flagged"], **bare)
+        figure.update_yaxes(autorange="reversed", tickvals=list(range(len(truth))), ticktext=truth, **bare)
         figure.add_annotation(
             x=0, y=1, xref="x", yref="y domain", yanchor="bottom", text="", showarrow=False, font={"size": 13, "color": "black"}
         )
@@ -219,13 +222,13 @@ class ThresholdExplorer(widgets.VBox):
         shown, more = flipped[: 2 * NEIGHBOURS], len(flipped) - 2 * NEIGHBOURS
         rest = f"<i>and {more} more</i>" if more > 0 else ""
         groups = [
-            (f"Just flipped ({len(flipped)})", "".join(self._card(i, flagged[i]) for i in shown) + rest),
             ("Next to be flagged, as θ falls", "".join(self._card(i, False) for i in below)),
             ("Next to pass, as θ rises", "".join(self._card(i, True) for i in above)),
+            (f"Just flipped ({len(flipped)})", "".join(self._card(i, flagged[i]) for i in shown) + rest),
         ]
         cells = "".join(
-            f"<div style='margin-right:26px'><b>{title}</b>"
-            f"<div style='display:flex;gap:8px;min-height:{THUMBNAIL + 40}px'>{cards or '<i>none</i>'}</div></div>"
+            f"<div style='margin-right:14px'><b>{title}</b>"
+            f"<div style='display:flex;gap:4px;min-height:{THUMBNAIL + 44}px;min-width:{NEIGHBOURS * (THUMBNAIL + 34)}px'>{cards or '<i>none</i>'}</div></div>"
             for title, cards in groups
         )
         style = f"background:white;color:{DARK};padding:8px;display:flex;flex-wrap:wrap;font-size:12px;line-height:1.35"
@@ -238,7 +241,7 @@ class ThresholdExplorer(widgets.VBox):
         picture = f"<img src='{self.thumbnails[i]}' width={THUMBNAIL} height={THUMBNAIL} alt=''>" if self.thumbnails[i] else ""
         frame = f"3px solid {VERMILLION}" if wrong else f"3px dotted {BLUE}"
         return (
-            f"<div style='width:{THUMBNAIL + 18}px;text-align:center'>"
+            f"<div style='width:{THUMBNAIL + 28}px;text-align:center'>"
             f"<div style='border:{frame};display:inline-block;line-height:0'>{picture}</div>"
             f"<div>{html.escape(self.names[i])}<br><b>{'✗' if wrong else '✓'} {verdict}</b></div></div>"
         )
