@@ -49,8 +49,9 @@ def test_rotation_explorer_follows_its_slider(image, features):
     explorer.slider.value = 1
     assert [panel.source for panel in explorer.figure.data[:2]] != before
     assert "45 degrees" in explorer.label.value != text
-    for marker, distance in zip(explorer.figure.data[4:], explorer.distances.values(), strict=True):
+    for marker, distance in zip(explorer.figure.data[4:6], explorer.distances.values(), strict=True):
         assert list(marker.x) == [45.0] and list(marker.y) == [distance[1]]
+    assert list(explorer.figure.data[6].x) == [45.0, 45.0]
 
 
 def test_rotation_explorer_shows_black_corners_and_reflected_ones(features):

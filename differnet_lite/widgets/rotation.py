@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 
 from differnet_lite.feature_plots import jpeg
 from differnet_lite.images import ImageLike, decode
-from differnet_lite.plots import COLOURS, DARK, DASHES, SYMBOLS, TEMPLATE
+from differnet_lite.plots import COLOURS, DARK, DASHES, GREY, SYMBOLS, TEMPLATE
 from differnet_lite.transforms import rotate
 
 __all__ = ["RotationExplorer"]
@@ -33,7 +33,7 @@ class RotationExplorer(widgets.VBox):
     Attributes:
         slider: the control; set its `value` to move the explorer from code.
         label: says in words what is shown.
-        figure: a Plotly FigureWidget: an image for each fill, the distances, and a marker on each curve.
+        figure: a Plotly FigureWidget: an image for each fill, the distances, a marker on each curve, a cursor.
         distances: fill to distances from the first angle, (T,), in units of `unit`.
 
     Raises:
@@ -72,8 +72,11 @@ class RotationExplorer(widgets.VBox):
         for k, distance in enumerate(self.distances.values()):
             marker = {"color": COLOURS[1 - k], "symbol": SYMBOLS[k], "size": 13, "line": {"color": DARK, "width": 1.5}}
             figure.add_scatter(x=[self.angles[0]], y=[distance[0]], mode="markers", marker=marker, showlegend=False, row=1, col=n + 1)
+        cursor = {"color": GREY, "width": 1, "dash": "dot"}
+        self.top = 1.08 * max(float(distance.max()) for distance in self.distances.values())
+        figure.add_scatter(x=[self.angles[0]] * 2, y=[0, self.top], mode="lines", line=cursor, showlegend=False, row=1, col=n + 1)
         figure.update_xaxes(title_text="angle (degrees)", row=1, col=n + 1)
-        figure.update_yaxes(title_text="distance from angle 0", rangemode="tozero", side="right", row=1, col=n + 1)
+        figure.update_yaxes(title_text="distance from angle 0", range=[-0.03 * self.top, self.top], side="right", row=1, col=n + 1)
         legend = {"x": 1, "xanchor": "right", "y": -0.22, "yanchor": "top", "orientation": "h"}
         margin = {"l": 10, "r": 60, "t": 40, "b": 90}
         return figure.update_layout(template=TEMPLATE, width=900, height=360, margin=margin, legend=legend)
@@ -85,6 +88,7 @@ class RotationExplorer(widgets.VBox):
                 self.figure.data[j].source = self.pictures[fill][k]
                 marker = self.figure.data[2 * n + j]
                 marker.x, marker.y = [self.angles[k]], [distance[k]]
+            self.figure.data[-1].x = [self.angles[k]] * 2
         moved = ", ".join(f"{distance[k]:.2f} with {NAMES[fill]}" for fill, distance in self.distances.items())
         self.label.value = f"turned by {self.angles[k]:g} degrees, y moved by {moved}"
 
