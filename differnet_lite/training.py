@@ -15,6 +15,7 @@ from differnet_lite.settings import Settings
 __all__ = ["bank_views", "pooled", "train_flow"]
 
 Views = Callable[[Tensor, torch.Generator], Tensor]
+OnEpoch = Callable[[int, dict[str, list[float]], CouplingFlow], None]
 
 
 def bank_views(features: Tensor, settings: Settings) -> Views:
@@ -59,6 +60,7 @@ def train_flow(
     device: torch.device | str = "cpu",
     seed: int = 0,
     progress: bool = True,
+    on_epoch: OnEpoch | None = None,
 ) -> tuple[CouplingFlow, dict[str, list[float]]]:
     """Fit a flow to features of normal images.
 
@@ -71,6 +73,8 @@ def train_flow(
         device: where to train.
         seed: of the initial weights, the order of images, the views and the noise.
         progress: whether to show a progress bar.
+        on_epoch: called after each epoch with its number, the history so far and the flow; to draw a live
+            curve or to watch the flow. It must not change the flow, and draws nothing from its generator.
 
     Returns:
         The trained flow, of the last epoch, and the history: "epoch", "train" and "held_out"
@@ -123,5 +127,7 @@ def train_flow(
             if watched is not None:
                 with torch.inference_mode():
                     history["held_out"].append(float(nll(*flow(watched))))
+            if on_epoch is not None:
+                on_epoch(epoch, history, flow)
             bar.set_postfix({key: f"{values[-1]:.3f}" for key, values in history.items() if key != "epoch" and values})
     return flow.eval(), history
