@@ -192,8 +192,9 @@ class LocalizationExplorer(widgets.VBox):
             options=[("one scale for all", True), ("each its own", False)], description="colours",
             style={"description_width": "76px", "button_width": "130px"},
         )  # fmt: skip
-        self.top_slider = widgets.IntSlider(value=100, min=5, max=100, step=5, description="top, %", layout={"width": "300px"})
-        self.opacity_slider = widgets.FloatSlider(value=0.5, min=0, max=1, step=0.05, description="opacity", layout={"width": "300px"})
+        narrow = {"layout": {"width": "300px"}, "style": {"description_width": "76px"}}
+        self.top_slider = widgets.IntSlider(value=100, min=5, max=100, step=5, description="scale top, %", **narrow)
+        self.opacity_slider = widgets.FloatSlider(value=0.6, min=0, max=1, step=0.05, description="opacity", **narrow)
         self.label = widgets.HTML()
         self.method_buttons.observe(self._change_method, names="value")
         for control in (self.image_slider, self.angles_slider, self.blur_slider, self.scale_buttons, self.top_slider, self.opacity_slider):
