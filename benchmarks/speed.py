@@ -4,7 +4,8 @@
 
 The reference is the published protocol, written here from its description: every view is decoded, resized,
 rotated and normalised by Pillow and NumPy in the main process; the trunk runs in float32, NCHW, in every
-epoch; the log-determinant takes a second pass through every subnet; 172 million parameters, 96 views a step.
+epoch, and keeps gradients of its frozen weights; the log-determinant takes a second pass through every subnet;
+172 million parameters, 96 views a step.
 Its time for a whole category is extrapolated from measured steps; ours is measured.
 """
 
@@ -47,7 +48,7 @@ class Reference:
     """The published protocol, view by view."""
 
     def __init__(self) -> None:
-        self.trunk = load_trunk()
+        self.trunk = load_trunk().requires_grad_(True)  # nobody uses these gradients, but the published code computes them
         self.flow = build_flow(768, hidden=PAPER.hidden, seed=0)
         self.optimiser = torch.optim.Adam(self.flow.trainable(), lr=2e-4, betas=(0.8, 0.8), eps=1e-4, weight_decay=1e-5)
 

@@ -82,7 +82,8 @@ def test_calibration_images_are_not_trained_on(model: DifferNet, small: dict[str
     assert (given.n_train_, len(given.calibration_scores_)) == (6, 6)
     np.testing.assert_array_equal(given.calibration_scores_, given.score_samples(train[6:]))
     all_scores = model.score_samples(train)
-    held_out = np.isin(all_scores, model.calibration_scores_)
+    # not np.isin: some processors multiply 12 rows in another order of rounding than 6
+    held_out = np.isclose(all_scores[:, None], model.calibration_scores_, rtol=1e-4, atol=0).any(1)
     assert held_out.sum() == 6
     assert all_scores[held_out].mean() > all_scores[~held_out].mean(), "what was trained on scores lower"
 
