@@ -12,7 +12,7 @@ What differs, and why:
 | noise on features in training | none | the same as in the whitening | as above |
 | start of training | random couplings | couplings that are the identity | training then starts at the Mahalanobis distance, and has to earn what it adds |
 | Adam's eps | 1e-4 | 1e-8 | the loss is divided by D, so gradients are far below 1e-4 and Adam turns into slow SGD |
-| width of the subnets | 2048 | 256 | 172 million parameters for a few hundred images |
+| width of the subnets | 2048 | 128 | 172 million parameters for a few hundred images; 256 gains 0.03 nats of held-out likelihood on 609 images, none on 167, at twice the time |
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Settings:
     noise: float = 0.01
     start_as_identity: bool = True
     n_blocks: int = 8
-    hidden: int = 256
+    hidden: int = 128
     alpha: float = 3.0
     epochs: int = 128
     batch_images: int = 24
