@@ -13,12 +13,14 @@ import functools
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-import FrEIA.framework as Ff
-import FrEIA.modules as Fm
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:  # FrEIA imports scipy.stats, half a second: `build_flow` does it when the first flow is built
+    import FrEIA.framework as Ff
 
 __all__ = ["CouplingFlow", "build_flow", "soft_clamp", "whitening_matrix"]
 
@@ -120,6 +122,9 @@ def build_flow(
     Raises:
         ValueError: fewer than 2 features, or no block.
     """
+    import FrEIA.framework as Ff
+    import FrEIA.modules as Fm
+
     if n_features < 2 or n_blocks < 1 or hidden < 1:
         raise ValueError(f"expected n_features >= 2, n_blocks >= 1, hidden >= 1, got {n_features}, {n_blocks}, {hidden}")
     with _contained_randomness(seed):

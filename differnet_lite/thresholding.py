@@ -17,7 +17,6 @@ import warnings
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import betainc
 
 __all__ = ["Threshold", "TooFewNormalsError", "conformal_threshold", "p_values", "pac_threshold", "quantile_threshold"]
 
@@ -108,6 +107,8 @@ def pac_threshold(scores: ArrayLike, alpha: float = 0.05, *, delta: float = 0.1)
         TooFewNormalsError: even the largest score is not enough.
         ValueError: as in `conformal_threshold`.
     """
+    from scipy.special import betainc  # 0.3 s to import, and rarely wanted
+
     ordered = _checked(scores, alpha)
     if not 0 < delta < 1:
         raise ValueError(f"delta: expected 0 < delta < 1, got {delta}")
