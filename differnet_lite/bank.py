@@ -47,7 +47,7 @@ class FeatureBank:
         extractor: the trunk.
         transformations: how a view is made from an image and an angle.
         folder: where to keep features; "auto" is `default_cache()`, None keeps nothing.
-        batch_size: images decoded and extracted together.
+        batch_size: images decoded and extracted together; None takes 8 on a CPU, whose caches hold no more, and 32 elsewhere.
         seed: of the jitter, if the transformations have one.
         progress: whether to show a progress bar.
 
@@ -63,13 +63,14 @@ class FeatureBank:
         transformations: Transformations,
         *,
         folder: str | os.PathLike[str] | None = "auto",
-        batch_size: int = 16,
+        batch_size: int | None = None,
         seed: int = 0,
         progress: bool = True,
     ) -> None:
         self.extractor, self.transformations = extractor, transformations
         self.folder = None if folder is None else default_cache() if folder == "auto" else Path(folder)
-        self.batch_size, self.seed, self.progress = batch_size, seed, progress
+        self.batch_size = batch_size or (8 if extractor.device.type == "cpu" else 32)
+        self.seed, self.progress = seed, progress
 
     def features(self, images: Sequence[ImageLike], angles: Sequence[float], *, description: str = "features") -> Tensor:
         """Features of all views, (N, T, D) float32; see `iter_features` for a stream in constant memory."""

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from differnet_lite.transforms import Transformations, iter_views, jitter, rotate
+from differnet_lite.transforms import Transformations, iter_resampled, iter_views, jitter, rotate
 
 __all__ = ["MultiScaleExtractor", "load_trunk", "resolve_device"]
 
@@ -187,8 +187,8 @@ class MultiScaleExtractor(nn.Module):
         """Stay in eval mode, whatever is asked: the batch norm of a frozen trunk must not move."""
         return super().train(False)
 
-    def feature_maps(self, images: Tensor) -> list[Tensor]:
-        """The trunk's maps at each scale, largest first: S tensors (N, C, h_s, w_s).
+    def pyramid(self, images: Tensor) -> list[Tensor]:
+        """Normalised images at each scale, largest first, in the trunk's dtype: S tensors (N, 3, h_s, w_s).
 
         Args:
             images: (N, 3, size, size) in [0, 1]; normalised here with ImageNet's mean and deviation.
@@ -198,16 +198,39 @@ class MultiScaleExtractor(nn.Module):
         """
         if images.ndim != 4 or tuple(images.shape[1:]) != (3, self.size, self.size):
             raise ValueError(f"images: expected (N, 3, {self.size}, {self.size}) in [0, 1], got {tuple(images.shape)}")
-        x = (images.to(self.device) - self.mean) / self.std
-        x = x.to(self.dtype, memory_format=torch.channels_last)
-        maps = []
-        for s in range(self.n_scales):
-            if s and self.downscale == "nearest":
-                scaled = F.interpolate(x, size=self.size // 2**s)
-            else:
-                scaled = F.avg_pool2d(x, 2**s) if s else x
-            maps.append(self.trunk(scaled))
-        return maps
+        levels = [(images.to(self.device) - self.mean) / self.std]
+        for s in range(1, self.n_scales):
+            nearest = self.downscale == "nearest"
+            levels.append(F.interpolate(levels[0], size=self.size // 2**s) if nearest else F.avg_pool2d(levels[-1], 2))
+        return [x.to(self.dtype, memory_format=torch.channels_last) for x in levels]
+
+    def feature_maps(self, images: Tensor) -> list[Tensor]:
+        """The trunk's maps at each scale, largest first: S tensors (N, C, h_s, w_s); see `pyramid`."""
+        return [self.trunk(x) for x in self.pyramid(images)]
+
+    def iter_view_maps(self, images: Tensor, angles: Sequence[float], transformations: Transformations) -> Iterator[tuple[int, list[Tensor]]]:
+        """The trunk's maps of every rotated view, without jitter.
+
+        Views that are quarter turns of each other share one resampling, one normalisation and one scaling: all three
+        are done before the quarter turn, which only moves pixels. (Scaling by "nearest" picks other pixels after a turn.)
+
+        Args:
+            images: (N, 3, size, size) in [0, 1].
+            angles: T angles in degrees.
+            transformations: gives the fill and the interpolation.
+
+        Yields:
+            The position of an angle in `angles` and its maps; every position once, not in order.
+        """
+        if self.downscale == "nearest":
+            for t, view in iter_views(images, angles, transformations):
+                yield t, self.feature_maps(view)
+            return
+        for resampled, views in iter_resampled(images, angles, transformations):
+            levels = self.pyramid(resampled)
+            for t, turns in views:
+                turned = [torch.rot90(x, turns, (2, 3)).contiguous(memory_format=torch.channels_last) for x in levels] if turns else levels
+                yield t, [self.trunk(x) for x in turned]
 
     def forward(self, images: Tensor) -> Tensor:
         """Features y, (N, D) float32, of images (N, 3, size, size) in [0, 1]; differentiable."""
@@ -239,17 +262,16 @@ class MultiScaleExtractor(nn.Module):
         """
         t = transformations
         x = images.to(self.device).float() / 255
-        if isinstance(angles, Tensor) and angles.ndim == 2:
-            turned: Iterator[tuple[int, Tensor]] = ((k, rotate(x, angles[:, k], fill=t.fill, interpolation=t.interpolation)) for k in range(angles.shape[1]))
-            n_angles = angles.shape[1]
-        else:
-            turned = iter_views(x, [float(a) for a in angles], t)
-            n_angles = len(angles)
+        own = isinstance(angles, Tensor) and angles.ndim == 2
+        n_angles = angles.shape[1] if isinstance(angles, Tensor) and own else len(angles)
         features = torch.empty(len(x), n_angles, self.n_features)
-        for k, view in turned:
-            if t.jitters:
-                if generator is None:
-                    raise ValueError("the transformations jitter: pass a torch.Generator")
-                view = jitter(view, t, generator)
-            features[:, k] = self(view)
+        if not own and not t.jitters:
+            for k, maps in self.iter_view_maps(x, [float(a) for a in angles], t):
+                features[:, k] = self.pool(maps)
+            return features
+        if t.jitters and generator is None:
+            raise ValueError("the transformations jitter: pass a torch.Generator")
+        for k in range(n_angles):
+            view = rotate(x, angles[:, k] if isinstance(angles, Tensor) and own else float(angles[k]), fill=t.fill, interpolation=t.interpolation)
+            features[:, k] = self(view if generator is None else jitter(view, t, generator))
         return features

@@ -50,18 +50,32 @@ def _unit_clamp(h: Tensor, alpha: float) -> Tensor:
     return (2 / math.pi) * torch.atan(h / alpha)
 
 
-def subnet(n_in: int, n_out: int, *, hidden: int, zero: bool = False) -> nn.Sequential:
-    """One subnet of a coupling: three hidden ReLU layers; gives s and t together, at first 0 if `zero`."""
-    last = nn.Linear(hidden, n_out)
-    if zero:
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-    return nn.Sequential(
-        nn.Linear(n_in, hidden), nn.ReLU(),
-        nn.Linear(hidden, hidden), nn.ReLU(),
-        nn.Linear(hidden, hidden), nn.ReLU(),
-        last,
-    )  # fmt: skip
+class Subnet(nn.Sequential):
+    """One subnet of a coupling: three hidden ReLU layers; gives s and t together, at first 0 if `zero`.
+
+    Attributes:
+        products: dtype of its matrix products while it is being trained, float32 if None; see `CouplingFlow.mixed`.
+    """
+
+    products: torch.dtype | None = None
+
+    def __init__(self, n_in: int, n_out: int, *, hidden: int, zero: bool = False) -> None:
+        last = nn.Linear(hidden, n_out)
+        if zero:
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+        super().__init__(
+            nn.Linear(n_in, hidden), nn.ReLU(),
+            nn.Linear(hidden, hidden), nn.ReLU(),
+            nn.Linear(hidden, hidden), nn.ReLU(),
+            last,
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.products is None or not self.training:
+            return super().forward(x)
+        with torch.autocast(x.device.type, dtype=self.products):
+            return super().forward(x).float()
 
 
 class CouplingFlow(nn.Module):
@@ -91,6 +105,17 @@ class CouplingFlow(nn.Module):
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Features y (N, D) and log |det dy/dz| (N,), of latents z (N, D)."""
         return self.chain(z, rev=True)
+
+    def mixed(self, dtype: torch.dtype | None) -> CouplingFlow:
+        """Multiply the subnets' matrices in `dtype` while training; None: in their own.
+
+        Couplings, log-det and weights stay float32, and so does everything after `eval()`: the flow is as
+        invertible and its density as exact as without. What is rounded is the gradient.
+        """
+        for module in self.modules():
+            if isinstance(module, Subnet):
+                module.products = dtype
+        return self
 
     def trainable(self) -> list[nn.Parameter]:
         """What an optimiser should see; FrEIA keeps permutations as integer parameters beside it."""
@@ -137,7 +162,7 @@ def build_flow(
             chain.append(Fm.PermuteRandom, seed=k)
             chain.append(
                 Fm.GLOWCouplingBlock,
-                subnet_constructor=functools.partial(subnet, hidden=hidden, zero=start_as_identity),
+                subnet_constructor=functools.partial(Subnet, hidden=hidden, zero=start_as_identity),
                 clamp=alpha,
                 clamp_activation=functools.partial(_unit_clamp, alpha=alpha),
             )

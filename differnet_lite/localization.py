@@ -146,7 +146,7 @@ def reference_maps(extractor: MultiScaleExtractor, images: Sequence[ImageLike], 
     for batch in iter_decoded(images, size=settings.size, batch=8):
         x = batch.to(extractor.device).float() / 255
         count += len(batch)
-        for k, view in iter_views(x, angles, t):
-            maps = [m.float().sum(0) for m in extractor.feature_maps(view)]
+        for k, found in extractor.iter_view_maps(x, angles, t):
+            maps = [m.float().sum(0) for m in found]
             sums[k] = [a + b for a, b in zip(sums[k], maps, strict=True)] if sums[k] else maps
     return [torch.stack([sums[k][s] / count for k in range(len(angles))]).half().cpu() for s in range(settings.n_scales)]

@@ -51,6 +51,8 @@ class Settings:
         batch_images: images in a step.
         views_per_image: views of each image in a step (random angles: `transformations.n_train`).
         learning_rate, betas, adam_eps, weight_decay: of Adam.
+        train_dtype: of the subnets' matrix products in training: "auto", "float32" or "bfloat16". "auto" takes bfloat16
+            from a width of 1024 on, where the hardware multiplies it; scoring is float32 in any case.
         use_log_det: add the log-determinant to the score; the paper does not.
         reference_images: training images whose mean maps the attribution maps are measured against; 0 keeps none,
             and `anomaly_maps` then draws the paper's gradient maps.
@@ -78,6 +80,7 @@ class Settings:
     betas: tuple[float, float] = (0.8, 0.8)
     adam_eps: float = 1e-8
     weight_decay: float = 1e-5
+    train_dtype: str = "auto"
     use_log_det: bool = False
     reference_images: int = 32
     holdout: float = 0.2
@@ -90,6 +93,8 @@ class Settings:
             raise ValueError("pool_views=True needs a fixed grid of angles; pass transformations=Transformations.grid(16) or pool_views=False")
         if self.whiten and self.noise <= 0:
             raise ValueError(f"whiten=True needs noise > 0 (dead channels have no variance of their own), got noise={self.noise}")
+        if self.train_dtype not in ("auto", "float32", "bfloat16"):
+            raise ValueError(f"train_dtype: expected 'auto', 'float32' or 'bfloat16', got {self.train_dtype!r}")
         if not 0 <= self.holdout < 1:
             raise ValueError(f"holdout: expected 0 <= holdout < 1, got {self.holdout}")
         for name in ("epochs", "batch_images", "views_per_image"):

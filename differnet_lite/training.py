@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from differnet_lite.features import fast_dtype
 from differnet_lite.flow import CouplingFlow, build_flow, whitening_matrix
 from differnet_lite.loss import nll
 from differnet_lite.settings import Settings
@@ -94,6 +95,7 @@ def train_flow(
         n_features, n_blocks=settings.n_blocks, hidden=settings.hidden, alpha=settings.alpha,
         whitening=whitening, start_as_identity=settings.start_as_identity, seed=seed,
     ).to(device)  # fmt: skip
+    flow.mixed(_products(settings, torch.device(device)))
     optimiser = torch.optim.Adam(
         flow.trainable(), lr=settings.learning_rate, betas=settings.betas, eps=settings.adam_eps,
         weight_decay=settings.weight_decay, fused=torch.device(device).type in ("cpu", "cuda"),
@@ -105,6 +107,7 @@ def train_flow(
     history: dict[str, list[float]] = {"epoch": [], "train": [], "held_out": []}
     with tqdm(range(1, settings.epochs + 1), desc="training", unit="epoch", disable=not progress, leave=False) as bar:
         for epoch in bar:
+            flow.train()
             total = torch.zeros((), device=device)
             order = torch.randperm(n_images, generator=generator)
             for indices in order.split(settings.batch_images):
@@ -122,6 +125,7 @@ def train_flow(
                 raise FloatingPointError(
                     f"the training loss is {train_loss} in epoch {epoch}: expected a finite number; lower the learning rate, or keep whiten=True"
                 )
+            flow.eval()
             history["epoch"].append(epoch)
             history["train"].append(train_loss)
             if watched is not None:
@@ -131,3 +135,11 @@ def train_flow(
                 on_epoch(epoch, history, flow)
             bar.set_postfix({key: f"{values[-1]:.3f}" for key, values in history.items() if key != "epoch" and values})
     return flow.eval(), history
+
+
+def _products(settings: Settings, device: torch.device) -> torch.dtype | None:
+    """The dtype of matrix products in training, None for float32."""
+    if settings.train_dtype == "auto":
+        wide = settings.hidden >= 1024 and torch.get_default_dtype() == torch.float32
+        return torch.bfloat16 if wide and fast_dtype(device) == torch.bfloat16 else None
+    return torch.bfloat16 if settings.train_dtype == "bfloat16" else None

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["Transformations", "iter_views", "jitter", "rotate"]
+__all__ = ["Transformations", "iter_resampled", "iter_views", "jitter", "rotate"]
 
 Fill = Literal["reflection", "black"]
 
@@ -133,13 +133,32 @@ def rotate(images: Tensor, angles: float | Tensor, *, fill: Fill = "reflection",
     return torch.rot90(images, int(turn) % 4, (2, 3)) if int(turn) % 4 else images
 
 
-def iter_views(images: Tensor, angles: Sequence[float], transformations: Transformations) -> Iterator[tuple[int, Tensor]]:
-    """The rotated images for each angle; angles a quarter turn apart share one resampling, so each is done once.
+def iter_resampled(
+    images: Tensor, angles: Sequence[float], transformations: Transformations
+) -> Iterator[tuple[Tensor, list[tuple[int, int]]]]:
+    """Images rotated by less than 90 degrees, each with the views that are quarter turns of them.
 
     Args:
         images: (N, C, H, H), float.
         angles: T angles in degrees, the same for all images.
         transformations: gives the fill and the interpolation.
+
+    Yields:
+        The resampled images (N, C, H, H), and for each angle they serve its position in `angles` and its quarter turns.
+    """
+    by_rest: dict[float, list[tuple[int, int]]] = {}
+    for t, angle in enumerate(angles):
+        turns, rest = divmod(float(angle), 90.0)
+        by_rest.setdefault(rest, []).append((t, int(turns) % 4))
+    for rest, views in by_rest.items():
+        yield rotate(images, rest, fill=transformations.fill, interpolation=transformations.interpolation), views
+
+
+def iter_views(images: Tensor, angles: Sequence[float], transformations: Transformations) -> Iterator[tuple[int, Tensor]]:
+    """The rotated images for each angle; angles a quarter turn apart share one resampling, so each is done once.
+
+    Args:
+        images, angles, transformations: as in `iter_resampled`.
 
     Yields:
         The position of an angle in `angles` and its views (N, C, H, H); every position once, not in order.
@@ -148,13 +167,9 @@ def iter_views(images: Tensor, angles: Sequence[float], transformations: Transfo
         >>> [t for t, _ in iter_views(torch.zeros(1, 3, 8, 8), (0, 45, 90, 135), Transformations())]
         [0, 2, 1, 3]
     """
-    by_rest: dict[float, list[int]] = {}
-    for t, angle in enumerate(angles):
-        by_rest.setdefault(float(angle) % 90, []).append(t)
-    for rest, positions in by_rest.items():
-        resampled = rotate(images, rest, fill=transformations.fill, interpolation=transformations.interpolation)
-        for t in positions:
-            yield t, rotate(resampled, 90 * (float(angles[t]) // 90))
+    for resampled, views in iter_resampled(images, angles, transformations):
+        for t, turns in views:
+            yield t, torch.rot90(resampled, turns, (2, 3)) if turns else resampled
 
 
 def _resample(images: Tensor, degrees: Tensor, fill: str, interpolation: str) -> Tensor:

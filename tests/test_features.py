@@ -201,6 +201,19 @@ def test_views_equal_rotating_one_by_one(tiny_extractor: MultiScaleExtractor, pi
             torch.testing.assert_close(views[n, t], alone, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("downscale", ["area", "nearest"])
+def test_views_of_all_scales_equal_the_plain_path(downscale: str, picture: Picture) -> None:
+    """One normalisation and one scaling for four quarter turns: the same features up to the order of rounding."""
+    extractor = MultiScaleExtractor(size=256, downscale=downscale, device="cpu", dtype="float32")
+    pixels = torch.from_numpy(picture(0)).permute(2, 0, 1)[None]
+    pixels = torch.nn.functional.interpolate(pixels.float(), size=(256, 256)).to(torch.uint8)
+    angles = (30.0, 120.0, 180.0)
+    views = extractor.views(pixels, angles, Transformations(angles=angles))
+    with torch.no_grad():
+        plain = torch.cat([extractor(rotate(pixels / 255, angle)) for angle in angles])
+    torch.testing.assert_close(views[0], plain, rtol=1e-4, atol=1e-5)
+
+
 def test_views_at_angles_of_each_images_own(tiny_extractor: MultiScaleExtractor, picture: Picture) -> None:
     pixels = torch.stack([torch.from_numpy(picture(k)).permute(2, 0, 1) for k in range(2)])
     angles = torch.tensor([[0.0, 33.0], [120.0, -5.0]])
