@@ -29,13 +29,13 @@ def loaded_by(statement: str) -> set[str]:
 
 
 def test_importing_the_package_costs_nothing() -> None:
-    assert not loaded_by("import differnet_lite") & {"torch", "torchvision", "FrEIA", "numpy", "PIL", "sklearn", "plotly", "ipywidgets"}
+    assert not loaded_by("import differnet_lite") & {"torch", "torchvision", "FrEIA", "numpy", "PIL", "sklearn", "plotly", "ipywidgets", "pandas"}
 
 
 def test_scoring_needs_neither_plotly_nor_ipywidgets() -> None:
     loaded = loaded_by("from differnet_lite import DifferNet, evaluate, load_category, conformal_threshold, make_sample_category")
     assert "torch" in loaded
-    assert not loaded & {"plotly", "ipywidgets", "anywidget", "IPython", "matplotlib"}
+    assert not loaded & {"plotly", "ipywidgets", "anywidget", "IPython", "matplotlib", "pandas"}
 
 
 def test_every_public_name_is_there() -> None:
