@@ -1,0 +1,265 @@
+"""Doing it: the cells of a grid in parallel, each result on disk as soon as it is there.
+
+The calling process hands cells to joblib's workers and writes what comes back, so that workers need the
+images, at the same path, and this package, but no shared folder for results. Local processes are the default;
+under `joblib.parallel_config(backend="dask")` the same call runs on a Dask cluster.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import platform
+import tempfile
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import joblib
+import pandas as pd
+import torch
+from joblib.parallel import get_active_backend
+from tqdm.auto import tqdm
+
+import differnet_lite
+from differnet_lite import metrics
+from differnet_lite.datasets import load_category
+from differnet_lite.experiments.grid import Cell, Grid, subset
+
+__all__ = ["COLUMNS", "run", "write_table"]
+
+Row: TypeAlias = "dict[str, Any]"
+COLUMNS = [
+    "method", "category", "seed", "n_train", "options", "auroc", "average_precision", "auroc_by_kind", "n_test",
+    "fit_s", "score_s", "error", "when", "version", "machine", "threads", "key",
+]  # fmt: skip
+FEATURE_OPTIONS = ("transformations", "backbone", "weights", "size", "n_scales", "downscale", "dtype")
+
+
+def run(
+    grid: Grid,
+    folder: str | os.PathLike[str],
+    *,
+    name: str = "table",
+    n_jobs: int | None = None,
+    device: str = "auto",
+    cache: str | os.PathLike[str] | None = "auto",
+    make: Callable[..., Any] | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Run the cells of a grid that are not done yet, and return the table of all.
+
+    A finished cell is a small file in `folder/cells`, written whole or not at all, so that an interrupted run
+    (Ctrl-C, a lost power supply) is resumed by the same call. A cell that failed is a row with its error; it is
+    tried again in the next run. Several grids may share a folder, and then share cells too.
+
+    The test set of a cell is scored once, by the model of the last epoch; nothing is selected on its labels.
+
+    Args:
+        grid: what to run.
+        folder: for `cells/`, `name.csv` and, where pyarrow is installed, `name.parquet`; made if need be.
+        name: of the table.
+        n_jobs: number of local processes, -1 for one a core; None is joblib's own default: 1, or what
+            `joblib.parallel_config` says. Cores are shared evenly among the processes.
+        device: of the detectors.
+        cache: folder of the feature bank on the workers; "auto" or None, see `FeatureBank`.
+        make: makes a detector, as `differnet_lite.baselines.make_detector` does, which None takes.
+        progress: whether to show progress bars.
+
+    Returns:
+        One row a cell, in the order of `grid.cells()`, with the columns `COLUMNS`: AUROC and average precision
+        (0 to 1; `auroc_by_kind` is JSON), seconds of fitting and scoring (features that are kept in the bank were
+        computed before, and are no part of it), and the last lines of the error, if any.
+
+    Raises:
+        FileNotFoundError, DatasetError, ImageError: a category cannot be used.
+        RuntimeError: a local process was killed, for want of memory perhaps. What was finished is kept.
+    """
+    cells, store = grid.cells(), Path(folder) / "cells"
+    store.mkdir(parents=True, exist_ok=True)
+    rows = {cell: row for cell in cells if (row := _read(store / f"{cell.key}.json", cell)) is not None}
+    pending = [cell for cell in cells if cell not in rows or rows[cell]["error"] is not None]
+    make = _make_detector() if make is None else make
+    threads = max(1, joblib.cpu_count() // max(1, min(joblib.effective_n_jobs(n_jobs), len(pending))))
+    with _surviving_dask():
+        if cache is not None:
+            groups = _same_features(pending)
+            for _ in _parallel(_extract, groups, n_jobs, "features", progress, make=make, device=device, cache=cache, threads=threads):
+                pass
+        for cell, row in _parallel(_measure, pending, n_jobs, "cells", progress, make=make, device=device, cache=cache, threads=threads):
+            write_atomically(store / f"{cell.key}.json", json.dumps(row, indent=1).encode())
+            rows[cell] = row
+    table = pd.DataFrame([rows[cell] for cell in cells], columns=COLUMNS)
+    write_table(table, Path(folder) / name)
+    return table
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write `path`.csv and, where pyarrow is installed, `path`.parquet, each whole or not at all."""
+    write_atomically(path.with_name(path.name + ".csv"), table.to_csv(index=False).encode())
+    if importlib.util.find_spec("pyarrow") is not None:
+        write_atomically(path.with_name(path.name + ".parquet"), table.to_parquet(index=False))
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """A reader, and the next run, see the whole file or none."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _read(path: Path, cell: Cell) -> Row | None:
+    """The kept row of a cell, None if there is none that can be used."""
+    try:
+        row = json.loads(path.read_bytes())
+        if row["key"] != cell.key or set(row) != set(COLUMNS):
+            raise ValueError("it is the row of another cell, or of another version")
+        return row
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        warnings.warn(f"{path}: the kept result is damaged ({error}); the cell runs again", stacklevel=3)
+        return None
+
+
+# ---------------------------------------------------------------- in the calling process
+
+
+def _make_detector() -> Callable[..., Any]:
+    from differnet_lite.baselines import make_detector
+
+    return make_detector
+
+
+def _parallel(function: Callable[..., Any], items: Sequence[Any], n_jobs: int | None, label: str, progress: bool, **arguments: Any) -> Iterator[Any]:
+    """Results in the order in which they are ready. Closing the iterator, as an interruption does, cancels the rest."""
+    if not items:
+        return
+    parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
+    results = parallel(joblib.delayed(function)(item, **arguments) for item in items)
+    with closing(results), tqdm(results, total=len(items), desc=label, unit=label[:-1], disable=not progress) as bar:
+        yield from bar
+
+
+def _same_features(cells: Iterable[Cell]) -> list[list[Cell]]:
+    """Cells that look at the same features of the same images, one for each method.
+
+    Their features are extracted first, each group's by one worker, so that no two cells do it at the same time.
+    """
+    groups: dict[tuple[str, str], dict[str, Cell]] = {}
+    for cell in cells:
+        options = json.loads(cell.options)
+        if (options.get("transformations") or {}).get("angles", ()) is not None:  # random angles are a seed's own
+            chosen = {option: options[option] for option in FEATURE_OPTIONS if option in options}
+            groups.setdefault((cell.folder, json.dumps(chosen)), {}).setdefault(cell.method, cell)
+    return [list(group.values()) for group in groups.values()]
+
+
+@contextmanager
+def _surviving_dask() -> Iterator[None]:
+    """Under joblib's Dask backend, a cell that Dask gives up, its workers having died, is a failed cell.
+
+    Without this, joblib waits for it for ever: it is not called back when a task ends in an error of Dask itself.
+    A worker that dies is no such error: Dask gives its cells to the others, a few times.
+    """
+    active, _ = get_active_backend()
+    if type(active).__name__ != "DaskDistributedBackend":
+        yield
+        return
+
+    class Surviving(type(active)):  # type: ignore[misc]
+        def submit(self, func: Any, callback: Callable[[Any], None]) -> Any:
+            future = super().submit(func, callback)
+            function, (item,), _ = func.items[0]
+
+            def lost(done: Any) -> None:
+                if done.exception() is not None:
+                    callback([(item, _row(item, error=_brief(done.exception()))) if function is _measure else None])
+
+            future.add_done_callback(lost)
+            return future
+
+    with joblib.parallel_config(backend=Surviving(client=active.client)):
+        yield
+
+
+# ---------------------------------------------------------------- in a worker
+
+
+def _extract(cells: list[Cell], *, threads: int, **arguments: Any) -> None:
+    """Fill the feature bank for the first of these cells whose method has one. Errors are left to the cells themselves."""
+    with _threads(threads):
+        for cell in cells:
+            try:
+                detector = _detector(cell, **arguments)
+                if hasattr(detector, "bank"):
+                    category = load_category(cell.folder)
+                    for _ in detector.bank.iter_features(category.train + category.test, detector.angles_):
+                        pass
+                    return
+            except Exception:
+                return
+
+
+def _measure(cell: Cell, *, threads: int, **arguments: Any) -> tuple[Cell, Row]:
+    """Fit, score the test set once, and compare with its labels."""
+    row: Row = {"n_train": cell.n_train}
+    with _threads(threads):
+        try:
+            category = load_category(cell.folder)
+            train = subset(category.train, cell.n_train, cell.seed)
+            row = {"n_train": len(train), "n_test": len(category.test), "threads": torch.get_num_threads()}
+            start = time.perf_counter()
+            detector = _detector(cell, **arguments)
+            detector.fit(train)
+            fitted = time.perf_counter()
+            scores = detector.score_samples(list(category.test))
+            row |= {"fit_s": round(fitted - start, 3), "score_s": round(time.perf_counter() - fitted, 3)}
+            row |= {
+                "auroc": metrics.auroc(category.labels, scores),
+                "average_precision": metrics.average_precision(category.labels, scores),
+                "auroc_by_kind": json.dumps(metrics.auroc_by_kind(category.kinds, scores)),
+            }
+        except Exception as error:
+            row["error"] = _brief(error)
+    return cell, _row(cell, **row)
+
+
+def _detector(cell: Cell, *, make: Callable[..., Any], device: str, cache: str | os.PathLike[str] | None) -> Any:
+    return make(cell.method, seed=cell.seed, device=device, cache=cache, progress=False, **json.loads(cell.options))
+
+
+def _row(cell: Cell, **values: Any) -> Row:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    machine = f"{platform.system()} {platform.machine()}, {joblib.cpu_count()} cores, torch {torch.__version__}"
+    known = {"method": cell.method, "category": cell.category, "seed": cell.seed, "options": cell.options, "key": cell.key}
+    known |= {"when": now, "version": differnet_lite.__version__, "machine": machine}
+    return dict.fromkeys(COLUMNS) | known | values
+
+
+def _brief(error: BaseException) -> str:
+    """The error and where it arose, innermost first, without the folders of this machine."""
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    return "\n".join([f"{type(error).__name__}: {error}", *(f"  in {f.name}, {Path(f.filename).name}:{f.lineno}" for f in reversed(frames))])
+
+
+@contextmanager
+def _threads(n: int) -> Iterator[None]:
+    """At most n threads for PyTorch, and never more than the worker was started with."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(min(n, before))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
