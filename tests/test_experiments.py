@@ -84,8 +84,9 @@ class Recovering(Fake):
 
 
 @pytest.fixture(autouse=True)
-def no_fits() -> None:
+def no_fits_and_no_browser(monkeypatch: pytest.MonkeyPatch) -> None:
     Fake.fits.clear()
+    monkeypatch.setattr("plotly.graph_objects.Figure.to_image", lambda *_, **__: b"PNG")
 
 
 def small_run(grid: Grid, out: Path, **options: Any) -> pd.DataFrame:
@@ -286,8 +287,10 @@ def wait_for(condition: Any, seconds: float = 30) -> None:
 def cluster() -> Iterator[Any]:
     """A scheduler and two worker processes on 127.0.0.1, each with a nanny that starts it anew."""
     distributed = pytest.importorskip("distributed", reason="Dask is not installed; pip install 'differnet_lite[experiments]'")
+    import dask
+
     options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "host": "127.0.0.1", "dashboard_address": None, "silence_logs": 50}
-    with distributed.LocalCluster(**options) as cluster:
+    with dask.config.set({"distributed.scheduler.allowed-failures": 1}), distributed.LocalCluster(**options) as cluster:
         yield cluster
 
 
@@ -363,8 +366,7 @@ STUDY_CELLS = {"table1": len(TABLE1_METHODS) * 2, "few-shot": 4 * 7 * 2, "ablati
 
 
 @pytest.mark.parametrize("study", list(STUDIES))
-def test_a_study_is_one_command(study: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("plotly.graph_objects.Figure.to_image", lambda *_, **__: b"PNG")
+def test_a_study_is_one_command(study: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [study, "--categories", str(folder), "--out", str(tmp_path), "--seeds", "2", "--jobs", "1", "--no-progress"]
     assert main(arguments, make=Fake) == 0
     printed = capsys.readouterr()
@@ -373,7 +375,9 @@ def test_a_study_is_one_command(study: str, folder: Path, tmp_path: Path, capsys
     assert len(table) == STUDY_CELLS[study] == len(Fake.fits) + table["error"].notna().sum()
     assert table["n_train"].max() == (32 if study == "few-shot" else 6)
     if study == "few-shot":  # 8, 16 and 32 of 6 images
-        assert printed.err.count("expected at least") == 4 * 3 * 2
+        assert printed.err.count("expected at least") == 4 * 3
+        assert "failed: 1-nn, 2 cell(s) on bottle: ValueError: expected at least 8 training images, got 6" in printed.err
+        assert summary["n_train"].is_monotonic_increasing
         assert (summary["auroc"].isna() == (summary["n_train"] > 6)).all()
     page = (tmp_path / f"{study}.html").read_text(encoding="utf-8")
     assert "arXiv 2008.12577" in page
@@ -433,7 +437,17 @@ def refuse(*_: Any, **__: Any) -> None:
     raise OSError("timed out")
 
 
+def test_a_figure_without_a_browser_is_html_alone(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("kaleido")
+    arguments = ["table1", "--categories", str(folder), "--methods", "1-nn", "--seeds", "1", "--jobs", "1", "--out", str(tmp_path), "--no-progress"]
+    assert main(arguments, make=Fake) == 0
+    assert (tmp_path / "table1.png").read_bytes() == b"PNG"
+    monkeypatch.setattr("plotly.graph_objects.Figure.to_image", refuse)
+    assert main(arguments, make=Fake) == 0
+    assert "no PNG was drawn (timed out)" in capsys.readouterr().err
+
+
 def test_a_study_in_which_nothing_works_says_so(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["table1", "--categories", str(folder), "--methods", "1-nn", "--seeds", "1", "--jobs", "1", "--out", str(tmp_path), "--no-progress"]
     assert main(arguments, make=lambda name, **options: Fake("breaks", **options)) == 1
-    assert "failed: 1-nn on bottle, seed 0, 6 images: ValueError: a bad day" in capsys.readouterr().err
+    assert "failed: 1-nn, 1 cell(s) on bottle: ValueError: a bad day" in capsys.readouterr().err

@@ -61,8 +61,8 @@ def _study(args: argparse.Namespace, make: Callable[..., Any] | None) -> int:
     _write_figure(out / args.study, study.title, figure, table)
     print(as_text(summary))
     failed = table[table["error"].notna()]
-    for _, row in failed.iterrows():
-        print(f"failed: {row['method']} on {row['category']}, seed {row['seed']}, {row['n_train']} images: {row['error'].splitlines()[0]}", file=sys.stderr)
+    for (method, error), cells in failed.groupby(["method", failed["error"].str.split("\n").str[0]], sort=False):
+        print(f"failed: {method}, {len(cells)} cell(s) on {', '.join(dict.fromkeys(cells['category']))}: {error}", file=sys.stderr)
     if len(failed):
         print(f"{len(failed)} of {len(table)} cells failed; the same command tries them again", file=sys.stderr)
     print(f"\n{out / args.study}.csv, {args.study}-summary.csv, {args.study}.html")

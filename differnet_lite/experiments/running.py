@@ -2,7 +2,14 @@
 
 The calling process hands cells to joblib's workers and writes what comes back, so that workers need the
 images, at the same path, and this package, but no shared folder for results. Local processes are the default;
-under `joblib.parallel_config(backend="dask")` the same call runs on a Dask cluster.
+under `joblib.parallel_config(backend="dask")` the same call runs on a Dask cluster:
+
+    with Client("tcp://127.0.0.1:8786"), joblib.parallel_config(backend="dask"):
+        table = run(grid, "results")
+
+Features are extracted once where the workers share the bank's folder ($DIFFERNET_LITE_CACHE), as processes of one
+machine do; otherwise each machine extracts those of its cells. Dask's workers keep the number of threads that they were
+started with (one, by default).
 """
 
 from __future__ import annotations
@@ -11,7 +18,6 @@ import importlib.util
 import json
 import os
 import platform
-import tempfile
 import time
 import traceback
 import warnings
@@ -86,7 +92,7 @@ def run(
     rows = {cell: row for cell in cells if (row := _read(store / f"{cell.key}.json", cell)) is not None}
     pending = [cell for cell in cells if cell not in rows or rows[cell]["error"] is not None]
     make = _make_detector() if make is None else make
-    threads = max(1, joblib.cpu_count() // max(1, min(joblib.effective_n_jobs(n_jobs), len(pending))))
+    threads = max(1, joblib.cpu_count() // joblib.effective_n_jobs(n_jobs))
     with _surviving_dask():
         if cache is not None:
             groups = _same_features(pending)
@@ -109,13 +115,12 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """A reader, and the next run, see the whole file or none."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
+        temporary.write_bytes(content)
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -214,7 +219,7 @@ def _extract(cells: list[Cell], *, threads: int, **arguments: Any) -> None:
 
 def _measure(cell: Cell, *, threads: int, **arguments: Any) -> tuple[Cell, Row]:
     """Fit, score the test set once, and compare with its labels."""
-    row: Row = {"n_train": cell.n_train}
+    row: Row = {}
     with _threads(threads):
         try:
             category = load_category(cell.folder)
@@ -243,8 +248,8 @@ def _detector(cell: Cell, *, make: Callable[..., Any], device: str, cache: str |
 def _row(cell: Cell, **values: Any) -> Row:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     machine = f"{platform.system()} {platform.machine()}, {joblib.cpu_count()} cores, torch {torch.__version__}"
-    known = {"method": cell.method, "category": cell.category, "seed": cell.seed, "options": cell.options, "key": cell.key}
-    known |= {"when": now, "version": differnet_lite.__version__, "machine": machine}
+    known = {"method": cell.method, "category": cell.category, "seed": cell.seed, "n_train": cell.n_train, "options": cell.options}
+    known |= {"key": cell.key, "when": now, "version": differnet_lite.__version__, "machine": machine}
     return dict.fromkeys(COLUMNS) | known | values
 
 
