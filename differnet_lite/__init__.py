@@ -19,9 +19,9 @@ __version__ = "0.1.0"
 
 # Loaded on first use: `import differnet_lite` costs nothing, and neither plotly nor ipywidgets is needed to score.
 _WHERE = {
-    "CheckpointError": "model",
+    "CheckpointError": "checkpoint",
     "DifferNet": "model",
-    "NotFittedError": "model",
+    "NotFittedError": "checkpoint",
     "Settings": "settings",
     "Transformations": "transforms",
     "Category": "datasets",
@@ -41,10 +41,11 @@ __all__ = ["__version__", *sorted(_WHERE)]
 
 if TYPE_CHECKING:
     from differnet_lite.bank import FeatureError
+    from differnet_lite.checkpoint import CheckpointError, NotFittedError
     from differnet_lite.datasets import Category, DatasetError, load_category
     from differnet_lite.evaluation import Evaluation, evaluate
     from differnet_lite.images import ImageError
-    from differnet_lite.model import CheckpointError, DifferNet, NotFittedError
+    from differnet_lite.model import DifferNet
     from differnet_lite.samples import SAMPLE_CATEGORIES, make_sample_category
     from differnet_lite.settings import Settings
     from differnet_lite.thresholding import TooFewNormalsError, conformal_threshold

@@ -17,9 +17,9 @@ import numpy as np
 
 from differnet_lite import evaluation
 from differnet_lite.bank import FeatureBank, FeatureError, default_cache
-from differnet_lite.datasets import load_category
+from differnet_lite.datasets import as_images, load_category
 from differnet_lite.images import decode
-from differnet_lite.model import DifferNet, as_images
+from differnet_lite.model import DifferNet
 from differnet_lite.plots import plot_gallery, plot_history, plot_roc, plot_scores
 from differnet_lite.prepare import prepare_mtd, prepare_mvtec
 from differnet_lite.report import write_report

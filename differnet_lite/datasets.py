@@ -15,13 +15,16 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from PIL import Image
 
 from differnet_lite.images import IMAGE_SUFFIXES, ImageError, ImageLike, digest, open_image
 
-__all__ = ["Category", "DatasetError", "list_images", "load_category", "load_mask", "training_images"]
+__all__ = ["Category", "DatasetError", "Images", "as_images", "list_images", "load_category", "load_mask", "training_images"]
+
+Images: TypeAlias = "str | os.PathLike[str] | Sequence[ImageLike]"
 
 
 class DatasetError(ValueError):
@@ -104,7 +107,7 @@ def load_category(root: str | os.PathLike[str]) -> Category:
     return Category(root, tuple(train), tuple(test), tuple(kinds), tuple(masks), tuple(ignored))
 
 
-def training_images(source: str | os.PathLike[str] | Sequence[ImageLike]) -> list[ImageLike]:
+def training_images(source: Images) -> list[ImageLike]:
     """Normal images to fit on: of a category, of a plain folder (with its sub-folders), or as listed.
 
     Raises:
@@ -122,6 +125,11 @@ def training_images(source: str | os.PathLike[str] | Sequence[ImageLike]) -> lis
     if not images:
         raise DatasetError("expected at least two normal images to train on, got none")
     return images
+
+
+def as_images(images: Images) -> Sequence[ImageLike]:
+    """A file, a folder or a list of images as a list of images; errors as in `list_images`."""
+    return list_images(images) if isinstance(images, (str, os.PathLike)) else list(images)
 
 
 def list_images(source: str | os.PathLike[str]) -> list[Path]:

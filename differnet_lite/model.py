@@ -8,23 +8,20 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from differnet_lite import localization
 from differnet_lite.bank import FeatureBank
-from differnet_lite.datasets import DatasetError, list_images, training_images
+from differnet_lite.checkpoint import CheckpointError, NotFittedError, read_checkpoint, rebuilding, write_checkpoint
+from differnet_lite.datasets import DatasetError, Images, as_images, training_images
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.flow import CouplingFlow, build_flow
 from differnet_lite.images import ImageLike, decode, iter_decoded
@@ -34,17 +31,6 @@ from differnet_lite.thresholding import Threshold, conformal_threshold, p_values
 from differnet_lite.training import bank_views, pooled, train_flow
 
 __all__ = ["CheckpointError", "DifferNet", "NotFittedError"]
-
-FORMAT = 1
-Images: TypeAlias = "str | os.PathLike[str] | Sequence[ImageLike]"
-
-
-class NotFittedError(RuntimeError):
-    """The model has not been fitted yet."""
-
-
-class CheckpointError(ValueError):
-    """A file that is no model of this version of the package."""
 
 
 class DifferNet:
@@ -85,7 +71,7 @@ class DifferNet:
         base = PRESETS[preset] if isinstance(preset, str) else preset
         unknown = set(overrides) - {field.name for field in dataclasses.fields(Settings)}
         if unknown:
-            raise TypeError(f"unknown setting(s) {sorted(unknown)}; see differnet_lite.Settings")
+            raise TypeError(f"unknown setting(s) {sorted(unknown)}; expected some of {[field.name for field in dataclasses.fields(Settings)]}")
         self.settings = dataclasses.replace(base, **overrides)
         self.seed, self.progress = seed, progress
         s = self.settings
@@ -230,25 +216,14 @@ class DifferNet:
             FileNotFoundError: the folder to write into does not exist.
         """
         flow = self._fitted()
-        path = Path(path)
-        if not path.parent.is_dir():
-            raise FileNotFoundError(f"{path.parent}: there is no such folder to save the model in; create it first")
         header = {
-            "format": FORMAT, "settings": self.settings.to_json(), "seed": self.seed, "trunk": self.extractor.identity,
+            "settings": self.settings.to_json(), "seed": self.seed, "trunk": self.extractor.identity,
             "n_train": self.n_train_, "n_features": self.extractor.n_features, "angles": list(self.angles_), "history": self.history_,
         }  # fmt: skip
-        tensors = {f"flow.{name}": tensor.detach().cpu().contiguous() for name, tensor in flow.state_dict().items()}
+        tensors = {f"flow.{name}": tensor for name, tensor in flow.state_dict().items()}
         tensors["calibration_scores"] = torch.from_numpy(np.asarray(self.calibration_scores_, dtype=np.float64).copy())
         tensors |= {f"reference.{s}": maps for s, maps in enumerate(self.reference_)}
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(save(tensors, metadata={"differnet_lite": json.dumps(header)}))
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-        return path
+        return write_checkpoint(path, tensors, header)
 
     @classmethod
     def load(
@@ -268,22 +243,8 @@ class DifferNet:
             FileNotFoundError: there is no such file.
             CheckpointError: it is damaged, no model of this package, of another version, or made with another trunk.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: there is no such model file")
-        try:
-            with safe_open(path, framework="pt") as file:
-                header = json.loads((file.metadata() or {}).get("differnet_lite", "null"))
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
-        except (SafetensorError, json.JSONDecodeError, OSError) as error:
-            raise CheckpointError(f"{path}: damaged, cut short, or no safetensors file ({error})") from error
-        if not isinstance(header, dict):
-            raise CheckpointError(f"{path}: a safetensors file, but no model of differnet_lite")
-        if header.get("format") != FORMAT:
-            raise CheckpointError(
-                f"{path}: expected model format {FORMAT}, got {header.get('format')}; fit again, or install the version that wrote it"
-            )
-        try:
+        header, tensors = read_checkpoint(path)
+        with rebuilding(path):
             settings = Settings(**header["settings"])
             dtype = header["trunk"].rsplit("/", 1)[1]
             model = cls(settings, seed=header["seed"], device=device, cache=cache, progress=progress, dtype=dtype)
@@ -300,14 +261,5 @@ class DifferNet:
             model.calibration_scores_ = tensors["calibration_scores"].numpy()
             model.reference_ = [tensors[f"reference.{s}"] for s in range(settings.n_scales) if f"reference.{s}" in tensors]
             model.history_, model.n_train_, model.angles_ = header["history"], header["n_train"], tuple(header["angles"])
-        except CheckpointError:
-            raise
-        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
-            raise CheckpointError(f"{path}: the file is incomplete or of another version: {error}") from error
         model.flow_ = flow.to(model.device).eval()
         return model
-
-
-def as_images(images: Images) -> Sequence[ImageLike]:
-    """A file, a folder or a list of images as a list of images."""
-    return list_images(images) if isinstance(images, (str, os.PathLike)) else list(images)

@@ -12,7 +12,7 @@ from differnet_lite.flow import CouplingFlow, build_flow, whitening_matrix
 from differnet_lite.loss import nll
 from differnet_lite.settings import Settings
 
-__all__ = ["bank_views", "pooled", "train_flow"]
+__all__ = ["bank_views", "pooled", "train_flow", "whitening_of_views"]
 
 Views = Callable[[Tensor, torch.Generator], Tensor]
 OnEpoch = Callable[[int, dict[str, list[float]], CouplingFlow], None]
@@ -50,6 +50,20 @@ def pooled(features: Tensor, settings: Settings) -> Tensor:
     return features.mean(1, keepdim=True) if settings.pool_views else features
 
 
+def whitening_of_views(views: Views, n_images: int, settings: Settings, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """The flow's first step: mean (D,) and matrix (D, D) that whiten about 16 drawn views of each training image.
+
+    Args:
+        views: draws features of training images, see `bank_views`.
+        n_images: number of training images.
+        settings: `noise` is the deviation that the covariance is inflated with.
+        generator: draws the views.
+    """
+    everyone = torch.arange(n_images)
+    sample = torch.cat([views(everyone, generator) for _ in range(max(1, 16 // settings.views_per_image))], dim=1)
+    return whitening_matrix(sample.flatten(0, 1), eps=settings.noise)
+
+
 def train_flow(
     views: Views,
     n_images: int,
@@ -85,11 +99,7 @@ def train_flow(
         FloatingPointError: the loss is no longer finite.
     """
     generator = torch.Generator().manual_seed(seed)
-    whitening = None
-    if settings.whiten:
-        everyone = torch.arange(n_images)
-        sample = torch.cat([views(everyone, generator) for _ in range(max(1, 16 // settings.views_per_image))], dim=1)
-        whitening = whitening_matrix(sample.flatten(0, 1), eps=settings.noise)
+    whitening = whitening_of_views(views, n_images, settings, generator) if settings.whiten else None
     flow = build_flow(
         n_features, n_blocks=settings.n_blocks, hidden=settings.hidden, alpha=settings.alpha,
         whitening=whitening, start_as_identity=settings.start_as_identity, seed=seed,
