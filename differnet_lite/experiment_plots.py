@@ -76,14 +76,17 @@ def plot_few_shot(summary: pd.DataFrame, *, title: str = "How many training imag
                 hovertemplate="%{x} images<br>%{fullData.name}<br>AUROC %{y:.1f} %<br>%{customdata}<extra></extra>", **place,
             )  # fmt: skip
             paper = published_auroc(method, category)
-            if paper is not None and len(rows):
-                line = {"color": mark["color"], "width": 1, "dash": "dot"}
-                panels.add_hline(y=100 * paper, line=line, annotation={"text": f"paper, {name}", "font": {"size": 10}}, **place)
+            if paper is not None:
+                panels.add_scatter(
+                    x=[summary["n_train"].max()], y=[100 * paper], mode="markers", name=f"{name}, paper", legendgroup=method, showlegend=False,
+                    marker={"symbol": f"{mark['symbol']}-open", "color": mark["color"], "size": 11, "line": {"width": 1.5}}, cliponaxis=False,
+                    hovertemplate="%{fullData.name}, all images<br>AUROC %{y:.1f} %<extra></extra>", **place,
+                )  # fmt: skip
     counts = sorted(set(summary["n_train"].dropna().astype(int)))
     panels.update_xaxes(type="log", tickvals=counts, ticktext=[str(n) for n in counts], title_text="training images")
     _auroc_axis(panels, "y", summary)
     panels.update_yaxes(title_text="", col=None).update_yaxes(title_text="image AUROC, %", col=1)
-    figure = _titled(panels, _text(title), "mean over seeds; band from the lowest to the highest; dotted: the paper, with all images")
+    figure = _titled(panels, _text(title), "mean over seeds; band from the lowest to the highest; open marks: the paper, with all images")
     return figure.update_layout(height=140 + 300 * math.ceil(len(categories) / columns), margin_t=100)
 
 

@@ -35,7 +35,7 @@ def test_importing_the_package_costs_nothing() -> None:
 def test_scoring_needs_neither_plotly_nor_ipywidgets() -> None:
     loaded = loaded_by("from differnet_lite import DifferNet, evaluate, load_category, conformal_threshold, make_sample_category")
     assert "torch" in loaded
-    assert not loaded & {"plotly", "ipywidgets", "anywidget", "IPython", "matplotlib", "pandas"}
+    assert not loaded & {"plotly", "ipywidgets", "anywidget", "IPython", "matplotlib"}
 
 
 def test_every_public_name_is_there() -> None:
