@@ -273,6 +273,11 @@ def test_ctrl_c_loses_no_finished_cell(folder: Path, tmp_path: Path) -> None:
     assert len(Fake.fits) == 20 - kept
 
 
+def test_a_killed_local_process_is_one_clear_error(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="run the same again with fewer jobs: finished cells are kept"):
+        small_run(Grid(methods=["1-nn", "ocsvm"], categories=[folder]), tmp_path, make=deadly, n_jobs=2)
+
+
 def wait_for(condition: Any, seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while not condition():

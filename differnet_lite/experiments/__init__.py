@@ -3,7 +3,7 @@
     from differnet_lite.experiments import Grid, run
     table = run(Grid(methods=["differnet", "mahalanobis"], categories=["data/flange"], seeds=range(3)), "results", n_jobs=2)
 
-Reading order: grid (what is to be done), running (doing it), studies (the paper's), published (its numbers).
+Reading order: grid (what is to be done), measuring (one cell), running (all of them), studies (the paper's), published (its numbers).
 Needs pandas and joblib: `pip install 'differnet_lite[experiments]'`.
 """
 

@@ -17,34 +17,23 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import platform
-import time
-import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import joblib
 import pandas as pd
-import torch
 from joblib.parallel import get_active_backend
 from tqdm.auto import tqdm
 
-import differnet_lite
-from differnet_lite import metrics
-from differnet_lite.datasets import load_category
-from differnet_lite.experiments.grid import Cell, Grid, subset
+from differnet_lite.experiments.grid import Cell, Grid
+from differnet_lite.experiments.measuring import COLUMNS, Row, brief, extract, measure, row_of
 
-__all__ = ["COLUMNS", "run", "write_table"]
+__all__ = ["run", "write_atomically", "write_table"]
 
-Row: TypeAlias = "dict[str, Any]"
-COLUMNS = [
-    "method", "category", "seed", "n_train", "options", "auroc", "average_precision", "auroc_by_kind", "n_test",
-    "fit_s", "score_s", "error", "when", "version", "machine", "threads", "key",
-]  # fmt: skip
 FEATURE_OPTIONS = ("transformations", "backbone", "weights", "size", "n_scales", "downscale", "dtype")
 
 
@@ -96,9 +85,9 @@ def run(
     with _surviving_dask():
         if cache is not None:
             groups = _same_features(pending)
-            for _ in _parallel(_extract, groups, n_jobs, "features", progress, make=make, device=device, cache=cache, threads=threads):
+            for _ in _parallel(extract, groups, n_jobs, "features", progress, make=make, device=device, cache=cache, threads=threads):
                 pass
-        for cell, row in _parallel(_measure, pending, n_jobs, "cells", progress, make=make, device=device, cache=cache, threads=threads):
+        for cell, row in _parallel(measure, pending, n_jobs, "cells", progress, make=make, device=device, cache=cache, threads=threads):
             write_atomically(store / f"{cell.key}.json", json.dumps(row, indent=1).encode())
             rows[cell] = row
     table = pd.DataFrame([rows[cell] for cell in cells], columns=COLUMNS)
@@ -153,8 +142,14 @@ def _parallel(function: Callable[..., Any], items: Sequence[Any], n_jobs: int | 
         return
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
     results = parallel(joblib.delayed(function)(item, **arguments) for item in items)
-    with closing(results), tqdm(results, total=len(items), desc=label, unit=label[:-1], disable=not progress) as bar:
-        yield from bar
+    try:
+        with closing(results), tqdm(results, total=len(items), desc=label, unit=label[:-1], disable=not progress) as bar:
+            yield from bar
+    except BrokenProcessPool as error:
+        raise RuntimeError(
+            "expected every local process to finish its cell, but one was killed, for want of memory perhaps; "
+            "run the same again with fewer jobs: finished cells are kept"
+        ) from error
 
 
 def _same_features(cells: Iterable[Cell]) -> list[list[Cell]]:
@@ -190,81 +185,10 @@ def _surviving_dask() -> Iterator[None]:
 
             def lost(done: Any) -> None:
                 if done.exception() is not None:
-                    callback([(item, _row(item, error=_brief(done.exception()))) if function is _measure else None])
+                    callback([(item, row_of(item, error=brief(done.exception()))) if function is measure else None])
 
             future.add_done_callback(lost)
             return future
 
     with joblib.parallel_config(backend=Surviving(client=active.client)):
         yield
-
-
-# ---------------------------------------------------------------- in a worker
-
-
-def _extract(cells: list[Cell], *, threads: int, **arguments: Any) -> None:
-    """Fill the feature bank for the first of these cells whose method has one. Errors are left to the cells themselves."""
-    with _threads(threads):
-        for cell in cells:
-            try:
-                detector = _detector(cell, **arguments)
-                if hasattr(detector, "bank"):
-                    category = load_category(cell.folder)
-                    for _ in detector.bank.iter_features(category.train + category.test, detector.angles_):
-                        pass
-                    return
-            except Exception:
-                return
-
-
-def _measure(cell: Cell, *, threads: int, **arguments: Any) -> tuple[Cell, Row]:
-    """Fit, score the test set once, and compare with its labels."""
-    row: Row = {}
-    with _threads(threads):
-        try:
-            category = load_category(cell.folder)
-            train = subset(category.train, cell.n_train, cell.seed)
-            row = {"n_train": len(train), "n_test": len(category.test), "threads": torch.get_num_threads()}
-            start = time.perf_counter()
-            detector = _detector(cell, **arguments)
-            detector.fit(train)
-            fitted = time.perf_counter()
-            scores = detector.score_samples(list(category.test))
-            row |= {"fit_s": round(fitted - start, 3), "score_s": round(time.perf_counter() - fitted, 3)}
-            row |= {
-                "auroc": metrics.auroc(category.labels, scores),
-                "average_precision": metrics.average_precision(category.labels, scores),
-                "auroc_by_kind": json.dumps(metrics.auroc_by_kind(category.kinds, scores)),
-            }
-        except Exception as error:
-            row["error"] = _brief(error)
-    return cell, _row(cell, **row)
-
-
-def _detector(cell: Cell, *, make: Callable[..., Any], device: str, cache: str | os.PathLike[str] | None) -> Any:
-    return make(cell.method, seed=cell.seed, device=device, cache=cache, progress=False, **json.loads(cell.options))
-
-
-def _row(cell: Cell, **values: Any) -> Row:
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    machine = f"{platform.system()} {platform.machine()}, {joblib.cpu_count()} cores, torch {torch.__version__}"
-    known = {"method": cell.method, "category": cell.category, "seed": cell.seed, "n_train": cell.n_train, "options": cell.options}
-    known |= {"key": cell.key, "when": now, "version": differnet_lite.__version__, "machine": machine}
-    return dict.fromkeys(COLUMNS) | known | values
-
-
-def _brief(error: BaseException) -> str:
-    """The error and where it arose, innermost first, without the folders of this machine."""
-    frames = traceback.extract_tb(error.__traceback__)[-3:]
-    return "\n".join([f"{type(error).__name__}: {error}", *(f"  in {f.name}, {Path(f.filename).name}:{f.lineno}" for f in reversed(frames))])
-
-
-@contextmanager
-def _threads(n: int) -> Iterator[None]:
-    """At most n threads for PyTorch, and never more than the worker was started with."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(min(n, before))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
