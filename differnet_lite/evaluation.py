@@ -100,14 +100,8 @@ def evaluate(
             masks = [load_mask(category.masks[i], drawn.shape[-1]) for i in known]
             pixel_auroc = metrics.pixel_auroc(masks, list(drawn[known]))
             aupro = metrics.aupro(masks, list(drawn[known]))
-    kinds = np.array(category.kinds)
-    by_kind = {}
-    for kind in dict.fromkeys(category.kinds):
-        if kind != "good":
-            chosen = (kinds == kind) | (kinds == "good")
-            by_kind[kind] = metrics.auroc(labels[chosen], scores[chosen])
     return Evaluation(
         category, scores, threshold,
         metrics.bootstrap(metrics.auroc, labels, scores), metrics.bootstrap(metrics.average_precision, labels, scores),
-        false_alarms, detections, by_kind, pixel_auroc, aupro, drawn,
+        false_alarms, detections, metrics.auroc_by_kind(category.kinds, scores), pixel_auroc, aupro, drawn,
     )  # fmt: skip

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from scipy import ndimage
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-__all__ = ["Interval", "aupro", "auroc", "average_precision", "bootstrap", "pixel_auroc", "rates"]
+__all__ = ["Interval", "aupro", "auroc", "auroc_by_kind", "average_precision", "bootstrap", "pixel_auroc", "rates"]
 
 
 class Interval(NamedTuple):
@@ -30,6 +30,22 @@ class Interval(NamedTuple):
 def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
     """Area under the ROC curve; labels are 1 (anomalous) or 0, higher scores more anomalous."""
     return float(roc_auc_score(*_checked(labels, scores)))
+
+
+def auroc_by_kind(kinds: Sequence[str], scores: ArrayLike) -> dict[str, float]:
+    """AUROC of each kind of defect against the normal images.
+
+    Args:
+        kinds: N names, "good" for normal images.
+        scores: (N,).
+
+    Example:
+        >>> auroc_by_kind(["good", "good", "dent", "hole"], [1.0, 2.0, 3.0, 1.5])
+        {'dent': 1.0, 'hole': 0.5}
+    """
+    kind_of, s = np.array(kinds), np.asarray(scores)
+    chosen = {kind: np.isin(kind_of, (kind, "good")) for kind in dict.fromkeys(kinds) if kind != "good"}
+    return {kind: auroc(kind_of[rows] != "good", s[rows]) for kind, rows in chosen.items()}
 
 
 def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:

@@ -1,0 +1,16 @@
+"""Comparisons: a declarative grid of methods, categories, seeds and settings, and the studies of the paper.
+
+    from differnet_lite.experiments import Grid, run
+    table = run(Grid(methods=["differnet", "mahalanobis"], categories=["data/flange"], seeds=range(3)), "results", n_jobs=2)
+
+Reading order: grid (what is to be done), measuring (one cell), running (all of them), studies (the paper's), published (its numbers).
+Needs pandas and joblib: `pip install 'differnet_lite[experiments]'`.
+"""
+
+from __future__ import annotations
+
+from differnet_lite.experiments.grid import Cell, Grid, subset
+from differnet_lite.experiments.running import run
+from differnet_lite.experiments.studies import STUDIES, Study, summarise
+
+__all__ = ["STUDIES", "Cell", "Grid", "Study", "run", "subset", "summarise"]

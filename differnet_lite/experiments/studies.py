@@ -1,0 +1,139 @@
+"""The paper's studies as grids, and what to read from their tables: the mean over seeds, and its spread.
+
+| study | question |
+|---|---|
+| `table1` | which method finds the defects of which category? |
+| `few-shot` | how many training images does each method need? |
+| `ablations` | what does each part of DifferNet add? |
+
+DifferNet runs without held-out images here (`holdout=0`): no threshold is needed, so every method trains on the
+same images. One training image is a cell like any other; where a method cannot use it, its row holds the error.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from differnet_lite.experiments.grid import Grid, options_json
+from differnet_lite.experiments.published import METHODS, published_auroc
+from differnet_lite.settings import DEFAULT
+from differnet_lite.transforms import Transformations
+
+__all__ = ["ABLATIONS", "STUDIES", "Study", "summarise"]
+
+TABLE1_METHODS = tuple(method for method in METHODS if method != "autoencoder-ssim")
+FEW_SHOT_METHODS = ("ocsvm", "1-nn", "differnet", "mahalanobis")
+N_TRAIN = (1, 2, 4, 8, 16, 32, None)
+
+OWN: dict[str, dict[str, Any]] = {"differnet": {"holdout": 0, "reference_images": 0}}
+QUICK: dict[str, dict[str, Any]] = {"differnet": {"epochs": 2}} | {
+    method: {"steps": 20} for method in ("geotrans", "ganomaly", "dsebm", "autoencoder-l2", "autoencoder-ssim")
+}
+
+# factor: level: settings; an empty one is the default. Random angles run the trunk anew in every epoch, so that
+# pair gets few epochs, and a mean over views, which needs a fixed grid, is a factor of its own.
+ABLATIONS: dict[str, dict[str, dict[str, Any]]] = {
+    "scales": {"1": {"n_scales": 1}, "2": {"n_scales": 2}, "3": {}},
+    "rotations": {str(n): {} if n == 16 else {"transformations": Transformations.grid(n)} for n in (1, 4, 16, 64)},
+    "width": {str(n): {} if n == DEFAULT.hidden else {"hidden": n} for n in (64, 128, 256, 512)},
+    "blocks": {str(n): {} if n == DEFAULT.n_blocks else {"n_blocks": n} for n in (2, 4, 8, 16)},
+    "score": {"z² alone": {}, "with log-det": {"use_log_det": True}},
+    "views": {"their mean": {}, "one by one": {"pool_views": False}},
+    "angles (one by one, 16 epochs)": {
+        "fixed": {"pool_views": False, "epochs": 16},
+        "random": {"pool_views": False, "epochs": 16, "transformations": Transformations(angles=None, n_train=4, n_test=16)},
+    },
+}
+SLOW = [("rotations", "64"), *(("angles (one by one, 16 epochs)", level) for level in ("fixed", "random"))]  # left out by --quick
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """A question, and how to answer it.
+
+    Attributes:
+        title: of its figure.
+        methods: that it compares unless told otherwise.
+        by: columns of the table that tell the rows of the summary apart.
+        grid: makes its grid from categories, methods, seeds and whether to be quick.
+    """
+
+    title: str
+    methods: tuple[str, ...]
+    by: tuple[str, ...]
+    grid: Callable[[Sequence[Any], Sequence[str], Sequence[int], bool], Grid]
+
+    def summary(self, table: pd.DataFrame, *, quick: bool = False) -> pd.DataFrame:
+        """The table of a run, summarised; see `summarise`. For ablations with columns `factor`, `level` and `default`."""
+        short = summarise(table, self.by)
+        if "n_train" in self.by:
+            short = short.sort_values(["category", "n_train"], kind="stable", ignore_index=True)
+        return _by_level(short, quick) if "options" in self.by else short
+
+
+def summarise(table: pd.DataFrame, by: Sequence[str] = ("category", "method")) -> pd.DataFrame:
+    """Mean and spread over seeds.
+
+    Args:
+        table: of `run`.
+        by: columns that tell the rows of the summary apart.
+
+    Returns:
+        A row for each combination, in the order of the table, with `auroc` (mean over the seeds that succeeded),
+        `std` (of a sample; none for one seed), `low` and `high` (smallest and largest), `seeds`, `failed`,
+        `seconds` (mean of fitting and scoring) and the `paper`'s AUROC, where it has one. AUROC from 0 to 1.
+    """
+    table = table.assign(seconds=table["fit_s"].astype(float) + table["score_s"].astype(float), auroc=table["auroc"].astype(float))
+    groups = table.groupby(list(by), sort=False, dropna=False)
+    short = groups["auroc"].agg(auroc="mean", std="std", low="min", high="max", seeds="count")
+    short["failed"] = groups.size() - short["seeds"]
+    short = short.assign(seconds=groups["seconds"].mean().round(2)).reset_index()
+    paper = [published_auroc(method, category) for method, category in zip(short["method"], short["category"], strict=True)]
+    return short.assign(paper=pd.Series(paper, dtype=float))
+
+
+def _options(methods: Sequence[str], quick: bool) -> dict[str, dict[str, Any]]:
+    return {method: OWN.get(method, {}) | (QUICK.get(method, {}) if quick else {}) for method in methods}
+
+
+def _table1(categories: Sequence[Any], methods: Sequence[str], seeds: Sequence[int], quick: bool) -> Grid:
+    return Grid(methods=_options(methods, quick), categories=categories, seeds=seeds)
+
+
+def _few_shot(categories: Sequence[Any], methods: Sequence[str], seeds: Sequence[int], quick: bool) -> Grid:
+    return Grid(methods=_options(methods, quick), categories=categories, seeds=seeds, n_train=(1, 4, 16, None) if quick else N_TRAIN)
+
+
+def _levels(quick: bool) -> Mapping[tuple[str, str], dict[str, Any]]:
+    """The settings of each factor and level."""
+    return {
+        (factor, level): settings | (QUICK["differnet"] if quick else {})
+        for factor, levels in ABLATIONS.items()
+        for level, settings in levels.items()
+        if not (quick and (factor, level) in SLOW)
+    }
+
+
+def _ablations(categories: Sequence[Any], methods: Sequence[str], seeds: Sequence[int], quick: bool) -> Grid:
+    return Grid(methods=_options(methods, False), categories=categories, seeds=seeds, settings=list(_levels(quick).values()))
+
+
+def _by_level(short: pd.DataFrame, quick: bool) -> pd.DataFrame:
+    """The summary by options as one by factor and level; the default is a level of most factors."""
+    parts = []
+    for (factor, level), settings in _levels(quick).items():
+        rows = short[short["options"] == options_json(OWN["differnet"] | settings)].drop(columns=["options", "method"])
+        parts.append(rows.assign(factor=factor, level=level, default=not ABLATIONS[factor][level]))
+    both = pd.concat(parts, ignore_index=True)
+    return both[["factor", "level", "default", *both.columns.drop(["factor", "level", "default"])]]
+
+
+STUDIES: dict[str, Study] = {
+    "table1": Study("All methods on all categories", TABLE1_METHODS, ("category", "method"), _table1),
+    "few-shot": Study("How many training images?", FEW_SHOT_METHODS, ("category", "n_train", "method"), _few_shot),
+    "ablations": Study("One factor at a time", ("differnet",), ("category", "method", "options"), _ablations),
+}
