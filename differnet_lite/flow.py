@@ -152,16 +152,21 @@ def _contained_randomness(seed: int | None) -> Iterator[None]:
             np.random.set_state(numpy_state)
 
 
-def whitening_matrix(y: Tensor, *, eps: float) -> tuple[Tensor, Tensor]:
+def whitening_matrix(y: Tensor, *, eps: float, symmetric: bool = False) -> tuple[Tensor, Tensor]:
     r"""Mean and matrix that whiten features with a noise-inflated covariance.
 
     With :math:`\mathrm{cov}(y) = V \Lambda V^T` the matrix is :math:`V (\Lambda + \epsilon^2)^{-1/2}`: the
     whitening of y + noise, where the noise is normal with deviation eps. Dead channels, whose own
     variance is 0, then come out small and not blown up.
 
+    Any rotation behind it whitens as well. Of directions that vary alike (with fewer images than features:
+    hundreds that do not vary) eigh gives some basis, another one after a rounding error. The symmetric
+    matrix :math:`V (\Lambda + \epsilon^2)^{-1/2} V^T` is unique, and moves as little as the features do.
+
     Args:
         y: (N, D) features.
         eps: deviation of the noise, in units of the features; above 0.
+        symmetric: give the symmetric matrix.
 
     Returns:
         The mean (D,) and the matrix (D, D), float64, for (y - mean) @ matrix.
@@ -177,4 +182,5 @@ def whitening_matrix(y: Tensor, *, eps: float) -> tuple[Tensor, Tensor]:
     mean = y.mean(0)
     centred = y - mean
     variances, vectors = torch.linalg.eigh(centred.T @ centred / len(y))
-    return mean, vectors / (variances.clamp_min(0) + eps**2).sqrt()
+    matrix = vectors / (variances.clamp_min(0) + eps**2).sqrt()
+    return mean, matrix @ vectors.T if symmetric else matrix

@@ -89,7 +89,7 @@ def train_flow(
     if settings.whiten:
         everyone = torch.arange(n_images)
         sample = torch.cat([views(everyone, generator) for _ in range(max(1, 16 // settings.views_per_image))], dim=1)
-        whitening = whitening_matrix(sample.flatten(0, 1), eps=settings.noise)
+        whitening = whitening_matrix(sample.flatten(0, 1), eps=settings.noise, symmetric=settings.symmetric)
     flow = build_flow(
         n_features, n_blocks=settings.n_blocks, hidden=settings.hidden, alpha=settings.alpha,
         whitening=whitening, start_as_identity=settings.start_as_identity, seed=seed,
