@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
@@ -27,6 +28,7 @@ __all__ = ["LocalizationExplorer"]
 
 WORK = 112  # px: side at which maps are turned back and blurred
 CELLS = 56  # side of the map that is drawn
+LABEL = "90px"
 BLURS = {"attribution": 4.0, "gradient": 3.0}  # the defaults of `localization.anomaly_map`
 
 
@@ -90,8 +92,8 @@ class LocalizationExplorer(widgets.VBox):
         self._make_controls(methods)
         self._make_figure()
         rows = [
-            [self.image_slider, self.method_buttons], [self.angles_slider, self.blur_slider],
-            [self.scale_buttons, self.top_slider, self.opacity_slider],
+            [self.image_slider, _labelled("map", self.method_buttons)], [self.angles_slider, self.blur_slider],
+            [_labelled("colours", self.scale_buttons), self.top_slider], [self.opacity_slider],
         ]  # fmt: skip
         super().__init__([*(widgets.HBox(row, layout={"flex_flow": "row wrap"}) for row in rows), self.label, self.figure])
 
@@ -180,23 +182,19 @@ class LocalizationExplorer(widgets.VBox):
     # ---------------------------------------------------------------- controls and figure
 
     def _make_controls(self, methods: list[str]) -> None:
-        label = {"description_width": "84px"}
-        wide, narrow = ({"layout": {"width": width}, "style": label} for width in ("410px", "270px"))
+        wide: dict[str, Any] = {"layout": {"width": "410px"}, "style": {"description_width": LABEL}}
         numbered = [(name if self.names.count(name) == 1 else f"{name} ({i})", i) for i, name in enumerate(self.names)]
         self.image_slider = widgets.SelectionSlider(options=numbered, value=0, description="image", **wide)
-        self.method_buttons = widgets.ToggleButtons(
-            options=methods, description="map", layout={"width": "410px"}, style=label | {"button_width": "110px"}
-        )  # fmt: skip
+        self.method_buttons = widgets.ToggleButtons(options=methods, style={"button_width": "110px"})
         self.angles_slider = widgets.SelectionSlider(options=self._n_angles, value=self._n_angles[-1], description="rotations", **wide)
         self.blur_slider = widgets.FloatSlider(
             value=BLURS[methods[0]], min=0, max=24, step=1, description="blur, px", readout_format=".0f", **wide
         )  # fmt: skip
         self.scale_buttons = widgets.ToggleButtons(
-            options=[("one scale for all", True), ("each its own", False)], description="colours",
-            layout={"width": "410px"}, style=label | {"button_width": "130px"},
+            options=[("one scale for all", True), ("each its own", False)], style={"button_width": "130px"}
         )  # fmt: skip
-        self.top_slider = widgets.IntSlider(value=100, min=5, max=100, step=5, description="scale top, %", **narrow)
-        self.opacity_slider = widgets.FloatSlider(value=0.6, min=0, max=1, step=0.05, description="opacity", **narrow)
+        self.top_slider = widgets.IntSlider(value=100, min=5, max=100, step=5, description="scale top, %", **wide)
+        self.opacity_slider = widgets.FloatSlider(value=0.6, min=0, max=1, step=0.05, description="opacity", **wide)
         self.label = widgets.HTML()
         self.method_buttons.observe(self._change_method, names="value")
         for control in (self.image_slider, self.angles_slider, self.blur_slider, self.scale_buttons, self.top_slider, self.opacity_slider):
@@ -267,6 +265,11 @@ class LocalizationExplorer(widgets.VBox):
 
     def __repr__(self) -> str:
         return f"LocalizationExplorer of {len(self._pixels)} images: run this cell to move its controls"
+
+
+def _labelled(text: str, control: widgets.Widget) -> widgets.HBox:
+    """A row of buttons with its label in the same column as those of the sliders."""
+    return widgets.HBox([widgets.Label(text, layout={"width": LABEL, "justify_content": "flex-end"}), control], layout={"width": "410px"})
 
 
 def _outline(mask: ArrayLike) -> np.ndarray:
