@@ -49,7 +49,7 @@ def plot_feature_maps(rows: Mapping[str, Sequence[tuple[str, ArrayLike]]]) -> go
     """Feature maps as heat maps, one row a scale; all maps of a row share one colour scale.
 
     Args:
-        rows: name of the row to its panels, (title, map): the map is (h, w), or an image (H, W, 3) uint8.
+        rows: name of the row to its panels, (title, map): the map is (h, w), of floats, or an image, uint8.
             Every row has the same number of panels. Colours of a row start at 0, where a ReLU is silent.
     """
     first = next(iter(rows.values()))
@@ -57,9 +57,9 @@ def plot_feature_maps(rows: Mapping[str, Sequence[tuple[str, ArrayLike]]]) -> go
     figure = make_subplots(len(rows), len(first), subplot_titles=titles, horizontal_spacing=0.03, vertical_spacing=0.1)
     for row, (name, panels) in enumerate(rows.items(), 1):
         maps = [np.asarray(values) for _, values in panels]
-        top = max(float(m.max()) for m in maps if m.ndim == 2) or 1.0
+        top = max(float(m.max()) for m in maps if m.dtype != np.uint8) or 1.0
         for column, values in enumerate(maps, 1):
-            if values.ndim == 3:
+            if values.dtype == np.uint8:
                 figure.add_trace(go.Image(source=jpeg(values, 168), hoverinfo="skip"), row, column)
             else:
                 shown = np.float32(values.astype(float).round(3))

@@ -83,6 +83,7 @@ class CouplingFlow(nn.Module):
 
     Args:
         chain: the invertible modules, ending in the latent space.
+        mean: (D,), taken from the features first. Inside a linear module it would cancel most digits of a float32.
 
     Example:
         >>> flow = build_flow(6, n_blocks=2, hidden=16, seed=0)
@@ -94,17 +95,21 @@ class CouplingFlow(nn.Module):
         True
     """
 
-    def __init__(self, chain: Ff.SequenceINN) -> None:
+    mean: Tensor
+
+    def __init__(self, chain: Ff.SequenceINN, mean: Tensor) -> None:
         super().__init__()
         self.chain = chain
+        self.register_buffer("mean", mean)
 
     def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Latent z (N, D) and log |det dz/dy| (N,), of features y (N, D)."""
-        return self.chain(y)
+        return self.chain(y - self.mean)
 
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Features y (N, D) and log |det dy/dz| (N,), of latents z (N, D)."""
-        return self.chain(z, rev=True)
+        centred, log_det = self.chain(z, rev=True)
+        return centred + self.mean, log_det
 
     def mixed(self, dtype: torch.dtype | None) -> CouplingFlow:
         """Multiply the subnets' matrices in `dtype` while training; None: in their own.
@@ -153,11 +158,11 @@ def build_flow(
     if n_features < 2 or n_blocks < 1 or hidden < 1:
         raise ValueError(f"expected n_features >= 2, n_blocks >= 1, hidden >= 1, got {n_features}, {n_blocks}, {hidden}")
     with _contained_randomness(seed):
-        chain = Ff.SequenceINN(n_features)
+        chain, mean = Ff.SequenceINN(n_features), torch.zeros(n_features)
         if whitening is not None:
             # contiguous: eigh gives columns, and a saved and loaded model would multiply in another order of rounding
             mean, matrix = (part.to(torch.get_default_dtype()).contiguous() for part in whitening)
-            chain.append(Fm.FixedLinearTransform, M=matrix.T, b=-mean @ matrix)
+            chain.append(Fm.FixedLinearTransform, M=matrix.T)
         for k in range(n_blocks):
             chain.append(Fm.PermuteRandom, seed=k)
             chain.append(
@@ -166,7 +171,7 @@ def build_flow(
                 clamp=alpha,
                 clamp_activation=functools.partial(_unit_clamp, alpha=alpha),
             )
-    return CouplingFlow(chain)
+    return CouplingFlow(chain, mean)
 
 
 @contextmanager
@@ -182,16 +187,21 @@ def _contained_randomness(seed: int | None) -> Iterator[None]:
             np.random.set_state(numpy_state)
 
 
-def whitening_matrix(y: Tensor, *, eps: float) -> tuple[Tensor, Tensor]:
+def whitening_matrix(y: Tensor, *, eps: float, symmetric: bool = True) -> tuple[Tensor, Tensor]:
     r"""Mean and matrix that whiten features with a noise-inflated covariance.
 
-    With :math:`\mathrm{cov}(y) = V \Lambda V^T` the matrix is :math:`V (\Lambda + \epsilon^2)^{-1/2}`: the
+    With :math:`\mathrm{cov}(y) = V \Lambda V^T` the matrix is :math:`V (\Lambda + \epsilon^2)^{-1/2} V^T`: the
     whitening of y + noise, where the noise is normal with deviation eps. Dead channels, whose own
     variance is 0, then come out small and not blown up.
+
+    Any rotation behind it whitens as well, and the last factor is one. Without it the matrix depends on the basis
+    that eigh gives of directions that vary alike (with fewer images than features: hundreds that do not vary),
+    another one after a rounding error. The symmetric matrix is unique, and moves as little as the features do.
 
     Args:
         y: (N, D) features.
         eps: deviation of the noise, in units of the features; above 0.
+        symmetric: False leaves the last factor out.
 
     Returns:
         The mean (D,) and the matrix (D, D), float64, for (y - mean) @ matrix.
@@ -207,4 +217,5 @@ def whitening_matrix(y: Tensor, *, eps: float) -> tuple[Tensor, Tensor]:
     mean = y.mean(0)
     centred = y - mean
     variances, vectors = torch.linalg.eigh(centred.T @ centred / len(y))
-    return mean, vectors / (variances.clamp_min(0) + eps**2).sqrt()
+    matrix = vectors / (variances.clamp_min(0) + eps**2).sqrt()
+    return mean, matrix @ vectors.T if symmetric else matrix

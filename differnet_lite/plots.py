@@ -81,18 +81,20 @@ def plot_scores(
     threshold: float | Threshold | None = None,
     log: bool = True,
     names: Sequence[str] | None = None,
+    order: Sequence[str] | None = None,
 ) -> go.Figure:
     """Anomaly scores by kind of image: one marker for each image, a box for each kind, theta as a line.
 
     Args:
         scores: (N,).
-        kinds: N kinds such as "good" or "scratch"; "good" comes first, the others in order of their median.
+        kinds: N kinds such as "good" or "scratch".
         threshold: theta; an image is flagged if score >= theta.
         log: a logarithmic axis, as anomalies may score orders of magnitude above normals.
         names: N names of images for the hover text; None numbers them.
+        order: the kinds from top to bottom; None puts "good" first, and the others in order of their median.
 
     Raises:
-        ValueError: lengths differ, scores are not finite, or not positive on a logarithmic axis.
+        ValueError: lengths differ, scores are not finite, or not positive on a logarithmic axis, or `order` lacks a kind.
     """
     s = _vector("scores", scores)
     names = [f"image {i}" for i in range(len(s))] if names is None else list(names)
@@ -103,7 +105,11 @@ def plot_scores(
         raise ValueError("a logarithmic axis needs positive scores and threshold, got some <= 0; pass log=False")
 
     kind_of = np.array([str(kind) for kind in kinds])
-    order = sorted(set(kind_of), key=lambda kind: (kind != "good", np.median(s[kind_of == kind]), kind))
+    if order is None:
+        order = sorted(set(kind_of), key=lambda kind: (kind != "good", np.median(s[kind_of == kind]), kind))
+    elif missing := set(kind_of) - set(order):
+        raise ValueError(f"order: expected every kind, {sorted(missing)} is missing")
+    order = [kind for kind in order if kind in kind_of]
     figure, ticks = go.Figure(), []
     for row, kind in enumerate(order):
         chosen = np.flatnonzero(kind_of == kind)
@@ -440,10 +446,8 @@ def plot_calibration(p_values: ArrayLike) -> go.Figure:
     if p[0] < 0 or p[-1] > 1:
         raise ValueError(f"p_values: expected numbers in [0, 1], got {p[0]:.4g}..{p[-1]:.4g}")
     n, grid = len(p), np.linspace(0, 1, 101)
-    alpha = np.unique(np.concatenate([[0.0], p, [1.0]]))
-    if len(alpha) > MAX_POINTS:
-        alpha = alpha[np.unique(np.linspace(0, len(alpha) - 1, MAX_POINTS).astype(int))]
-    obtained = np.searchsorted(p, alpha, side="right") / n
+    alpha = np.linspace(0, 1, MAX_POINTS + 1)
+    obtained = np.searchsorted(p, alpha + 1e-9, side="right") / n  # 1e-9: 3 / 20 is 0.15 on the grid, not above it
     low, high = binom.ppf([[0.025], [0.975]], n, grid) / n
     figure = go.Figure()
     figure.add_trace(_band(grid, low, high, "rgba(118,118,118,0.18)", "95 %, if uniform"))

@@ -41,6 +41,8 @@ class Settings:
         downscale: "area" or "nearest".
         dtype: of the trunk: "auto", "float32", "bfloat16" or "float16".
         whiten: start the flow with a whitening; needs noise > 0.
+        symmetric: of all whitenings take the symmetric one. It is unique, so that a rounding error in the features
+            moves scores of a small training set by 0.01 % and not by several percent; see `whitening_matrix`.
         noise: deviation of the noise added to features in training, in units of the features.
         start_as_identity: begin with every coupling the identity, so that the untrained flow is the whitening
             alone, whose mean z^2 is a squared Mahalanobis distance.
@@ -68,6 +70,7 @@ class Settings:
     downscale: str = "area"
     dtype: str = "auto"
     whiten: bool = True
+    symmetric: bool = True
     noise: float = 0.01
     start_as_identity: bool = True
     n_blocks: int = 8

@@ -62,7 +62,7 @@ def whitening_of_views(views: Views, n_images: int, settings: Settings, generato
     """
     everyone = torch.arange(n_images)
     sample = torch.cat([views(everyone, generator) for _ in range(max(1, 16 // settings.views_per_image))], dim=1)
-    return whitening_matrix(sample.flatten(0, 1), eps=settings.noise)
+    return whitening_matrix(sample.flatten(0, 1), eps=settings.noise, symmetric=settings.symmetric)
 
 
 def train_flow(

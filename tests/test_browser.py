@@ -6,8 +6,10 @@ playwright is missing the tests are skipped with a reason, unless CI=true: then 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -26,17 +28,47 @@ FLAGS = [
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 ]  # fmt: skip
 
-# notebook, part of the explorer's label before a key is pressed, and after
+
+@dataclasses.dataclass(frozen=True)
+class Explorer:
+    """How to drive one explorer. Labels are told by patterns: their digits come from trained models.
+
+    Args:
+        notebook: its file; its cells up to the explorer's are run.
+        before: pattern of the label when it appears.
+        after: pattern of the label when it has been moved.
+        shows: the last line of its cell.
+        slider: which of its sliders to move; None runs the next code cell instead.
+        presses: of the arrow key.
+        slow: a button that makes it compute, and the pattern of the label when it has: until then it says so.
+    """
+
+    notebook: str
+    before: str
+    after: str
+    shows: str = "explorer"
+    slider: int | None = 0
+    presses: int = 1
+    slow: tuple[str, str] | None = None
+
+
 EXPLORERS = [
-    ("02_coupling_flows.ipynb", "after 0 of 6 blocks", "after 1 of 6 blocks"),
-]
+    Explorer("02_coupling_flows.ipynb", r"after 0 of 6 blocks", r"after 1 of 6 blocks"),
+    Explorer("03_multi_scale_features.ipynb", r"turned by 0 degrees", r"turned by [1-9]\d* degrees"),
+    Explorer("04_training.ipynb", r"waiting for the first epoch", r"epoch (\d+) of \1:", shows="live", slider=None),
+    Explorer("06_threshold_choice.ipynb", r"θ = [\d.]+, guarantees α ≤ 5.0%", r"θ = [\d.]+, guarantees", presses=3),
+    Explorer(
+        "07_gradient_localization.ipynb", r"^good 000: .* attribution map of 8 rotations", r"^good 001: .* attribution map of 8 rotations",
+        slow=("gradient", r"^good 001: .* gradient map of 8 rotations"),
+    ),
+]  # fmt: skip
+REACTION = 2.0  # seconds; 0.2 is the aim on an idle machine, see DIFFERNET_SCREENSHOTS/reactions.txt
+COMPUTING = 900_000  # ms, for cells: a cold feature bank on a slow machine
 
 PANEL = "window.jupyterapp?.shell?.currentWidget"
 KERNEL_IDLE = f"{PANEL}?.sessionContext?.session?.kernel?.status === 'idle'"
-ALL_RUN = f"{KERNEL_IDLE} && {PANEL}.content.widgets.filter(c => c.model.type === 'code').every(c => c.model.executionCount)"
-ERRORS = (
-    f"{PANEL}.content.widgets.flatMap(c => c.model.type === 'code' ? c.model.outputs.toJSON() : []).filter(o => o.output_type === 'error')"
-)
+CODE = f"{PANEL}.content.widgets.filter(c => c.model.type === 'code')"
+ERRORS = f"{CODE}.flatMap(c => c.model.outputs.toJSON()).filter(o => o.output_type === 'error')"
 
 
 def need(condition: object, reason: str) -> None:
@@ -116,46 +148,108 @@ def screenshots(tmp_path):
     return folder
 
 
-def drawing(explorer) -> list[str]:
+class Page:
+    """A notebook in a tab: runs cells, and looks at the output of one."""
+
+    def __init__(self, page, address: str, name: str) -> None:
+        self.page = page
+        page.goto(f"{address}/lab/tree/{name}")
+        page.wait_for_selector(".jp-NotebookPanel .jp-Notebook", timeout=90_000)
+        page.wait_for_function(KERNEL_IDLE, timeout=90_000)
+        page.evaluate("() => window.jupyterapp.commands.execute('editmenu:clear-all')")
+        self.sources: list[str] = page.evaluate(f"{CODE}.map(c => c.model.sharedModel.getSource())")
+        self.places: list[int] = page.evaluate(f"{CODE}.map(c => {PANEL}.content.widgets.indexOf(c))")
+
+    def run(self, last: int) -> None:
+        """Run code cells up to this one, those that have not been run yet."""
+        todo = f"{CODE}.slice(0, {last + 1})"
+        for k in range(last + 1):
+            if not self.page.evaluate(f"{CODE}[{k}].model.executionCount"):
+                self.page.evaluate(f"() => {{ {PANEL}.content.activeCellIndex = {self.places[k]} }}")
+                self.page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-cell') }")
+        done = f"({KERNEL_IDLE} && {todo}.every(c => c.model.executionCount)) || {ERRORS}.length > 0"
+        self.page.wait_for_function(done, timeout=COMPUTING)
+        assert self.page.evaluate(ERRORS) == []
+
+    def show(self, k: int):
+        """The output of a code cell, scrolled into view."""
+        self.page.evaluate(f"() => {PANEL}.content.scrollToItem({self.places[k]}, 'start')")
+        output = self.page.locator(f".jp-Cell[data-windowed-list-index='{self.places[k]}'] .jp-Cell-outputWrapper")
+        output.locator(".js-plotly-plot .main-svg").first.wait_for(timeout=60_000)
+        return output
+
+    def theme(self, name: str) -> None:
+        self.page.evaluate(f"() => window.jupyterapp.commands.execute('apputils:change-theme', {{theme: 'JupyterLab {name}'}})")
+        self.page.wait_for_selector(f"body[data-jp-theme-name='JupyterLab {name}']", state="attached")
+        self.page.wait_for_timeout(1000)
+
+
+def label(output) -> str:
+    return " ".join(output.locator(".widget-html-content").first.inner_text().split())
+
+
+def wait_for_label(output, pattern: str, seconds: float, *, other_than: str = "") -> float:
+    """Seconds until the label has changed and matches."""
+    start = time.monotonic()
+    while not (re.search(pattern, text := label(output)) and text != other_than):
+        assert time.monotonic() < start + seconds, f"expected a label like {pattern!r}, got {text!r}"
+        time.sleep(0.01)
+    return time.monotonic() - start
+
+
+def drawing(output) -> list[str]:
     """What is drawn in the explorer's first figure: its paths, and its heat maps' pictures."""
-    return explorer.locator(".js-plotly-plot").first.evaluate(
+    return output.locator(".js-plotly-plot").first.evaluate(
         "f => [...f.querySelectorAll('path.js-line')].map(p => p.getAttribute('d'))"
         ".concat([...f.querySelectorAll('.heatmaplayer image')].map(i => i.getAttribute('href') || i.getAttribute('xlink:href')))"
     )
 
 
-@pytest.mark.parametrize(("name", "before", "after"), EXPLORERS, ids=[name for name, _, _ in EXPLORERS])
-def test_explorer_in_jupyterlab(browser, lab, screenshots, name, before, after):
-    page = browser.new_page(viewport={"width": 1400, "height": 1000})
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-    try:
-        page.goto(f"{lab}/lab/tree/{name}")
-        page.wait_for_selector(".jp-NotebookPanel .jp-Notebook", timeout=90_000)
-        page.wait_for_function(KERNEL_IDLE, timeout=90_000)
-        page.evaluate("() => window.jupyterapp.commands.execute('editmenu:clear-all')")
-        page.evaluate("() => { window.jupyterapp.commands.execute('runmenu:run-all') }")
-        page.wait_for_function(ALL_RUN, timeout=240_000)
-        assert page.evaluate(ERRORS) == []
+def test_no_explorer_is_left_out():
+    shown = {path.name for path in (ROOT / "notebooks").glob("*.ipynb") if re.search(r"\b\w+Explorer\(|\bLiveLoss\(", path.read_text())}
+    assert shown <= {explorer.notebook for explorer in EXPLORERS}
 
-        explorer = page.locator(".jp-OutputArea-output:has(.widget-slider):has(.js-plotly-plot)").first
-        explorer.scroll_into_view_if_needed()
-        explorer.locator(".js-plotly-plot .main-svg").first.wait_for(timeout=60_000)
-        explorer.get_by_text(before).first.wait_for(timeout=20_000)
-        was = drawing(explorer)
-        explorer.locator(".noUi-handle").first.focus()
-        page.keyboard.press("ArrowRight")
-        explorer.get_by_text(after).first.wait_for(timeout=10_000)
-        page.wait_for_timeout(500)
-        now = drawing(explorer)
-        assert was and now and was != now
+
+@pytest.mark.parametrize("explorer", EXPLORERS, ids=[explorer.notebook for explorer in EXPLORERS])
+def test_explorer_in_jupyterlab(browser, lab, screenshots, explorer):
+    if not (ROOT / "notebooks" / explorer.notebook).exists():
+        pytest.skip("this notebook is not written yet")
+    tab = browser.new_page(viewport={"width": 1400, "height": 1000})
+    problems: list[str] = []
+    tab.on("pageerror", lambda error: problems.append(str(error)))
+    tab.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    try:
+        page = Page(tab, lab, explorer.notebook)
+        cell = next(k for k, source in enumerate(page.sources) if source.strip().split("\n")[-1] == explorer.shows)
+        page.run(cell)
+        output = page.show(cell)
+        wait_for_label(output, explorer.before, 20)
+        text, was = label(output), drawing(output)
+        if explorer.slider is None:
+            page.run(cell + 1)
+            output = page.show(cell)
+            wait_for_label(output, explorer.after, 20)
+        else:
+            output.locator(".noUi-handle").nth(explorer.slider).focus()
+            for _ in range(explorer.presses):
+                tab.keyboard.press("ArrowRight")
+            seconds = wait_for_label(output, explorer.after, 20, other_than=text)
+            with (screenshots / "reactions.txt").open("a") as file:
+                file.write(f"{explorer.notebook}: {1000 * seconds:.0f} ms\n")
+            assert seconds < REACTION
+        tab.wait_for_timeout(500)
+        now = drawing(output)
+        assert now and was != now
+        if explorer.slow:
+            button, computed = explorer.slow
+            output.locator("button", has_text=button).click()
+            wait_for_label(output, r"^computing", 10)
+            wait_for_label(output, computed, 300)
+            tab.wait_for_timeout(500)
+            assert drawing(output) != now
         for theme in ("Dark", "Light"):  # light last: the server remembers it
-            page.evaluate(f"() => window.jupyterapp.commands.execute('apputils:change-theme', {{theme: 'JupyterLab {theme}'}})")
-            page.wait_for_selector(f"body[data-jp-theme-name='JupyterLab {theme}']", state="attached")
-            page.wait_for_timeout(1000)
-            explorer.scroll_into_view_if_needed()
-            page.screenshot(path=screenshots / f"{Path(name).stem}_{theme.lower()}.png")
+            page.theme(theme)
+            page.show(cell).screenshot(path=screenshots / f"{Path(explorer.notebook).stem}_{theme.lower()}.png")
         assert problems == []
     finally:
-        page.close()
+        tab.close()

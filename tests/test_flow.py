@@ -15,6 +15,7 @@ from torch import Tensor
 
 from differnet_lite.flow import CouplingFlow, build_flow, soft_clamp, whitening_matrix
 from differnet_lite.model import DifferNet
+from differnet_lite.training import pooled
 
 D = 11  # odd: the two halves differ
 
@@ -61,7 +62,7 @@ def test_log_det_is_that_of_the_jacobian(whiten: bool) -> None:
 
 
 def test_trained_flow_is_inverted_in_float32(model: DifferNet, category_folder: Path) -> None:
-    y = model.bank.features(sorted((category_folder / "test").rglob("*.png")), model.angles_).flatten(0, 1)
+    y = pooled(model.bank.features(sorted((category_folder / "test").rglob("*.png")), model.angles_), model.settings).flatten(0, 1)
     assert y.dtype == torch.float32
     with torch.no_grad():
         z, log_det = model.flow_(y)
@@ -182,13 +183,23 @@ def test_untrained_flow_measures_the_mahalanobis_distance() -> None:
     np.testing.assert_allclose(log_det.detach().numpy(), -0.5 * np.linalg.slogdet(covariance)[1], rtol=1e-5)
 
 
-def test_whitening_gives_unit_covariance_to_noisy_features() -> None:
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_whitening_gives_unit_covariance_to_noisy_features(symmetric: bool) -> None:
     y, eps = samples(40), 0.5
-    mean, matrix = whitening_matrix(y, eps=eps)
+    mean, matrix = whitening_matrix(y, eps=eps, symmetric=symmetric)
     inflated = np.cov(y.numpy().T, bias=True) + eps**2 * np.eye(D)
     np.testing.assert_allclose(matrix.T.numpy() @ inflated @ matrix.numpy(), np.eye(D), atol=1e-9)
     np.testing.assert_allclose(mean.numpy(), y.mean(0).numpy())
     assert matrix.abs().max() <= 1 / eps + 1e-9, "a dead channel is not blown up"
+
+
+def test_symmetric_whitening_is_stable_where_directions_are_missing() -> None:
+    y = torch.randn(10, 60, generator=torch.Generator().manual_seed(0))  # 50 directions do not vary: eigh gives any basis of them
+    rounded = y * (1 + 1e-7 * torch.randn(y.shape, generator=torch.Generator().manual_seed(1)))
+    _, matrix = whitening_matrix(y, eps=0.1, symmetric=True)
+    torch.testing.assert_close(matrix, matrix.T)
+    assert (matrix - whitening_matrix(rounded, eps=0.1, symmetric=True)[1]).abs().max() < 1e-4
+    assert (whitening_matrix(y, eps=0.1, symmetric=False)[1] - whitening_matrix(rounded, eps=0.1, symmetric=False)[1]).abs().max() > 0.1
 
 
 @pytest.mark.parametrize(("y", "eps", "message"), [(torch.ones(3, 4), 0.0, "eps"), (torch.ones(4), 0.1, r"\(N, D\)"), (torch.ones(0, 4), 0.1, r"N >= 1")])

@@ -48,6 +48,12 @@ def test_nothing_is_exempt_from_comparison(notebook):
         assert not any(marker in cell.source for marker in IGNORING | {"NBVAL_RAISES_EXCEPTION"})
 
 
+def test_tolerances_are_small_and_for_code_alone(notebook):
+    for cell in notebook.cells:
+        if "tolerance" in cell.metadata:
+            assert cell.cell_type == "code" and 0 < cell.metadata["tolerance"] <= 0.05
+
+
 def test_cells_are_few_and_short(notebook):
     assert 25 <= len(notebook.cells) <= 45
     for cell in notebook.cells:
@@ -129,3 +135,24 @@ def test_rounding_errors_pass_and_real_differences_do_not(tiny):
     assert nbval(folder, notebook).returncode == 0
     notebook.cells[0].outputs[0].text = line.format("8.9e-04")
     assert nbval(folder, notebook).returncode == 1
+
+
+@pytest.mark.parametrize(("printed", "by", "passes"), [("0.35", 0.0, True), ("0.40", 0.0, False), ("0.33", 0.03, True), ("0.33", 0.5, False)])
+def test_a_cell_with_a_tolerance_is_compared_up_to_it(tiny, printed, by, passes):
+    folder, notebook = tiny
+    for cell in notebook.cells:
+        cell.metadata["tolerance"] = 0.05
+    notebook.cells[0].outputs[0].text = f"{printed}\n"
+    shift(figure_of(notebook)["data"][0], by)
+    done = nbval(folder, notebook)
+    assert (done.returncode == 0) == passes, done.stdout
+
+
+def test_a_tolerance_is_for_numbers_not_for_words_and_no_wide_one_is_taken(tiny):
+    folder, notebook = tiny
+    notebook.cells[1].metadata["tolerance"] = 0.05
+    notebook.cells[1].outputs[0].text = "lasted 12.3 ms\n"
+    assert nbval(folder, notebook).returncode == 1
+    notebook.cells[1].outputs[0].text = "took 12.3 ms\n"
+    notebook.cells[1].metadata["tolerance"] = 0.5
+    assert "expected 0 to 0.05" in nbval(folder, notebook).stdout

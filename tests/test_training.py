@@ -89,6 +89,17 @@ def test_training_makes_held_out_normals_likelier(features: torch.Tensor) -> Non
         assert history["held_out"][-1] == pytest.approx(float(nll(*flow((features[15:] + 0.05).flatten(0, 1)))), abs=0.3)
 
 
+def test_with_the_symmetric_whitening_a_rounding_error_stays_one() -> None:
+    y = torch.randn(12, T, 40, generator=torch.Generator().manual_seed(0)).mean(1, keepdim=True)  # fewer images than features
+    y[..., 1] += y[..., 0] ** 2
+    rounded = y * (1 + 1e-7 * torch.randn(y.shape, generator=torch.Generator().manual_seed(1)))
+    settings = dataclasses.replace(PLAIN, epochs=20, symmetric=True, start_as_identity=True, views_per_image=1)
+    flows = [train_flow(bank_views(x, settings), 12, settings, n_features=40, progress=False)[0] for x in (y, rounded)]
+    z = torch.randn(30, 40, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        torch.testing.assert_close(flows[0](z)[0].square().mean(1), flows[1](z)[0].square().mean(1), rtol=1e-3, atol=0.0)
+
+
 def test_started_as_the_identity_training_starts_at_the_whitening(features: torch.Tensor) -> None:
     settings = dataclasses.replace(PLAIN, epochs=1, learning_rate=1e-12, views_per_image=T, weight_decay=0.0, batch_images=20)
     flow, _ = train(features, settings)

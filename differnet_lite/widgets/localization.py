@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
@@ -27,6 +28,7 @@ __all__ = ["LocalizationExplorer"]
 
 WORK = 112  # px: side at which maps are turned back and blurred
 CELLS = 56  # side of the map that is drawn
+LABEL = "90px"
 BLURS = {"attribution": 4.0, "gradient": 3.0}  # the defaults of `localization.anomaly_map`
 
 
@@ -90,8 +92,8 @@ class LocalizationExplorer(widgets.VBox):
         self._make_controls(methods)
         self._make_figure()
         rows = [
-            [self.image_slider, self.method_buttons], [self.angles_slider, self.blur_slider],
-            [self.scale_buttons, self.top_slider, self.opacity_slider],
+            [self.image_slider, _labelled("map", self.method_buttons)], [self.angles_slider, self.blur_slider],
+            [_labelled("colours", self.scale_buttons), self.top_slider], [self.opacity_slider],
         ]  # fmt: skip
         super().__init__([*(widgets.HBox(row, layout={"flex_flow": "row wrap"}) for row in rows), self.label, self.figure])
 
@@ -180,21 +182,19 @@ class LocalizationExplorer(widgets.VBox):
     # ---------------------------------------------------------------- controls and figure
 
     def _make_controls(self, methods: list[str]) -> None:
-        wide = {"layout": {"width": "400px"}, "style": {"description_width": "76px"}}
+        wide: dict[str, Any] = {"layout": {"width": "410px"}, "style": {"description_width": LABEL}}
         numbered = [(name if self.names.count(name) == 1 else f"{name} ({i})", i) for i, name in enumerate(self.names)]
         self.image_slider = widgets.SelectionSlider(options=numbered, value=0, description="image", **wide)
-        self.method_buttons = widgets.ToggleButtons(options=methods, description="map", style={"description_width": "76px", "button_width": "110px"})
+        self.method_buttons = widgets.ToggleButtons(options=methods, style={"button_width": "110px"})
         self.angles_slider = widgets.SelectionSlider(options=self._n_angles, value=self._n_angles[-1], description="rotations", **wide)
         self.blur_slider = widgets.FloatSlider(
             value=BLURS[methods[0]], min=0, max=24, step=1, description="blur, px", readout_format=".0f", **wide
         )  # fmt: skip
         self.scale_buttons = widgets.ToggleButtons(
-            options=[("one scale for all", True), ("each its own", False)], description="colours",
-            style={"description_width": "76px", "button_width": "130px"},
+            options=[("one scale for all", True), ("each its own", False)], style={"button_width": "130px"}
         )  # fmt: skip
-        narrow = {"layout": {"width": "300px"}, "style": {"description_width": "76px"}}
-        self.top_slider = widgets.IntSlider(value=100, min=5, max=100, step=5, description="scale top, %", **narrow)
-        self.opacity_slider = widgets.FloatSlider(value=0.6, min=0, max=1, step=0.05, description="opacity", **narrow)
+        self.top_slider = widgets.IntSlider(value=100, min=5, max=100, step=5, description="scale top, %", **wide)
+        self.opacity_slider = widgets.FloatSlider(value=0.6, min=0, max=1, step=0.05, description="opacity", **wide)
         self.label = widgets.HTML()
         self.method_buttons.observe(self._change_method, names="value")
         for control in (self.image_slider, self.angles_slider, self.blur_slider, self.scale_buttons, self.top_slider, self.opacity_slider):
@@ -214,15 +214,16 @@ class LocalizationExplorer(widgets.VBox):
 
     @property
     def top(self) -> float:
-        """The largest map value of all images at the method's default blur, and the most rotations (gradient: the fewest, which is quick)."""
-        method = self.method_buttons.value
+        """The largest map value of all images at the method's default blur and the most rotations."""
+        method, most, count = self.method_buttons.value, self._n_angles[-1], len(self._pixels)
         if method not in self._tops:
-            n = self._rotations_of_scale(method)
-            self._tops[method] = max(float(self.map(i, n_angles=n, method=method).max()) for i in range(len(self._pixels))) or 1.0
+            largest = 0.0
+            for k in range(count):
+                if (method, k, most) not in self._kept:
+                    self._say_busy(f"the common scale: {method} map {k + 1} of {count}")
+                largest = max(largest, float(self.map(k, method=method).max()))
+            self._tops[method] = largest or 1.0
         return self._tops[method]
-
-    def _rotations_of_scale(self, method: str) -> int:
-        return self._n_angles[0 if method == "gradient" else -1]
 
     def _change_method(self, change: dict) -> None:
         before = self.blur_slider.value
@@ -232,9 +233,7 @@ class LocalizationExplorer(widgets.VBox):
 
     def _show(self) -> None:
         i, method, n, blur = self.image_slider.value, self.method_buttons.value, self.angles_slider.value, self.blur_slider.value
-        if self.scale_buttons.value and method not in self._tops:
-            self._say_busy(f"the common scale: {method} maps of {len(self._pixels)} images")
-        elif (method, i, n) not in self._kept:
+        if (method, i, n) not in self._kept:
             self._say_busy(f"the {method} map of {self.names[i]}, {n} rotations")
         values = self.map(i, n_angles=n, blur=blur, method=method)
         low, high = float(values.min()), float(values.max())
@@ -266,6 +265,11 @@ class LocalizationExplorer(widgets.VBox):
 
     def __repr__(self) -> str:
         return f"LocalizationExplorer of {len(self._pixels)} images: run this cell to move its controls"
+
+
+def _labelled(text: str, control: widgets.Widget) -> widgets.HBox:
+    """A row of buttons with its label in the same column as those of the sliders."""
+    return widgets.HBox([widgets.Label(text, layout={"width": LABEL, "justify_content": "flex-end"}), control], layout={"width": "410px"})
 
 
 def _outline(mask: ArrayLike) -> np.ndarray:
