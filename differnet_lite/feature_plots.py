@@ -95,7 +95,7 @@ def plot_curves(
     if line is not None:
         ends = [float(at.min()), float(at.max())]
         figure.add_scatter(x=ends, y=[line[1]] * 2, name=line[0], mode="lines", line={"color": "#222222", "dash": "dot", "width": 1.5})
-    figure.update_xaxes(title_text=x_title).update_yaxes(title_text=y_title, type="log" if log else "linear")
+    figure.update_xaxes(title_text=x_title).update_yaxes(title_text=y_title, **({"type": "log", "dtick": 1} if log else {}))
     above = {"x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "orientation": "h", "borderwidth": 0}
     return figure.update_layout(template=TEMPLATE, legend=above, showlegend=True, width=760, height=400)
 

@@ -108,7 +108,7 @@ def plot_views(scores: ArrayLike, angles: Sequence[float], kinds: Sequence[str],
         title: of the colour bar.
     """
     values, kind_of = np.asarray(scores, dtype=float), np.array([str(kind) for kind in kinds])
-    order = sorted(range(len(values)), key=lambda i: (kind_of[i] != "good", kind_of[i], np.median(values[i])))
+    order = sorted(range(len(values)), key=lambda i: (kind_of[i] != "good", kind_of[i], i))
     sizes = {kind: int((kind_of == kind).sum()) for kind in dict.fromkeys(kind_of[order])}
     ends = np.cumsum(list(sizes.values()))
     logs = np.log10(values[order])
