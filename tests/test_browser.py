@@ -165,10 +165,10 @@ class Page:
         todo = f"{CODE}.slice(0, {last + 1})"
         for k in range(last + 1):
             if not self.page.evaluate(f"{CODE}[{k}].model.executionCount"):
-                self.page.evaluate(f"() => {{ {PANEL}.content.activeCellIndex = {self.places[k]} }}")
+                self.page.evaluate(f"() => {{ ({PANEL}).content.activeCellIndex = {self.places[k]} }}")
                 self.page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-cell') }")
         done = f"({KERNEL_IDLE} && {todo}.every(c => c.model.executionCount)) || {ERRORS}.length > 0"
-        self.page.wait_for_function(done, timeout=COMPUTING)
+        self.page.wait_for_function(done, timeout=COMPUTING, polling=500)
         assert self.page.evaluate(ERRORS) == []
 
     def show(self, k: int):
