@@ -15,8 +15,8 @@ test: test-fast test-notebooks   ## everything: style, types, unit tests, docume
 test-fast: .venv/installed-dev
 	$(BIN)/python -m pytest
 
-test-notebooks: .venv/installed-dev
-	$(BIN)/python -m pytest --nbval notebooks/
+test-notebooks: .venv/installed-dev  # two at a time: each fixes one thread, so that its digits are the same everywhere
+	$(BIN)/python -m pytest --nbval notebooks/ -n 2 --dist loadfile
 
 notebooks: .venv/installed-dev   ## run all notebooks and keep their outputs
 	$(BIN)/python scripts/execute_notebooks.py

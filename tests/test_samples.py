@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -181,3 +182,18 @@ def test_test_normals_of_the_weave_are_darker() -> None:
 if __name__ == "__main__":
     pins = {category: pinned_view(category) for category in SAMPLE_CATEGORIES}
     PINS.write_text(json.dumps(pins, indent=1) + "\n", encoding="utf-8")
+
+
+def test_two_processes_that_make_the_same_category(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = {"n_train": 1, "n_test_good": 1, "n_per_defect": 1, "progress": False}
+    first = make_sample_category("flange", tmp_path / "first", **few)
+    rename = Path.rename
+
+    def late(self: Path, target: Path) -> Path:
+        shutil.copytree(first, target)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", late)
+    folder = make_sample_category("flange", tmp_path / "second", **few)
+    assert sorted(p.name for p in folder.parent.iterdir()) == ["flange"], "nothing partial is left"
+    assert (folder / "train" / "good" / "000.png").read_bytes() == (first / "train" / "good" / "000.png").read_bytes()

@@ -200,7 +200,13 @@ def make_sample_category(
         manifest = wanted | {"sha256": digest.hexdigest()}
         (partial / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         partial.chmod(0o755)  # mkdtemp makes it private
-        partial.rename(folder)
+        try:
+            partial.rename(folder)
+        except OSError:  # another process was quicker: its images are the same
+            if not folder.exists():
+                raise
+            _check_existing(folder, wanted)
+            shutil.rmtree(partial, ignore_errors=True)
     except BaseException:  # Ctrl-C included
         shutil.rmtree(partial, ignore_errors=True)
         raise
