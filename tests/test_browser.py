@@ -152,7 +152,7 @@ class Page:
 
     def __init__(self, page, address: str, name: str) -> None:
         self.page = page
-        page.goto(f"{address}/lab/tree/{name}")
+        page.goto(f"{address}/lab/workspaces/{Path(name).stem}/tree/{name}")  # its own workspace: nothing is restored into it
         page.wait_for_selector(".jp-NotebookPanel .jp-Notebook", timeout=90_000)
         loaded = f"{PANEL}?.context?.path === '{name}' && {PANEL}.context.isReady && {CODE}.length > 5"  # not one restored from before
         page.wait_for_function(f"({loaded}) && ({KERNEL_IDLE})", timeout=90_000)
