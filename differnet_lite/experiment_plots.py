@@ -1,17 +1,19 @@
-"""Figures of the studies: each takes a summary of `differnet_lite.experiments` and returns a Plotly figure.
+"""Figures of the studies and of notebook 08: each takes a table or arrays and returns a Plotly figure.
 
-A filled mark is the mean over seeds, its line reaches from the lowest to the highest of them, and an open mark
-is the paper's number. Colours, marks and looks are those of `plots`.
+In those that take a summary of `differnet_lite.experiments`, a filled mark is the mean over seeds, its line reaches
+from the lowest to the highest of them, and an open mark is the paper's number. Colours, marks and looks are those of `plots`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import ArrayLike
 from plotly.subplots import make_subplots
 
 from differnet_lite.experiments.published import METHODS, published_auroc
@@ -20,7 +22,7 @@ from differnet_lite.plots import COLOURS, DARK, DASHES, GREY, SYMBOLS, _text, _t
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["plot_ablations", "plot_comparison", "plot_few_shot"]
+__all__ = ["plot_ablations", "plot_comparison", "plot_few_shot", "plot_published", "plot_shifts"]
 
 ROW, HEAD = 15, 120  # px of a method's row, and around the rows
 
@@ -112,6 +114,51 @@ def plot_ablations(summary: pd.DataFrame, *, title: str = "One factor at a time"
     _categories(figure, labels, HEAD + 30 * len(names), "")
     _auroc_axis(figure, "x", summary)
     return _titled(figure, _text(title), f"DifferNet, the default in bold; {_legend_line(summary)}")
+
+
+def plot_published(table: pd.DataFrame, *, title: str = "The paper's table, image AUROC in %") -> go.Figure:
+    """A table of AUROCs as a heat map with its numbers, and a last row with the mean of each column.
+
+    Args:
+        table: AUROC, 0 to 1, categories by methods; see `experiments.published_table`.
+        title: of the figure.
+    """
+    percent = 100 * table
+    percent.loc["mean"] = percent.mean()
+    heat = go.Heatmap(
+        z=percent.to_numpy(), x=[_text(METHODS.get(method, method)) for method in table], y=[_text(name) for name in percent.index], zmin=50, zmax=100,
+        colorscale="Cividis", texttemplate="%{z:.1f}", colorbar={"title": {"text": "AUROC, %; 50 is chance", "side": "right"}, "thickness": 14},
+        xgap=1, ygap=1, hovertemplate="%{x} on %{y}: %{z:.1f} %<extra></extra>",
+    )  # fmt: skip
+    figure = _titled(go.Figure(heat), _text(title), "best epoch on the test set for the trained methods; the last row is the mean")
+    figure.update_xaxes(side="top", showgrid=False, ticks="", showline=False)
+    figure.update_yaxes(autorange="reversed", showgrid=False, ticks="", showline=False)
+    figure.add_hline(y=len(table) - 0.5, line={"color": DARK, "width": 2})
+    return figure.update_layout(width=760, height=130 + 24 * len(percent), margin_t=100)
+
+
+def plot_shifts(shifts: Mapping[str, ArrayLike], *, title: str = "What a defect moves") -> go.Figure:
+    """A row of marks for each method: by how much each defect raises the score of the same part, in deviations of normal scores.
+
+    Args:
+        shifts: method to (n,): score with the defect minus score without, divided by the deviation over normal images.
+        title: of the figure.
+    """
+    figure, methods = go.Figure(), list(shifts)
+    for row, method in enumerate(methods):
+        values = np.sort(np.asarray(shifts[method], dtype=float))
+        spread = row + 0.3 * (np.arange(len(values)) % 3 - 1)
+        name = _text(METHODS.get(method, method))
+        figure.add_scatter(
+            x=values.round(3), y=spread, mode="markers", name=name, marker={**_mark(method, methods), "size": 7, "opacity": 0.75},
+            hovertemplate="%{fullData.name}: %{x:.2f} deviations<extra></extra>", showlegend=False,
+        )  # fmt: skip
+        middle = float(np.median(values))
+        figure.add_scatter(x=[middle] * 2, y=[row - 0.42, row + 0.42], mode="lines", line={"color": DARK, "width": 2}, hoverinfo="skip", showlegend=False)
+    figure.add_vline(x=1, line={"color": GREY, "dash": "dot", "width": 1.5})
+    _categories(figure, [_text(METHODS.get(method, method)) for method in methods], HEAD + 44 * len(methods), "")
+    figure.update_xaxes(title_text="score with the defect minus score without, in standard deviations of normal scores")
+    return _titled(figure, _text(title), "a mark: one defect; the black line: their median; dotted: as far as normal images differ among themselves")
 
 
 def _dots(figure: go.Figure, rows: pd.DataFrame, at: Sequence[float], *, name: str, mark: dict[str, Any]) -> None:

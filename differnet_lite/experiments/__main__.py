@@ -18,7 +18,7 @@ import plotly.graph_objects as go
 from differnet_lite.experiment_plots import plot_ablations, plot_comparison, plot_few_shot
 from differnet_lite.experiments.published import CITATION, METHODS
 from differnet_lite.experiments.running import run, write_atomically, write_table
-from differnet_lite.experiments.studies import STUDIES
+from differnet_lite.experiments.studies import STUDIES, as_text
 from differnet_lite.report import write_report
 from differnet_lite.samples import SAMPLE_CATEGORIES, make_sample_category
 
@@ -67,21 +67,6 @@ def _study(args: argparse.Namespace, make: Callable[..., Any] | None) -> int:
         print(f"{len(failed)} of {len(table)} cells failed; the same command tries them again", file=sys.stderr)
     print(f"\n{out / args.study}.csv, {args.study}-summary.csv, {args.study}.html")
     return 1 if len(failed) == len(table) else 0
-
-
-def as_text(summary: pd.DataFrame) -> str:
-    """A summary for people: AUROC in percent, mean ± standard deviation and range over seeds, beside the paper's."""
-
-    def percent(value: float, sign: str = "") -> str:
-        return "" if pd.isna(value) else f"{sign}{100 * value:.1f}"
-
-    shown = summary[[c for c in ("factor", "level", "category", "method", "n_train") if c in summary]].copy()
-    columns = [summary[c] for c in ("auroc", "std", "low", "high", "paper")]
-    rows = list(zip(*columns, strict=True))
-    shown["AUROC %"] = [f"{percent(mean)} {percent(std, '± ')}".strip() or "failed" for mean, std, *_ in rows]
-    shown["range"] = ["" if pd.isna(low) else f"{percent(low)} to {percent(high)}" for _, _, low, high, _ in rows]
-    shown["paper"] = [percent(paper) for *_, paper in rows]
-    return shown.assign(seeds=summary["seeds"], seconds=summary["seconds"]).to_string(index=False)
 
 
 def _write_figure(path: Path, title: str, figure: go.Figure, table: pd.DataFrame) -> None:
