@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from plotly.subplots import make_subplots
 
 from differnet_lite.experiments.published import METHODS, published_auroc
-from differnet_lite.plots import COLOURS, DARK, DASHES, GREY, SYMBOLS, _text, _titled
+from differnet_lite.plots import COLOURS, DARK, DASHES, GREY, SKY, SYMBOLS, _bar, _text, _titled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,7 +88,8 @@ def plot_few_shot(summary: pd.DataFrame, *, title: str = "How many training imag
     panels.update_xaxes(type="log", tickvals=counts, ticktext=[str(n) for n in counts], title_text="training images")
     _auroc_axis(panels, "y", summary)
     panels.update_yaxes(title_text="", col=None).update_yaxes(title_text="image AUROC, %", col=1)
-    figure = _titled(panels, _text(title), "mean over seeds; band from the lowest to the highest; open marks: the paper, with all images")
+    known = "; open marks: the paper, with all images" if summary["paper"].notna().any() else ""
+    figure = _titled(panels, _text(title), f"mean over seeds; band from the lowest to the highest{known}")
     return figure.update_layout(height=140 + 300 * math.ceil(len(categories) / columns), margin_t=100)
 
 
@@ -127,14 +128,14 @@ def plot_published(table: pd.DataFrame, *, title: str = "The paper's table, imag
     percent.loc["mean"] = percent.mean()
     heat = go.Heatmap(
         z=percent.to_numpy(), x=[_text(METHODS.get(method, method)) for method in table], y=[_text(name) for name in percent.index], zmin=50, zmax=100,
-        colorscale="Cividis", texttemplate="%{z:.1f}", colorbar={"title": {"text": "AUROC, %; 50 is chance", "side": "right"}, "thickness": 14},
+        colorscale=[[0, "white"], [1, SKY]], texttemplate="%{z:.1f}", textfont={"color": DARK, "size": 13}, colorbar=_bar("AUROC, %; 50 is chance"),
         xgap=1, ygap=1, hovertemplate="%{x} on %{y}: %{z:.1f} %<extra></extra>",
     )  # fmt: skip
     figure = _titled(go.Figure(heat), _text(title), "best epoch on the test set for the trained methods; the last row is the mean")
     figure.update_xaxes(side="top", showgrid=False, ticks="", showline=False)
     figure.update_yaxes(autorange="reversed", showgrid=False, ticks="", showline=False)
     figure.add_hline(y=len(table) - 0.5, line={"color": DARK, "width": 2})
-    return figure.update_layout(width=760, height=130 + 24 * len(percent), margin_t=100)
+    return figure.update_layout(width=760, height=120 + 24 * len(percent), margin={"t": 100, "b": 20})
 
 
 def plot_shifts(shifts: Mapping[str, ArrayLike], *, title: str = "What a defect moves") -> go.Figure:
