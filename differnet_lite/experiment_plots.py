@@ -11,9 +11,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import plotly.graph_objects as go
-from numpy.typing import ArrayLike
 from plotly.subplots import make_subplots
 
 from differnet_lite.experiments.published import METHODS, published_auroc
@@ -138,28 +136,25 @@ def plot_published(table: pd.DataFrame, *, title: str = "The paper's table, imag
     return figure.update_layout(width=760, height=120 + 24 * len(percent), margin={"t": 100, "b": 20})
 
 
-def plot_shifts(shifts: Mapping[str, ArrayLike], *, title: str = "What a defect moves") -> go.Figure:
-    """A row of marks for each method: by how much each defect raises the score of the same part, in deviations of normal scores.
+def plot_shifts(shifts: Mapping[str, float], *, title: str = "What a defect moves") -> go.Figure:
+    """A mark for each method: by how much a defect raises the score of the same part, in deviations of normal scores.
 
     Args:
-        shifts: method to (n,): score with the defect minus score without, divided by the deviation over normal images.
+        shifts: method to the score with the defect minus the score without, divided by the deviation over normal images.
         title: of the figure.
     """
     figure, methods = go.Figure(), list(shifts)
-    for row, method in enumerate(methods):
-        values = np.sort(np.asarray(shifts[method], dtype=float))
-        spread = row + 0.3 * (np.arange(len(values)) % 3 - 1)
+    for row, (method, shift) in enumerate(shifts.items()):
         name = _text(METHODS.get(method, method))
+        figure.add_scatter(x=[0, float(shift)], y=[row, row], mode="lines", line={"color": GREY, "width": 1}, hoverinfo="skip", showlegend=False)
         figure.add_scatter(
-            x=values.round(3), y=spread, mode="markers", name=name, marker={**_mark(method, methods), "size": 7, "opacity": 0.75},
+            x=[round(float(shift), 3)], y=[row], mode="markers", name=name, marker={**_mark(method, methods), "size": 11},
             hovertemplate="%{fullData.name}: %{x:.2f} deviations<extra></extra>", showlegend=False,
         )  # fmt: skip
-        middle = float(np.median(values))
-        figure.add_scatter(x=[middle] * 2, y=[row - 0.42, row + 0.42], mode="lines", line={"color": DARK, "width": 2}, hoverinfo="skip", showlegend=False)
-    figure.add_vline(x=1, line={"color": GREY, "dash": "dot", "width": 1.5})
-    _categories(figure, [_text(METHODS.get(method, method)) for method in methods], HEAD + 44 * len(methods), "")
+    figure.add_vline(x=1, line={"color": DARK, "dash": "dot", "width": 1.5})
+    _categories(figure, [_text(METHODS.get(method, method)) for method in methods], HEAD + 34 * len(methods), "")
     figure.update_xaxes(title_text="score with the defect minus score without, in standard deviations of normal scores")
-    return _titled(figure, _text(title), "a mark: one defect; the black line: their median; dotted: as far as normal images differ among themselves")
+    return _titled(figure, _text(title), "dotted: as far as normal images differ among themselves")
 
 
 def _dots(figure: go.Figure, rows: pd.DataFrame, at: Sequence[float], *, name: str, mark: dict[str, Any]) -> None:
