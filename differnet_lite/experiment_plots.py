@@ -1,13 +1,13 @@
-"""Figures of the studies: each takes a summary of `differnet_lite.experiments` and returns a Plotly figure.
+"""Figures of the studies and of notebook 08: each takes a table or arrays and returns a Plotly figure.
 
-A filled mark is the mean over seeds, its line reaches from the lowest to the highest of them, and an open mark
-is the paper's number. Colours, marks and looks are those of `plots`.
+In those that take a summary of `differnet_lite.experiments`, a filled mark is the mean over seeds, its line reaches
+from the lowest to the highest of them, and an open mark is the paper's number. Colours, marks and looks are those of `plots`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +15,12 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from differnet_lite.experiments.published import METHODS, published_auroc
-from differnet_lite.plots import COLOURS, DARK, DASHES, GREY, SYMBOLS, _text, _titled
+from differnet_lite.plots import COLOURS, DARK, DASHES, GREY, SKY, SYMBOLS, _bar, _text, _titled
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["plot_ablations", "plot_comparison", "plot_few_shot"]
+__all__ = ["plot_ablations", "plot_comparison", "plot_few_shot", "plot_published", "plot_shifts"]
 
 ROW, HEAD = 15, 120  # px of a method's row, and around the rows
 
@@ -86,7 +86,8 @@ def plot_few_shot(summary: pd.DataFrame, *, title: str = "How many training imag
     panels.update_xaxes(type="log", tickvals=counts, ticktext=[str(n) for n in counts], title_text="training images")
     _auroc_axis(panels, "y", summary)
     panels.update_yaxes(title_text="", col=None).update_yaxes(title_text="image AUROC, %", col=1)
-    figure = _titled(panels, _text(title), "mean over seeds; band from the lowest to the highest; open marks: the paper, with all images")
+    known = "; open marks: the paper, with all images" if summary["paper"].notna().any() else ""
+    figure = _titled(panels, _text(title), f"mean over seeds; band from the lowest to the highest{known}")
     return figure.update_layout(height=140 + 300 * math.ceil(len(categories) / columns), margin_t=100)
 
 
@@ -112,6 +113,48 @@ def plot_ablations(summary: pd.DataFrame, *, title: str = "One factor at a time"
     _categories(figure, labels, HEAD + 30 * len(names), "")
     _auroc_axis(figure, "x", summary)
     return _titled(figure, _text(title), f"DifferNet, the default in bold; {_legend_line(summary)}")
+
+
+def plot_published(table: pd.DataFrame, *, title: str = "The paper's table, image AUROC in %") -> go.Figure:
+    """A table of AUROCs as a heat map with its numbers, and a last row with the mean of each column.
+
+    Args:
+        table: AUROC, 0 to 1, categories by methods; see `experiments.published_table`.
+        title: of the figure.
+    """
+    percent = 100 * table
+    percent.loc["mean"] = percent.mean()
+    heat = go.Heatmap(
+        z=percent.to_numpy(), x=[_text(METHODS.get(method, method)) for method in table], y=[_text(name) for name in percent.index], zmin=50, zmax=100,
+        colorscale=[[0, "white"], [1, SKY]], texttemplate="%{z:.1f}", textfont={"color": DARK, "size": 13}, colorbar=_bar("AUROC, %; 50 is chance"),
+        xgap=1, ygap=1, hovertemplate="%{x} on %{y}: %{z:.1f} %<extra></extra>",
+    )  # fmt: skip
+    figure = _titled(go.Figure(heat), _text(title), "best epoch on the test set for the trained methods; the last row is the mean")
+    figure.update_xaxes(side="top", showgrid=False, ticks="", showline=False)
+    figure.update_yaxes(autorange="reversed", showgrid=False, ticks="", showline=False)
+    figure.add_hline(y=len(table) - 0.5, line={"color": DARK, "width": 2})
+    return figure.update_layout(width=760, height=120 + 24 * len(percent), margin={"t": 100, "b": 20})
+
+
+def plot_shifts(shifts: Mapping[str, float], *, title: str = "What a defect moves") -> go.Figure:
+    """A mark for each method: by how much a defect raises the score of the same part, in deviations of normal scores.
+
+    Args:
+        shifts: method to the score with the defect minus the score without, divided by the deviation over normal images.
+        title: of the figure.
+    """
+    figure, methods = go.Figure(), list(shifts)
+    for row, (method, shift) in enumerate(shifts.items()):
+        name = _text(METHODS.get(method, method))
+        figure.add_scatter(x=[0, float(shift)], y=[row, row], mode="lines", line={"color": GREY, "width": 1}, hoverinfo="skip", showlegend=False)
+        figure.add_scatter(
+            x=[round(float(shift), 3)], y=[row], mode="markers", name=name, marker={**_mark(method, methods), "size": 11},
+            hovertemplate="%{fullData.name}: %{x:.2f} deviations<extra></extra>", showlegend=False,
+        )  # fmt: skip
+    figure.add_vline(x=1, line={"color": DARK, "dash": "dot", "width": 1.5})
+    _categories(figure, [_text(METHODS.get(method, method)) for method in methods], HEAD + 34 * len(methods), "")
+    figure.update_xaxes(title_text="score with the defect minus score without, in standard deviations of normal scores")
+    return _titled(figure, _text(title), "dotted: as far as normal images differ among themselves")
 
 
 def _dots(figure: go.Figure, rows: pd.DataFrame, at: Sequence[float], *, name: str, mark: dict[str, Any]) -> None:

@@ -57,7 +57,7 @@ def plot_feature_maps(rows: Mapping[str, Sequence[tuple[str, ArrayLike]]]) -> go
     figure = make_subplots(len(rows), len(first), subplot_titles=titles, horizontal_spacing=0.03, vertical_spacing=0.1)
     for row, (name, panels) in enumerate(rows.items(), 1):
         maps = [np.asarray(values) for _, values in panels]
-        top = max(float(m.max()) for m in maps if m.dtype != np.uint8) or 1.0
+        top = max((float(m.max()) for m in maps if m.dtype != np.uint8), default=0.0) or 1.0
         for column, values in enumerate(maps, 1):
             if values.dtype == np.uint8:
                 figure.add_trace(go.Image(source=jpeg(values, 168), hoverinfo="skip"), row, column)

@@ -155,6 +155,13 @@ def test_one_image_is_enough_to_fit(name: str, make: Callable[..., Any], photogr
     assert np.isfinite(make(name).fit(photographs[:1]).score_samples(photographs)).all()
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_inputs_are_what_the_network_sees(name: str, make: Callable[..., Any], photographs: list[Path]) -> None:
+    x = make(name).inputs(photographs)
+    assert x.shape == (len(photographs), 3, 32, 32)
+    assert -1 <= x.min() < x.max() <= 1
+
+
 def test_the_list_of_methods_costs_nothing_to_import() -> None:
     statement = "import sys, differnet_lite.baselines; print({'torch', 'sklearn', 'numpy'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", statement], capture_output=True, text=True, check=True).stdout.strip() == "set()"

@@ -22,9 +22,9 @@ from PIL import Image
 import differnet_lite
 from differnet_lite import DatasetError, Settings, Transformations, metrics
 from differnet_lite.datasets import load_category
-from differnet_lite.experiment_plots import plot_ablations, plot_comparison, plot_few_shot
-from differnet_lite.experiments import STUDIES, Cell, Grid, run, subset, summarise
-from differnet_lite.experiments.__main__ import as_text, main
+from differnet_lite.experiment_plots import plot_ablations, plot_comparison, plot_few_shot, plot_published, plot_shifts
+from differnet_lite.experiments import STUDIES, Cell, Grid, as_text, provenance, published_table, run, subset, summarise
+from differnet_lite.experiments.__main__ import main
 from differnet_lite.experiments.grid import options_json
 from differnet_lite.experiments.published import METHODS, published_auroc
 from differnet_lite.experiments.studies import ABLATIONS, TABLE1_METHODS
@@ -365,6 +365,35 @@ def test_a_summary_holds_mean_and_spread_of_what_succeeded() -> None:
     assert short.iloc[1][["std", "paper"]].isna().all()
     assert "95.0 ± 7.1" in as_text(short)
     assert "90.0 to 100.0" in as_text(short)
+
+
+def test_table_1_ends_with_the_mean_over_categories() -> None:
+    values = {("bottle", 0): 0.9, ("cable", 0): 0.7, ("bottle", 1): 1.0, ("cable", 1): 0.8, ("bottle", 2): 1.0, ("cable", 2): None}
+    rows = [(category, method, seed, value, 1.0, 0.5) for (category, seed), value in values.items() for method in ("1-nn", "mahalanobis")]
+    table = pd.DataFrame(rows, columns=["category", "method", "seed", "auroc", "fit_s", "score_s"])
+    last = STUDIES["table1"].summary(table).tail(2)
+    assert last["category"].tolist() == ["mean of 2"] * 2 and last["method"].tolist() == ["1-nn", "mahalanobis"]
+    assert last["failed"].tolist() == [1, 1]  # the mean of one category is no mean of two
+    np.testing.assert_allclose(last.iloc[0][["auroc", "low", "high", "seconds", "paper"]].astype(float), [0.85, 0.8, 0.9, 1.5, (0.987 + 0.885) / 2])
+    assert np.isnan(last.iloc[1]["paper"])
+    assert set(STUDIES["table1"].summary(table[table["category"] == "bottle"])["category"]) == {"bottle"}
+    assert "mean of 2" in plot_comparison(STUDIES["table1"].summary(table)).layout.yaxis.ticktext
+
+
+def test_a_table_says_how_it_was_made(folder: Path, tmp_path: Path) -> None:
+    table = small_run(Grid(methods=["ocsvm", "breaks"], categories=[folder], seeds=range(2)), tmp_path)
+    command, cells, where = provenance(pd.read_csv(tmp_path / "table.csv"), "table1").split("\n")
+    assert command == "python -m differnet_lite.experiments table1 --categories bottle --seeds 2"
+    assert cells.startswith("4 cells, of which 2 failed; made from 20") and cells.endswith(" UTC")
+    assert where == f"differnet_lite {differnet_lite.__version__} on {table['machine'][0]}"
+
+
+def test_figures_of_the_paper_and_of_shifts_hold_their_numbers() -> None:
+    heat = plot_published(published_table()).data[0]
+    assert heat.y[-1] == "mean" and heat.x[-1] == "DifferNet" and heat.z.shape == (16, 6)
+    np.testing.assert_allclose(heat.z[-1], [67.2, 76.2, 70.9, 71.9, 83.8, 94.7], atol=0.06)
+    marks = [trace for trace in plot_shifts({"dsebm": -0.2, "1-nn": 1.5}).data if trace.mode == "markers"]
+    assert [(mark.name, *mark.x) for mark in marks] == [("DSEBM", -0.2), ("1-NN", 1.5)]
 
 
 STUDY_CELLS = {"table1": len(TABLE1_METHODS) * 2, "few-shot": 4 * 7 * 2, "ablations": 16 * 2}

@@ -71,6 +71,17 @@ def test_no_path_of_a_machine(notebook):
     assert not [cell.source for cell in notebook.cells if "/home/" in str(cell) or "/work/" in str(cell) or "/tmp/" in str(cell)]
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks" / "results").glob("*.csv")), ids=lambda path: path.stem)
+def test_stored_results_are_small_whole_and_of_no_machine(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text) < 100_000 and "/" not in text.replace("benchmarks/", "") and "\\" not in text
+    if path.stem.startswith(("table1", "few-shot", "ablations")):
+        pandas = pytest.importorskip("pandas")
+        table = pandas.read_csv(path)
+        assert table["error"].isna().all() and table["auroc"].between(0, 1).all()
+        assert not table.duplicated(["method", "category", "seed", "n_train", "options"]).any()
+
+
 # A tiny notebook, so that nbval itself runs in seconds.
 
 SOURCES = ["print(f'{1 / 3:.3f}')", "print('took 12.3 ms')", "import plotly.graph_objects as go\ngo.Figure(go.Scatter(y=[1.0, 2.0, 3.0]))"]

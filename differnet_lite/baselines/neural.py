@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from differnet_lite.baselines.detector import BaseDetector
+from differnet_lite.datasets import Images, as_images
 from differnet_lite.features import resolve_device
 from differnet_lite.images import ImageLike, iter_decoded
 
@@ -59,6 +60,10 @@ class NetworkDetector(BaseDetector[nn.Module]):
 
     def _prepare(self, device: str | torch.device, cache: str | os.PathLike[str] | None) -> None:
         self.device = resolve_device(device)
+
+    def inputs(self, images: Images) -> Tensor:
+        """What the network sees of images: (N, 3, size, size) in [-1, 1]. `fitted_` is the network."""
+        return to_input(torch.cat(list(iter_decoded(list(as_images(images)), size=self.settings.size)))).to(self.device)
 
     def _network(self) -> nn.Module:
         """A new network; its weights come from torch's global generator, which the caller seeds and restores."""

@@ -18,11 +18,21 @@ import plotly.graph_objects as go
 from differnet_lite.experiment_plots import plot_ablations, plot_comparison, plot_few_shot
 from differnet_lite.experiments.published import CITATION, METHODS
 from differnet_lite.experiments.running import run, write_atomically, write_table
-from differnet_lite.experiments.studies import STUDIES
+from differnet_lite.experiments.studies import ABLATIONS, N_TRAIN, STUDIES, as_text
 from differnet_lite.report import write_report
 from differnet_lite.samples import SAMPLE_CATEGORIES, make_sample_category
 
 PLOTS = {"table1": plot_comparison, "few-shot": plot_few_shot, "ablations": plot_ablations}
+QUESTIONS = {
+    "table1": "Which method finds the defects of which category?",
+    "few-shot": f"How many training images does each method need? Each learns from {', '.join(str(n) for n in N_TRAIN if n)} of them, and from all.",
+    "ablations": "What does each part of DifferNet add? One factor at a time leaves its default: "
+    + "; ".join(f"{factor}: {', '.join(levels)}" for factor, levels in ABLATIONS.items()) + ".",
+}  # fmt: skip
+WRITES = (
+    "Writes into --out: {0}.csv (a row for each fit), {0}-summary.csv (mean and spread over seeds), {0}.html (the figure), and cells/ "
+    "(finished fits: interrupt as you like, the same command goes on). Features are extracted once and kept. See it work first: --quick."
+)
 DEFAULT_CATEGORIES = ("flange", "weave", "tablet")
 
 
@@ -69,21 +79,6 @@ def _study(args: argparse.Namespace, make: Callable[..., Any] | None) -> int:
     return 1 if len(failed) == len(table) else 0
 
 
-def as_text(summary: pd.DataFrame) -> str:
-    """A summary for people: AUROC in percent, mean ± standard deviation and range over seeds, beside the paper's."""
-
-    def percent(value: float, sign: str = "") -> str:
-        return "" if pd.isna(value) else f"{sign}{100 * value:.1f}"
-
-    shown = summary[[c for c in ("factor", "level", "category", "method", "n_train") if c in summary]].copy()
-    columns = [summary[c] for c in ("auroc", "std", "low", "high", "paper")]
-    rows = list(zip(*columns, strict=True))
-    shown["AUROC %"] = [f"{percent(mean)} {percent(std, '± ')}".strip() or "failed" for mean, std, *_ in rows]
-    shown["range"] = ["" if pd.isna(low) else f"{percent(low)} to {percent(high)}" for _, _, low, high, _ in rows]
-    shown["paper"] = [percent(paper) for *_, paper in rows]
-    return shown.assign(seeds=summary["seeds"], seconds=summary["seconds"]).to_string(index=False)
-
-
 def _write_figure(path: Path, title: str, figure: go.Figure, table: pd.DataFrame) -> None:
     """`path`.html, which opens offline, and `path`.png where kaleido can draw it."""
     summary = [
@@ -127,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m differnet_lite.experiments", description="The studies of the paper, each with a table and a figure.")
     studies = parser.add_subparsers(required=True, metavar="STUDY", dest="study")
     for name, study in STUDIES.items():
-        made = studies.add_parser(name, help=study.title)
+        made = studies.add_parser(name, help=study.title, description=f"{QUESTIONS[name]} {WRITES.format(name)}")
         made.add_argument(
             "--categories", nargs="+", default=DEFAULT_CATEGORIES, metavar="CATEGORY",
             help=f"built-in names ({', '.join(SAMPLE_CATEGORIES)}) or folders in the MVTec layout (default: {' '.join(DEFAULT_CATEGORIES)})",

@@ -23,7 +23,7 @@ from differnet_lite.experiments.published import METHODS, published_auroc
 from differnet_lite.settings import DEFAULT
 from differnet_lite.transforms import Transformations
 
-__all__ = ["ABLATIONS", "STUDIES", "Study", "summarise"]
+__all__ = ["ABLATIONS", "STUDIES", "Study", "as_text", "provenance", "summarise"]
 
 TABLE1_METHODS = tuple(method for method in METHODS if method != "autoencoder-ssim")
 FEW_SHOT_METHODS = ("ocsvm", "1-nn", "differnet", "mahalanobis")
@@ -68,8 +68,14 @@ class Study:
     grid: Callable[[Sequence[Any], Sequence[str], Sequence[int], bool], Grid]
 
     def summary(self, table: pd.DataFrame, *, quick: bool = False) -> pd.DataFrame:
-        """The table of a run, summarised; see `summarise`. For ablations with columns `factor`, `level` and `default`."""
+        """The table of a run, summarised; see `summarise`.
+
+        For table 1 with a row for each method's mean over categories, where there are several; for ablations with
+        columns `factor`, `level` and `default`.
+        """
         short = summarise(table, self.by)
+        if self.by == ("category", "method") and table["category"].nunique() > 1:
+            short = pd.concat([short, _over_categories(table)], ignore_index=True)
         if "n_train" in self.by:
             short = short.sort_values(["category", "n_train"], kind="stable", ignore_index=True)
         return _by_level(short, quick) if "options" in self.by else short
@@ -94,6 +100,51 @@ def summarise(table: pd.DataFrame, by: Sequence[str] = ("category", "method")) -
     short = short.assign(seconds=groups["seconds"].mean().round(2)).reset_index()
     paper = [published_auroc(method, category) for method, category in zip(short["method"], short["category"], strict=True)]
     return short.assign(paper=pd.Series(paper, dtype=float))
+
+
+def _over_categories(table: pd.DataFrame) -> pd.DataFrame:
+    """A row for each method: `summarise` of each seed's mean over all categories. A seed that lacks a category has none."""
+    categories = list(dict.fromkeys(table["category"]))
+    columns = {name: table[name].astype(float) for name in ("auroc", "fit_s", "score_s")}
+    groups = table.assign(**columns).groupby(["method", "seed"], sort=False)
+    means = groups[list(columns)].mean()
+    means["auroc"] = means["auroc"].where(groups["auroc"].count() == len(categories))
+    short = summarise(means.reset_index().assign(category=f"mean of {len(categories)}"))
+    known = [[published_auroc(method, category) for category in categories] for method in short["method"]]
+    paper = [float("nan") if None in row else sum(filter(None, row)) / len(row) for row in known]
+    return short.assign(paper=pd.Series(paper, dtype=float))
+
+
+def as_text(summary: pd.DataFrame) -> str:
+    """A summary for people: AUROC in percent, mean ± standard deviation and range over seeds, beside the paper's."""
+
+    def percent(value: float, sign: str = "") -> str:
+        return "" if pd.isna(value) else f"{sign}{100 * value:.1f}"
+
+    shown = summary[[c for c in ("factor", "level", "category", "method", "n_train") if c in summary]].copy()
+    columns = [summary[c] for c in ("auroc", "std", "low", "high", "paper")]
+    rows = list(zip(*columns, strict=True))
+    shown["AUROC %"] = [f"{percent(mean)} {percent(std, '± ')}".strip() or "failed" for mean, std, *_ in rows]
+    shown["range"] = ["" if pd.isna(low) else f"{percent(low)} to {percent(high)}" for _, _, low, high, _ in rows]
+    shown["paper"] = [percent(paper) for *_, paper in rows]
+    return shown.assign(seeds=summary["seeds"], seconds=summary["seconds"]).to_string(index=False)
+
+
+def provenance(table: pd.DataFrame, study: str) -> str:
+    """How to make a table of `run` again, and where it was made, as the table itself says: three lines.
+
+    Args:
+        table: of `run`, or read from its CSV file.
+        study: name of the study that made it.
+    """
+    categories, seeds = (list(dict.fromkeys(table[name])) for name in ("category", "seed"))
+    versions, machines = (" and ".join(dict.fromkeys(table[name])) for name in ("version", "machine"))
+    start, end = (str(when).replace("T", " ")[:16] for when in (table["when"].min(), table["when"].max()))
+    return (
+        f"python -m differnet_lite.experiments {study} --categories {' '.join(categories)} --seeds {max(seeds) + 1}\n"
+        f"{len(table)} cells, of which {int(table['error'].notna().sum())} failed; made from {start} to {end} UTC\n"
+        f"differnet_lite {versions} on {machines}"
+    )
 
 
 def _options(methods: Sequence[str], quick: bool) -> dict[str, dict[str, Any]]:
