@@ -126,7 +126,7 @@ def close(a: Any, b: Any, tolerance: float = 0.0) -> bool:
     if isinstance(a, str) and isinstance(b, str) and a != b:
         if a.startswith(JPEG) and b.startswith(JPEG):
             x, y = _pixels(a), _pixels(b)
-            return x.shape == y.shape and float(np.abs(x - y).mean()) < GREY_LEVELS
+            return x.shape == y.shape and float(np.abs(x - y).mean()) < max(GREY_LEVELS, 255 * tolerance)
         return close_text(a, b, ONE * tolerance)
     return type(a) is type(b) and bool(a == b)
 

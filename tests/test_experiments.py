@@ -255,6 +255,15 @@ def test_local_processes_share_the_cores(folder: Path, tmp_path: Path) -> None:
     same_tables(table, small_run(grid, tmp_path / "one"))
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C raises, as in a terminal: what a shell starts in the background ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_loses_no_finished_cell(folder: Path, tmp_path: Path) -> None:
     grid = Grid(methods=["a", "b"], categories=[folder], seeds=range(10), settings=[{"seconds": 0.1}])
 
