@@ -38,7 +38,7 @@ from differnet_lite.flow import build_flow
 from differnet_lite.images import decode
 from differnet_lite.loss import nll
 from differnet_lite.settings import DEFAULT, PAPER
-from differnet_lite.training import bank_views
+from differnet_lite.training import _products, bank_views
 
 TRAIN, TEST = 209, 83  # the category bottle
 STEPS = PAPER.epochs * math.ceil(TRAIN / PAPER.batch_images)
@@ -130,6 +130,7 @@ def measure(category: Path, repeats: int) -> dict[str, float]:
 
     def stepper(flow, settings):  # type: ignore[no-untyped-def]
         optimiser = torch.optim.Adam(flow.trainable(), lr=2e-4, betas=(0.8, 0.8), eps=1e-4, weight_decay=1e-5, fused=True)
+        flow.train().mixed(_products(settings, extractor.device))
         draw = bank_views(features64, settings)
 
         def step() -> None:
