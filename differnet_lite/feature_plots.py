@@ -5,8 +5,6 @@ They take arrays and return a `plotly.graph_objects.Figure`, on the same white p
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -16,7 +14,7 @@ from PIL import Image
 from plotly.subplots import make_subplots
 
 from differnet_lite.images import ImageLike, as_rgb
-from differnet_lite.plots import COLOURS, DASHES, SYMBOLS, TEMPLATE
+from differnet_lite.plots import COLOURS, DASHES, SYMBOLS, TEMPLATE, jpeg_bytes, jpeg_uri
 
 __all__ = ["jpeg", "plot_curves", "plot_feature_maps", "plot_images"]
 
@@ -25,9 +23,7 @@ HIDDEN = {"visible": False, "constrain": "domain"}
 
 def jpeg(image: ImageLike, side: int = 224, *, quality: int = 70) -> str:
     """An image, squeezed to a square, as the data URI of a JPEG: some kilobytes."""
-    buffer = io.BytesIO()
-    as_rgb(image).resize((side, side), Image.Resampling.BOX).save(buffer, "JPEG", quality=quality)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return jpeg_uri(jpeg_bytes(as_rgb(image).resize((side, side), Image.Resampling.BOX), quality))
 
 
 def plot_images(images: Mapping[str, ImageLike], *, side: int = 224) -> go.Figure:

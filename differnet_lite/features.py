@@ -262,16 +262,17 @@ class MultiScaleExtractor(nn.Module):
         """
         t = transformations
         x = images.to(self.device).float() / 255
-        own = isinstance(angles, Tensor) and angles.ndim == 2
-        n_angles = angles.shape[1] if isinstance(angles, Tensor) and own else len(angles)
-        features = torch.empty(len(x), n_angles, self.n_features)
-        if not own and not t.jitters:
-            for k, maps in self.iter_view_maps(x, [float(a) for a in angles], t):
-                features[:, k] = self.pool(maps)
-            return features
         if t.jitters and generator is None:
             raise ValueError("the transformations jitter: pass a torch.Generator")
-        for k in range(n_angles):
-            view = rotate(x, angles[:, k] if isinstance(angles, Tensor) and own else float(angles[k]), fill=t.fill, interpolation=t.interpolation)
+        own = list(angles.T) if isinstance(angles, Tensor) and angles.ndim == 2 else None
+        shared = [float(a) for a in angles] if own is None else []
+        turns = own or shared  # T: a tensor (N,) or a number
+        features = torch.empty(len(x), len(turns), self.n_features)
+        if own is None and not t.jitters:
+            for k, maps in self.iter_view_maps(x, shared, t):
+                features[:, k] = self.pool(maps)
+            return features
+        for k, angle in enumerate(turns):
+            view = rotate(x, angle, fill=t.fill, interpolation=t.interpolation)
             features[:, k] = self(view if generator is None else jitter(view, t, generator))
         return features

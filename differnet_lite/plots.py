@@ -474,17 +474,27 @@ def _band(x: np.ndarray, low: np.ndarray, high: np.ndarray, colour: str, name: s
     return go.Scatter(outline, fill="toself", fillcolor=colour, line={"width": 0}, mode="lines", hoverinfo="skip", name=name)
 
 
+def jpeg_bytes(picture: Image.Image, quality: int) -> bytes:
+    """The content of a JPEG file."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def jpeg_uri(content: bytes) -> str:
+    """A JPEG file as a data URI, for a figure or a page that needs no other file."""
+    return "data:image/jpeg;base64," + base64.b64encode(content).decode()
+
+
 def _picture(rgb: Image.Image, longest: int, most: int) -> go.Image:
     """The image as a JPEG of about `most` bytes at most; coordinates stay pixels of the original."""
     small = rgb.copy()
     small.thumbnail((longest, longest))
     for quality in (85, 70, 55, 40, 25, 15):  # textures need a lower one
-        buffer = io.BytesIO()
-        small.save(buffer, "JPEG", quality=quality)
-        if buffer.tell() <= most:
+        content = jpeg_bytes(small, quality)
+        if len(content) <= most:
             break
-    source = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-    return go.Image(source=source, **_placed((small.height, small.width), rgb.size), hoverinfo="skip")
+    return go.Image(source=jpeg_uri(content), **_placed((small.height, small.width), rgb.size), hoverinfo="skip")
 
 
 def _overlay(values: np.ndarray, size: tuple[int, int], scale: tuple[float, float], opacity: float, longest: int) -> go.Heatmap:

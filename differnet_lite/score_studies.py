@@ -14,7 +14,7 @@ from torch import Tensor
 
 from differnet_lite.flow import CouplingFlow
 from differnet_lite.localization import score_gradient
-from differnet_lite.metrics import Interval
+from differnet_lite.metrics import Interval, bootstrap
 from differnet_lite.settings import Settings
 from differnet_lite.thresholding import Threshold, TooFewNormalsError
 
@@ -86,15 +86,13 @@ def paired_difference(
         >>> paired_difference(auroc, [0, 0, 1, 1], [1, 2, 3, 4], [1, 2, 3, 4]).value
         0.0
     """
-    y, a, b = np.asarray(labels).astype(int), np.asarray(first, dtype=float), np.asarray(second, dtype=float)
-    generator = np.random.default_rng(seed)
-    classes = [np.flatnonzero(y == c) for c in (0, 1)]
-    values = []
-    for _ in range(n_resamples):
-        chosen = np.concatenate([generator.choice(c, len(c)) for c in classes])
-        values.append(metric(y[chosen], a[chosen]) - metric(y[chosen], b[chosen]))
-    low, high = np.quantile(values, [0.025, 0.975])
-    return Interval(metric(y, a) - metric(y, b), float(low), float(high))
+    a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+
+    def difference(y: np.ndarray, images: np.ndarray) -> float:
+        rows = images.astype(int)
+        return metric(y, a[rows]) - metric(y, b[rows])
+
+    return bootstrap(difference, labels, np.arange(len(a)), n_resamples=n_resamples, seed=seed)
 
 
 def simulated_rates(

@@ -212,8 +212,6 @@ def test_no_explorer_is_left_out():
 
 @pytest.mark.parametrize("explorer", EXPLORERS, ids=[explorer.notebook for explorer in EXPLORERS])
 def test_explorer_in_jupyterlab(browser, lab, screenshots, explorer):
-    if not (ROOT / "notebooks" / explorer.notebook).exists():
-        pytest.skip("this notebook is not written yet")
     tab = browser.new_page(viewport={"width": 1400, "height": 1000})
     problems: list[str] = []
     tab.on("pageerror", lambda error: problems.append(str(error)))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +13,7 @@ from numpy.typing import ArrayLike
 from plotly.subplots import make_subplots
 
 from differnet_lite.images import ImageLike, as_rgb
-from differnet_lite.plots import BLUE, COLOURS, DARK, GREY, SYMBOLS, TEMPLATE, VERMILLION
+from differnet_lite.plots import BLUE, COLOURS, DARK, GREY, SYMBOLS, TEMPLATE, VERMILLION, jpeg_bytes, jpeg_uri
 from differnet_lite.thresholding import conformal_threshold, p_values
 
 __all__ = ["ThresholdExplorer"]
@@ -259,7 +257,4 @@ def _names(images: Sequence[ImageLike] | None, kinds: np.ndarray) -> list[str]:
 
 def _thumbnail(image: ImageLike) -> str:
     """A JPEG of some 2 kB as a data URI."""
-    small = as_rgb(image).resize((THUMBNAIL, THUMBNAIL))
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=75)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return jpeg_uri(jpeg_bytes(as_rgb(image).resize((THUMBNAIL, THUMBNAIL)), 75))
