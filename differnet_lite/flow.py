@@ -155,6 +155,8 @@ def build_flow(
     import FrEIA.framework as Ff
     import FrEIA.modules as Fm
 
+    from differnet_lite.linear import PreciseLinear
+
     if n_features < 2 or n_blocks < 1 or hidden < 1:
         raise ValueError(f"expected n_features >= 2, n_blocks >= 1, hidden >= 1, got {n_features}, {n_blocks}, {hidden}")
     with _contained_randomness(seed):
@@ -162,7 +164,7 @@ def build_flow(
         if whitening is not None:
             # contiguous: eigh gives columns, and a saved and loaded model would multiply in another order of rounding
             mean, matrix = (part.to(torch.get_default_dtype()).contiguous() for part in whitening)
-            chain.append(Fm.FixedLinearTransform, M=matrix.T)
+            chain.append(PreciseLinear, M=matrix.T)
         for k in range(n_blocks):
             chain.append(Fm.PermuteRandom, seed=k)
             chain.append(

@@ -87,9 +87,11 @@ def run(
             groups = _same_features(pending)
             for _ in _parallel(extract, groups, n_jobs, "features", progress, make=make, device=device, cache=cache, threads=threads):
                 pass
-        for cell, row in _parallel(measure, pending, n_jobs, "cells", progress, make=make, device=device, cache=cache, threads=threads):
-            write_atomically(store / f"{cell.key}.json", json.dumps(row, indent=1).encode())
-            rows[cell] = row
+        # Dask also gives up cells that only waited on the worker that another cell killed: each is tried again alone
+        for batch in _then_alone(pending, lambda cell: (rows[cell]["error"] or "").startswith("KilledWorker: ")):
+            for cell, row in _parallel(measure, batch, n_jobs, "cells", progress, make=make, device=device, cache=cache, threads=threads):
+                write_atomically(store / f"{cell.key}.json", json.dumps(row, indent=1).encode())
+                rows[cell] = row
     table = pd.DataFrame([rows[cell] for cell in cells], columns=COLUMNS)
     write_table(table, Path(folder) / name)
     return table
@@ -152,6 +154,12 @@ def _parallel(function: Callable[..., Any], items: Sequence[Any], n_jobs: int | 
         ) from error
 
 
+def _then_alone(cells: list[Cell], lost: Callable[[Cell], bool]) -> Iterator[list[Cell]]:
+    """All the cells together, then each of those that were lost by itself."""
+    yield cells
+    yield from ([cell] for cell in cells if lost(cell))
+
+
 def _same_features(cells: Iterable[Cell]) -> list[list[Cell]]:
     """Cells that look at the same features of the same images, one for each method.
 
@@ -168,10 +176,11 @@ def _same_features(cells: Iterable[Cell]) -> list[list[Cell]]:
 
 @contextmanager
 def _surviving_dask() -> Iterator[None]:
-    """Under joblib's Dask backend, a cell that Dask gives up, its workers having died, is a failed cell.
+    """Under joblib's Dask backend, a cell that Dask gives up, its workers having died, is a failed cell: its error is "KilledWorker: ...".
 
-    Without this, joblib waits for it for ever: it is not called back when a task ends in an error of Dask itself.
-    A worker that dies is no such error: Dask gives its cells to the others, a few times.
+    joblib's own collection of Dask's results waits for ever for a task that Dask gives up, and now and then for one whose
+    result was lost with its worker. Here each result is fetched by a callback of its own, which asks again for what was lost.
+    A worker that dies is no error yet: Dask gives its cells to the others, a few times.
     """
     active, _ = get_active_backend()
     if type(active).__name__ != "DaskDistributedBackend":
@@ -179,15 +188,36 @@ def _surviving_dask() -> Iterator[None]:
         return
 
     class Surviving(type(active)):  # type: ignore[misc]
+        def effective_n_jobs(self, n_jobs: int | None) -> int:
+            return max(2, sum(self.client.ncores().values()))  # joblib takes 1 for "in this process", and waits for 0
+
+        def start_call(self) -> None:
+            self.futures: set[Any] = set()
+
+        def stop_call(self) -> None:
+            self.abort_everything()
+
+        def abort_everything(self, ensure_ready: bool = True) -> None:
+            waiting, self.futures = self.futures, set()
+            if waiting:
+                self.client.cancel(list(waiting))
+
         def submit(self, func: Any, callback: Callable[[Any], None]) -> Any:
-            future = super().submit(func, callback)
-            function, (item,), _ = func.items[0]
+            function, (item,), arguments = func.items[0]
+            future = self.client.submit(function, item, **arguments, pure=False, **self.submit_kwargs)
+            futures = self.futures
+            futures.add(future)
 
-            def lost(done: Any) -> None:
-                if done.exception() is not None:
-                    callback([(item, row_of(item, error=brief(done.exception()))) if function is measure else None])
+            def ready(done: Any) -> None:
+                try:
+                    result = done.result()
+                except BaseException as error:  # Dask's cancellation is no Exception
+                    result = (item, row_of(item, error=brief(error))) if function is measure else None
+                if done in self.futures:  # else the call was aborted
+                    futures.discard(done)
+                    callback([result])
 
-            future.add_done_callback(lost)
+            future.add_done_callback(ready)
             return future
 
     with joblib.parallel_config(backend=Surviving(client=active.client)):
