@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
+import io
 import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ import numpy as np
 from differnet_lite import evaluation
 from differnet_lite.bank import FeatureBank, FeatureError, default_cache
 from differnet_lite.datasets import as_images, load_category
+from differnet_lite.files import replacing
 from differnet_lite.images import decode
 from differnet_lite.model import DifferNet
 from differnet_lite.plots import plot_gallery, plot_history, plot_roc, plot_scores
@@ -31,6 +31,9 @@ from differnet_lite.transforms import Transformations
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 if all went well, 2 and one line on stderr for bad input, 130 after Ctrl-C."""
     args = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file name that the terminal cannot show is no error
     warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)  # type: ignore[assignment]
     try:
         args.run(args)
@@ -164,16 +167,10 @@ def _report(path: Path, model: DifferNet, result: evaluation.Evaluation, rows: l
 
 
 def _write_csv(path: Path, paths: Sequence[Path], scores: np.ndarray, p_values: np.ndarray, flagged: np.ndarray, theta: float) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["image", "score", "p_value", "anomalous", "threshold"])
-            writer.writerows([str(p), f"{s:.9g}", f"{q:.6g}", int(f), f"{theta:.9g}"] for p, s, q, f in zip(paths, scores, p_values, flagged, strict=True))
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(path, "x", newline="", encoding="utf-8", errors="surrogateescape") as file:  # file names byte for byte
+        writer = csv.writer(file)
+        writer.writerow(["image", "score", "p_value", "anomalous", "threshold"])
+        writer.writerows([str(p), f"{s:.9g}", f"{q:.6g}", int(f), f"{theta:.9g}"] for p, s, q, f in zip(paths, scores, p_values, flagged, strict=True))
 
 
 def _write_maps(folder: Path, model: DifferNet, paths: Sequence[Path]) -> None:

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from differnet_lite.features import MultiScaleExtractor
+from differnet_lite.files import replacing
 from differnet_lite.images import ImageLike, decode, digest, in_parallel
 from differnet_lite.transforms import Transformations
 
@@ -199,14 +199,8 @@ def _path(store: Path, name: str) -> Path:
 
 def _write(path: Path, content: bytes | np.ndarray) -> None:
     """Atomic: a reader sees the whole file or none."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            if isinstance(content, bytes):
-                file.write(content)
-            else:
-                np.save(file, content, allow_pickle=False)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(path) as file:
+        if isinstance(content, bytes):
+            file.write(content)
+        else:
+            np.save(file, content, allow_pickle=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
+
+from differnet_lite.files import replacing
 
 __all__ = ["CheckpointError", "NotFittedError", "read_checkpoint", "rebuilding", "write_checkpoint"]
 
@@ -46,14 +47,8 @@ def write_checkpoint(path: str | os.PathLike[str], tensors: Mapping[str, Tensor]
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path.parent}: there is no such folder to save the model in; create it first")
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(save(plain, metadata={"differnet_lite": json.dumps({"format": FORMAT, **header})}))
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(path) as file:
+        file.write(save(plain, metadata={"differnet_lite": json.dumps({"format": FORMAT, **header})}))
     return path
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import html
 import os
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
 import plotly.graph_objects as go
 import plotly.io
 from plotly.offline import get_plotlyjs
+
+from differnet_lite.files import replacing
 
 __all__ = ["write_report"]
 
@@ -103,18 +104,14 @@ def write_report(
     if target.is_dir():
         raise IsADirectoryError(f"{target}: expected the name of a file for the report, got a folder; add a name such as report.html")
     page = _page(title, summary, figures, notes)
-    draft = target.with_name(f".{uuid.uuid4().hex}.tmp")  # same folder, so that the rename is atomic
     try:
         # a lone half of a character, as in odd file names, cannot be UTF-8: it is shown as its code
-        with draft.open("x", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+        with replacing(target, "x", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             file.write(page)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(draft, target)
     except OSError as error:
         raise type(error)(error.errno, f"the report cannot be written ({error.strerror}); choose another folder", str(target)) from error
-    finally:
-        draft.unlink(missing_ok=True)
     return target
 
 

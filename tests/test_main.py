@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -88,6 +90,20 @@ def test_bad_input_is_one_clear_line(
 def test_a_csv_is_not_written_into_a_missing_folder_before_any_work(model: Path, category: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["score", str(model), str(category / "test"), "--csv", str(tmp_path / "no" / "s.csv")]) == 2
     assert "no such folder to write into" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no file names that are not Unicode")
+def test_file_names_that_are_not_unicode(model: Path, category: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(b"d\xe9faut.png")  # as an old camera or archive writes it
+    (tmp_path / "photos").mkdir()
+    shutil.copy(next((category / "test" / "good").iterdir()), tmp_path / "photos" / name)
+    command = ["-m", "differnet_lite", "score", str(model), str(tmp_path / "photos"), "--csv", str(tmp_path / "s.csv"), "--maps", str(tmp_path / "maps")]
+    done = subprocess.run([sys.executable, *command], capture_output=True, encoding="utf-8", check=False, env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"})
+    assert done.returncode == 0, done.stderr
+    assert r"d\udce9faut.png" in done.stdout
+    with (tmp_path / "s.csv").open(encoding="utf-8", errors="surrogateescape") as file:
+        assert [Path(row["image"]).name for row in csv.DictReader(file)] == [name]
+    assert len(list((tmp_path / "maps").iterdir())) == 1
 
 
 def test_it_runs_as_a_module() -> None:

@@ -31,6 +31,7 @@ from tqdm.auto import tqdm
 
 from differnet_lite.experiments.grid import Cell, Grid
 from differnet_lite.experiments.measuring import COLUMNS, Row, brief, extract, measure, row_of
+from differnet_lite.files import replacing
 
 __all__ = ["run", "write_atomically", "write_table"]
 
@@ -106,13 +107,8 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """A reader, and the next run, see the whole file or none."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with replacing(path) as file:
+        file.write(content)
 
 
 def _read(path: Path, cell: Cell) -> Row | None:
