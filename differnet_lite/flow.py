@@ -155,7 +155,7 @@ def build_flow(
     import FrEIA.framework as Ff
     import FrEIA.modules as Fm
 
-    from differnet_lite.linear import PreciseLinear
+    from differnet_lite.invertible import FastPermutation, PreciseLinear
 
     if n_features < 2 or n_blocks < 1 or hidden < 1:
         raise ValueError(f"expected n_features >= 2, n_blocks >= 1, hidden >= 1, got {n_features}, {n_blocks}, {hidden}")
@@ -166,7 +166,7 @@ def build_flow(
             mean, matrix = (part.to(torch.get_default_dtype()).contiguous() for part in whitening)
             chain.append(PreciseLinear, M=matrix.T)
         for k in range(n_blocks):
-            chain.append(Fm.PermuteRandom, seed=k)
+            chain.append(FastPermutation, seed=k)
             chain.append(
                 Fm.GLOWCouplingBlock,
                 subnet_constructor=functools.partial(Subnet, hidden=hidden, zero=start_as_identity),
