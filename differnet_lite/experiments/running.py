@@ -86,7 +86,9 @@ def run(
     with _surviving_dask():
         if cache is not None:
             groups = _same_features(pending)
-            for _ in _parallel(extract, groups, n_jobs, "features", progress, make=make, device=device, cache=cache, threads=threads):
+            jobs = n_jobs if n_jobs is None else min(joblib.effective_n_jobs(n_jobs), max(1, len(groups)))  # one group: this process, all cores
+            wide = max(1, joblib.cpu_count() // joblib.effective_n_jobs(jobs))
+            for _ in _parallel(extract, groups, jobs, "features", progress, make=make, device=device, cache=cache, threads=wide):
                 pass
         # Dask also gives up cells that only waited on the worker that another cell killed: each is tried again alone
         for batch in _then_alone(pending, lambda cell: (rows[cell]["error"] or "").startswith("KilledWorker: ")):
