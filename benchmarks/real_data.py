@@ -5,7 +5,7 @@
 For each seed: hold out normals, train on the rest, take the last epoch, calibrate the threshold on
 the held-out normals, then score the test set once. Labels meet the scores in the final metrics only.
 The first seed runs without a feature bank, so its seconds are those of everything: features, training,
-scoring. With --maps the anomaly maps of the first seed are measured, beside the paper's gradient maps.
+scoring. With --maps the anomaly maps of the first seed are measured, and all methods of drawing are compared on some images.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from differnet_lite import Category, DifferNet, __version__, evaluate, load_category
+from differnet_lite.localization import METHODS
 
 
 def run(folder: Path, *, preset: str, seeds: int, maps: bool, gradient_every: int) -> dict:
@@ -53,7 +54,7 @@ def run(folder: Path, *, preset: str, seeds: int, maps: bool, gradient_every: in
                 drawn = evaluate(model, category, maps=True)
                 entry |= {"pixel_auroc": drawn.pixel_auroc, "aupro": drawn.aupro, "map_s_per_image": (time.perf_counter() - start) / len(category.test)}
                 some = every_nth(category, gradient_every)
-                for method in ("attribution", "gradient"):
+                for method in METHODS:
                     part = evaluate(model, some, maps=True, method=method)
                     entry[f"{method}_every_{gradient_every}"] = {"pixel_auroc": part.pixel_auroc, "aupro": part.aupro, "images": len(some.test)}
             record["seeds"].append(entry)
@@ -80,7 +81,7 @@ def print_table(records: list[dict]) -> None:
             f"{r['category']:<16}{r['auroc_mean']:>11.4f}{std:>8}{min(values):>8.4f}{max(values):>8.4f}{false_alarms:>9.3f}{detections:>7.3f}"
             f"{first['fit_s'] + first['score_s']:>11.1f}{pixel[0]:>11}{pixel[1]:>8}"
         )
-        for key in [k for k in first if k.startswith(("attribution_every", "gradient_every"))]:
+        for key in [k for k in first if "_every_" in k]:
             print(f"    maps by {key}: pixel AUROC {first[key]['pixel_auroc']:.3f}, AUPRO {first[key]['aupro']:.3f} ({first[key]['images']} images)")
         print("    by kind: " + ", ".join(f"{k} {np.mean([e['by_kind'][k] for e in r['seeds']]):.3f}" for k in first["by_kind"]))
 
@@ -91,7 +92,7 @@ def main() -> None:
     parser.add_argument("--preset", default="default", choices=["default", "paper"])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--maps", action="store_true", help="draw and measure maps where masks are (seed 0)")
-    parser.add_argument("--gradient-every", type=int, default=4, help="compare with gradient maps on every n-th test image")
+    parser.add_argument("--gradient-every", type=int, default=4, help="compare the methods of drawing on every n-th test image")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     args = parser.parse_args()
     records = [run(f, preset=args.preset, seeds=args.seeds, maps=args.maps, gradient_every=args.gradient_every) for f in args.folders]

@@ -19,6 +19,7 @@ from differnet_lite.bank import FeatureBank, FeatureError, default_cache
 from differnet_lite.datasets import as_images, load_category
 from differnet_lite.files import replacing
 from differnet_lite.images import decode
+from differnet_lite.localization import METHODS
 from differnet_lite.model import DifferNet
 from differnet_lite.plots import plot_gallery, plot_history, plot_roc, plot_scores
 from differnet_lite.prepare import prepare_mtd, prepare_mvtec
@@ -97,7 +98,7 @@ def score(args: argparse.Namespace) -> None:
     if args.csv:
         _write_csv(Path(args.csv), paths, scores, p_values, flagged, threshold.value)
     if args.maps:
-        _write_maps(Path(args.maps), model, paths)
+        _write_maps(Path(args.maps), model, paths, **({"method": args.map_method} if args.map_method else {}))
     for i in np.argsort(-scores)[: args.top]:
         print(f"{scores[i]:10.4g}  p = {p_values[i]:.3f}  {'ANOMALOUS' if flagged[i] else 'normal   '}  {paths[i]}")
     if len(paths) > args.top:
@@ -173,14 +174,14 @@ def _write_csv(path: Path, paths: Sequence[Path], scores: np.ndarray, p_values: 
         writer.writerows([str(p), f"{s:.9g}", f"{q:.6g}", int(f), f"{theta:.9g}"] for p, s, q, f in zip(paths, scores, p_values, flagged, strict=True))
 
 
-def _write_maps(folder: Path, model: DifferNet, paths: Sequence[Path]) -> None:
+def _write_maps(folder: Path, model: DifferNet, paths: Sequence[Path], **options: Any) -> None:
     """PNG overlays on one scale: that of the largest map value, so a normal image stays pale."""
     from PIL import Image
     from plotly.colors import sample_colorscale, unlabel_rgb
 
     folder.mkdir(parents=True, exist_ok=True)
     palette = np.array([unlabel_rgb(c) for c in sample_colorscale("Cividis", np.linspace(0, 1, 256))])
-    small = [np.asarray(Image.fromarray(m).resize((224, 224)), dtype=np.float16) for m in model.iter_maps(paths)]
+    small = [np.asarray(Image.fromarray(m).resize((224, 224)), dtype=np.float16) for m in model.iter_maps(paths, **options)]
     top = float(np.quantile(np.stack([m.max() for m in small]), 0.95)) or 1.0
     for i, (path, values) in enumerate(zip(paths, small, strict=True)):
         image = decode(path, 448).permute(1, 2, 0).numpy().astype(float)
@@ -228,6 +229,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("images", help="an image, a folder, or a category in the MVTec layout (its test set)")
     made.add_argument("--csv", help="table of all images to write")
     made.add_argument("--maps", help="folder for pictures of where the defect is")
+    made.add_argument("--map-method", choices=METHODS, help="how to draw them (default attribution; try deviation for parts that lie alike)")
     made.add_argument("--report", help="HTML report to write, for a category with labels")
     made.add_argument("--top", type=int, default=20, help="how many images to print (default 20)")
     common(made, training=False)

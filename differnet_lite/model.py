@@ -115,7 +115,8 @@ class DifferNet:
         scores = np.empty(0) if watched is None else anomaly_score(flow, watched, use_log_det=self.settings.use_log_det)
         n_reference = min(self.settings.reference_images, len(train))
         chosen = [train[k * len(train) // n_reference] for k in range(n_reference)]
-        self.reference_ = localization.reference_maps(self.extractor, chosen, angles=self.angles_, settings=self.settings) if chosen else []
+        normal = localization.reference_maps(self.extractor, chosen, angles=self.angles_, settings=self.settings) if chosen else ([], [])
+        self.reference_, self.spread_ = normal
         self.flow_: CouplingFlow = flow
         self.history_, self.n_train_, self.calibration_scores_ = history, len(train), scores
         return self
@@ -183,7 +184,7 @@ class DifferNet:
         Args:
             images: as in `score_samples`.
             **options: `method`, `sigma` and `n_angles` of `localization.anomaly_map`. The method is "attribution"
-                where the model has reference maps, else "gradient".
+                where the model has reference maps, else "gradient"; "deviation" is worth a try where parts lie alike.
         """
         return np.stack(list(self.iter_maps(images, **options)))
 
@@ -196,7 +197,8 @@ class DifferNet:
             for batch in iter_decoded(listed, size=self.settings.size, batch=4):
                 for image in batch:
                     yield localization.anomaly_map(
-                        self.extractor, flow, image, angles=self.angles_, settings=self.settings, reference=self.reference_, **options
+                        self.extractor, flow, image, angles=self.angles_, settings=self.settings,
+                        reference=self.reference_, spread=self.spread_, **options,
                     )
                     bar.update()
 
@@ -223,6 +225,7 @@ class DifferNet:
         tensors = {f"flow.{name}": tensor for name, tensor in flow.state_dict().items()}
         tensors["calibration_scores"] = torch.from_numpy(np.asarray(self.calibration_scores_, dtype=np.float64).copy())
         tensors |= {f"reference.{s}": maps for s, maps in enumerate(self.reference_)}
+        tensors |= {f"spread.{s}": maps for s, maps in enumerate(self.spread_)}
         return write_checkpoint(path, tensors, header)
 
     @classmethod
@@ -259,7 +262,9 @@ class DifferNet:
             )  # seed: the weights are replaced, but the caller's global generator must not move
             flow.load_state_dict({name[5:]: tensor for name, tensor in tensors.items() if name.startswith("flow.")})
             model.calibration_scores_ = tensors["calibration_scores"].numpy()
-            model.reference_ = [tensors[f"reference.{s}"] for s in range(settings.n_scales) if f"reference.{s}" in tensors]
+            model.reference_, model.spread_ = (
+                [tensors[f"{kind}.{s}"] for s in range(settings.n_scales) if f"{kind}.{s}" in tensors] for kind in ("reference", "spread")
+            )
             model.history_, model.n_train_, model.angles_ = header["history"], header["n_train"], tuple(header["angles"])
         model.flow_ = flow.to(model.device).eval()
         return model

@@ -37,17 +37,27 @@ def flow(extractor: MultiScaleExtractor, pictures: list[np.ndarray]) -> Coupling
 
 
 @pytest.fixture(scope="module")
-def reference(extractor: MultiScaleExtractor, pictures: list[np.ndarray]) -> list[torch.Tensor]:
+def normal(extractor: MultiScaleExtractor, pictures: list[np.ndarray]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     return reference_maps(extractor, pictures, angles=ANGLES, settings=POOLED)
 
 
-def test_reference_maps_are_means_over_images(extractor: MultiScaleExtractor, pictures: list[np.ndarray], reference: list[torch.Tensor]) -> None:
-    assert [tuple(r.shape) for r in reference] == [(3, 256, 7, 7), (3, 256, 3, 3), (3, 256, 1, 1)]
-    assert {r.dtype for r in reference} == {torch.float16}
+@pytest.fixture(scope="module")
+def reference(normal: tuple[list[torch.Tensor], list[torch.Tensor]]) -> list[torch.Tensor]:
+    return normal[0]
+
+
+def test_reference_maps_are_means_and_deviations_over_images(
+    extractor: MultiScaleExtractor, pictures: list[np.ndarray], normal: tuple[list[torch.Tensor], list[torch.Tensor]]
+) -> None:
+    reference, spread = normal
+    for kept in normal:
+        assert [tuple(r.shape) for r in kept] == [(3, 256, 7, 7), (3, 256, 3, 3), (3, 256, 1, 1)]
+        assert {r.dtype for r in kept} == {torch.float16}
     x = torch.stack([decode(p, 256) for p in pictures]) / 255
     with torch.no_grad():
         for s, maps in enumerate(extractor.feature_maps(torch.rot90(x, 1, (2, 3)))):
             torch.testing.assert_close(reference[s][2].float(), maps.mean(0), rtol=2e-3, atol=2e-3)
+            torch.testing.assert_close(spread[s][2].float(), maps.std(0, correction=0), rtol=5e-3, atol=5e-3)
 
 
 @pytest.mark.parametrize("settings", [POOLED, APART, dataclasses.replace(APART, use_log_det=True)])
@@ -75,24 +85,19 @@ def test_attribution_sums_to_the_first_order_change_of_the_score(extractor: Mult
     y, y_ref = extractor.pool(here), extractor.pool(normal)
     g = score_gradient(flow, y[None], APART)[0, 0]
     total = 0.0
-    for s, part in enumerate(g.chunk(3)):
-        drawn = localization._attribution([here[s]], [normal[s]], part[None], here[s].shape[-1])
+    for s, drawn in enumerate(localization._attribution(here, normal, g[None])):
+        assert drawn.shape == (1, *here[s].shape[-2:])
         total += float(drawn.double().mean())
         row, column = (min(k, drawn.shape[-1] - 1) for k in (1, 2))
-        by_hand = ((here[s][0, :, row, column] - normal[s][0, :, row, column]) * part).sum()
-        torch.testing.assert_close(drawn[0, 0, row, column], by_hand, rtol=1e-3, atol=1e-3)
+        by_hand = ((here[s][0, :, row, column] - normal[s][0, :, row, column]) * g.chunk(3)[s]).sum()
+        torch.testing.assert_close(drawn[0, row, column], by_hand, rtol=1e-3, atol=1e-3)
     expected = float((g.double() * (y - y_ref)[0].double()).sum())
     assert total == pytest.approx(expected, rel=1e-4)
     assert abs(expected) > 1e-3
-    whole = localization._attribution(here, normal, g[None], 256)  # resizing keeps the mean but for the borders
-    assert whole.shape == (1, 1, 256, 256)
-    together = sum(
-        torch.nn.functional.interpolate(
-            localization._attribution([here[s]], [normal[s]], part[None], here[s].shape[-1]), size=(256, 256), mode="bilinear", align_corners=False
-        )
-        for s, part in enumerate(g.chunk(3))
-    )
-    torch.testing.assert_close(whole, together)
+    terms = localization._attribution(here, normal, g[None])
+    together = sum(torch.nn.functional.interpolate(t[:, None], size=(256, 256), mode="bilinear") for t in terms)[0, 0]
+    whole = anomaly_map(extractor, flow, decode(pictures[0], 256), angles=ANGLES, settings=APART, reference=[m.half() for m in normal], n_angles=1, sigma=0)
+    np.testing.assert_allclose(whole, together.clamp_min(0).numpy(), rtol=2e-2, atol=2e-2 * float(together.max()))
 
 
 @pytest.mark.parametrize("use_log_det", [False, True])
@@ -126,14 +131,15 @@ def test_maps_of_several_angles_are_turned_back(extractor: MultiScaleExtractor, 
     np.testing.assert_allclose(one, at_0, rtol=1e-4, atol=1e-5 * one.max())
 
 
-@pytest.mark.parametrize("method", ["attribution", "gradient"])
+@pytest.mark.parametrize("method", localization.METHODS)
 @pytest.mark.parametrize("settings", [POOLED, APART])
 def test_a_crude_defect_is_hotter_than_the_rest(
-    extractor: MultiScaleExtractor, pictures: list[np.ndarray], flow: CouplingFlow, reference: list[torch.Tensor], method: str, settings: Settings
-) -> None:
+    extractor: MultiScaleExtractor, pictures: list[np.ndarray], flow: CouplingFlow, normal: tuple[list[torch.Tensor], list[torch.Tensor]],
+    method: str, settings: Settings,
+) -> None:  # fmt: skip
     spoilt = pictures[0].copy()
     spoilt[150:200, 40:90] = np.random.default_rng(0).integers(0, 256, (50, 50, 3))  # a patch of noise, off centre
-    options: dict[str, Any] = {"angles": ANGLES, "settings": settings, "reference": reference, "method": method}
+    options: dict[str, Any] = {"angles": ANGLES, "settings": settings, "reference": normal[0], "spread": normal[1], "method": method}
     drawn = anomaly_map(extractor, flow, decode(spoilt, 256), **options)
     assert drawn.shape == (256, 256)
     assert drawn.dtype == np.float32
@@ -141,8 +147,8 @@ def test_a_crude_defect_is_hotter_than_the_rest(
     inside = np.zeros((256, 256), bool)
     inside[150:200, 40:90] = True
     # The paper's gradient is not optimised, and at 256 px the trunk's grids are coarse: 7, 3 and 1 wide.
-    assert drawn[inside].mean() > (2 if method == "attribution" else 1.2) * drawn[~inside].mean()
-    if method == "attribution":
+    assert drawn[inside].mean() > (1.2 if method == "gradient" else 2) * drawn[~inside].mean()
+    if method != "gradient":
         row, column = np.unravel_index(drawn.argmax(), drawn.shape)
         assert np.hypot(row - 175, column - 65) < 60
     clean = anomaly_map(extractor, flow, decode(pictures[0], 256), **options)
@@ -161,11 +167,34 @@ def test_blur_keeps_the_sum_and_spreads(extractor: MultiScaleExtractor) -> None:
 
 def test_map_errors(extractor: MultiScaleExtractor, pictures: list[np.ndarray], flow: CouplingFlow, reference: list[torch.Tensor]) -> None:
     pixels = decode(pictures[0], 256)
-    with pytest.raises(ValueError, match="expected 'attribution' or 'gradient', got 'gradcam'"):
+    with pytest.raises(ValueError, match="expected one of attribution, deviation, gradient, got 'gradcam'"):
         anomaly_map(extractor, flow, pixels, angles=ANGLES, settings=POOLED, reference=reference, method="gradcam")
     for none in (None, []):
         with pytest.raises(ValueError, match=r"needs reference maps.*reference_images > 0, or use method='gradient'"):
             anomaly_map(extractor, flow, pixels, angles=ANGLES, settings=POOLED, reference=none)
+        with pytest.raises(ValueError, match="method='deviation' needs reference maps"):
+            anomaly_map(extractor, flow, pixels, angles=ANGLES, settings=POOLED, reference=reference, spread=none, method="deviation")
     for n_angles in (0, 4):
         with pytest.raises(ValueError, match=f"n_angles: expected 1 to 3, got {n_angles}"):
             anomaly_map(extractor, flow, pixels, angles=ANGLES, settings=POOLED, reference=reference, n_angles=n_angles)
+
+
+def test_deviation_is_its_formula(
+    extractor: MultiScaleExtractor, pictures: list[np.ndarray], flow: CouplingFlow, normal: tuple[list[torch.Tensor], list[torch.Tensor]]
+) -> None:
+    x = decode(pictures[1], 256)[None] / 255
+    with torch.no_grad():
+        maps = extractor.feature_maps(x)
+        g = score_gradient(flow, extractor.pool(maps)[None], APART)[0, 0]
+    (reference, spread), plain = normal, np.zeros((256, 256))
+    for s, here in enumerate(maps):
+        mean, deviation, weights = reference[s][0].double().numpy(), spread[s][0].double().numpy(), g[256 * s : 256 * (s + 1)].abs().double().numpy()
+        usual = (deviation**2).mean((1, 2))
+        weights = weights * np.sqrt(usual) / (weights * np.sqrt(usual)).sum()
+        term = sum(w * (f - m) ** 2 / (d**2 + 0.1 * u + 1e-3) for w, f, m, d, u in zip(weights, here[0].double().numpy(), mean, deviation, usual, strict=True))
+        plain += torch.nn.functional.interpolate(torch.from_numpy(term)[None, None], size=(256, 256), mode="bilinear")[0, 0].numpy()
+    drawn = anomaly_map(
+        extractor, flow, decode(pictures[1], 256), angles=ANGLES, settings=APART, reference=reference, spread=spread,
+        method="deviation", n_angles=1, sigma=0,
+    )  # fmt: skip
+    np.testing.assert_allclose(drawn, plain, rtol=1e-3, atol=1e-4)

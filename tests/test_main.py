@@ -52,6 +52,8 @@ def test_fit_then_score_writes_table_maps_and_report(category: Path, tmp_path: P
     assert [r["anomalous"] for r in rows] == [str(int(float(r["score"]) >= theta)) for r in rows]
     maps = sorted((tmp_path / "maps").glob("*.png"))
     assert len(maps) == 8
+    assert main(["score", str(out), str(category / "test"), "--maps", str(tmp_path / "other"), "--map-method", "deviation"]) == 0
+    assert (tmp_path / "other" / maps[0].name).read_bytes() != maps[0].read_bytes()
     assert Image.open(maps[0]).size == (448, 448)
 
 

@@ -323,7 +323,9 @@ def test_the_file_holds_plain_tensors_and_json(model: DifferNet, tmp_path: Path)
         header = json.loads(file.metadata()["differnet_lite"])
     assert header["format"] == 1
     assert Settings(**header["settings"]) == model.settings
-    assert set(load_file(path)) == {f"flow.{name}" for name in model.flow_.state_dict()} | {"calibration_scores", "reference.0", "reference.1", "reference.2"}
+    assert set(load_file(path)) == {f"flow.{name}" for name in model.flow_.state_dict()} | {
+        "calibration_scores", *(f"{kind}.{s}" for kind in ("reference", "spread") for s in range(3))
+    }  # fmt: skip
 
 
 def edited(path: Path, tmp_path: Path, tensors: Callable[[dict[str, Any]], Any] = lambda t: None, **changes: Any) -> Path:
