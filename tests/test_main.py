@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from differnet_lite.__main__ import main
+from differnet_lite.__main__ import _write_maps, main
 from differnet_lite.model import DifferNet
 from differnet_lite.samples import make_sample_category
 
@@ -92,6 +92,20 @@ def test_bad_input_is_one_clear_line(
 def test_a_csv_is_not_written_into_a_missing_folder_before_any_work(model: Path, category: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["score", str(model), str(category / "test"), "--csv", str(tmp_path / "no" / "s.csv")]) == 2
     assert "no such folder to write into" in capsys.readouterr().err
+
+
+def test_maps_of_very_anomalous_images_are_drawn(model: Path, category: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spot = np.zeros((448, 448), np.float32)
+    spot[200:248, 200:248] = 1
+    monkeypatch.setattr(DifferNet, "iter_maps", lambda self, paths, **options: (spot * size for size in (1e6, 8e5, 1.0)))
+    photographs = sorted((category / "test" / "good").iterdir())[:3]
+    _write_maps(tmp_path, DifferNet.load(model, progress=False), photographs)
+    change = []
+    for path, drawn in zip(photographs, sorted(tmp_path.iterdir()), strict=True):
+        before, after = (np.asarray(Image.open(p).convert("RGB").resize((448, 448))).astype(float) for p in (path, drawn))
+        change.append(np.abs(after - before)[210:238, 210:238].mean())
+    assert min(change[:2]) > 20, "two are far beyond what a half-precision number holds, and drawn in full"
+    assert change[2] < 3, "the third is pale beside them"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no file names that are not Unicode")
