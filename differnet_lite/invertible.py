@@ -16,7 +16,8 @@ class PreciseLinear(FixedLinearTransform):
 
     A whitening stretches directions that hardly vary hundreds of times more than others, and an anomalous row far
     beyond the training range: in float32 the way there and back then loses three more digits than the row has.
-    Both ways cost less than a thousandth of extracting the features. Apple's MPS has no float64 and keeps float32.
+    For 16 rows forward takes 0.3 ms and the inverse 8 ms, beside 160 ms for extracting 16 views. Apple's MPS has no
+    float64 and keeps float32.
     """
 
     def __init__(self, dims_in: Sequence[tuple[int, ...]], dims_c: object = None, *, M: Tensor) -> None:
@@ -34,7 +35,7 @@ class PreciseLinear(FixedLinearTransform):
 
 
 class FastPermutation(PermuteRandom):
-    """FrEIA's random permutation of the columns, the same numbers by `index_select`: an eighth of the time forth and back."""
+    """FrEIA's random permutation of the columns, the same numbers by `index_select`: a sixth of the time forth and back."""
 
     def forward(self, x_or_z: tuple[Tensor], rev: bool = False, jac: bool = True) -> tuple[tuple[Tensor], float]:
         """The rows (N, D) with their columns in another order, and log |det| = 0."""

@@ -82,17 +82,15 @@ def run(
     rows = {cell: row for cell in cells if (row := _read(store / f"{cell.key}.json", cell)) is not None}
     pending = [cell for cell in cells if cell not in rows or rows[cell]["error"] is not None]
     make = _make_detector() if make is None else make
-    threads = max(1, joblib.cpu_count() // joblib.effective_n_jobs(n_jobs))
     with _surviving_dask():
         if cache is not None:
             groups = _same_features(pending)
             jobs = n_jobs if n_jobs is None else min(joblib.effective_n_jobs(n_jobs), max(1, len(groups)))  # one group: this process, all cores
-            wide = max(1, joblib.cpu_count() // joblib.effective_n_jobs(jobs))
-            for _ in _parallel(extract, groups, jobs, "features", progress, make=make, device=device, cache=cache, threads=wide):
+            for _ in _parallel(extract, groups, jobs, "features", progress, make=make, device=device, cache=cache, threads=_threads(jobs)):
                 pass
         # Dask also gives up cells that only waited on the worker that another cell killed: each is tried again alone
         for batch in _then_alone(pending, lambda cell: (rows[cell]["error"] or "").startswith("KilledWorker: ")):
-            for cell, row in _parallel(measure, batch, n_jobs, "cells", progress, make=make, device=device, cache=cache, threads=threads):
+            for cell, row in _parallel(measure, batch, n_jobs, "cells", progress, make=make, device=device, cache=cache, threads=_threads(n_jobs)):
                 write_atomically(store / f"{cell.key}.json", json.dumps(row, indent=1).encode())
                 rows[cell] = row
     table = pd.DataFrame([rows[cell] for cell in cells], columns=COLUMNS)
@@ -152,6 +150,11 @@ def _parallel(function: Callable[..., Any], items: Sequence[Any], n_jobs: int | 
         ) from error
 
 
+def _threads(n_jobs: int | None) -> int:
+    """Threads for each of so many processes."""
+    return max(1, joblib.cpu_count() // joblib.effective_n_jobs(n_jobs))
+
+
 def _then_alone(cells: list[Cell], lost: Callable[[Cell], bool]) -> Iterator[list[Cell]]:
     """All the cells together, then each of those that were lost by itself."""
     yield cells
@@ -203,8 +206,7 @@ def _surviving_dask() -> Iterator[None]:
         def submit(self, func: Any, callback: Callable[[Any], None]) -> Any:
             function, (item,), arguments = func.items[0]
             future = self.client.submit(function, item, **arguments, pure=False, **self.submit_kwargs)
-            futures = self.futures
-            futures.add(future)
+            self.futures.add(future)
 
             def ready(done: Any) -> None:
                 try:
@@ -212,7 +214,7 @@ def _surviving_dask() -> Iterator[None]:
                 except BaseException as error:  # Dask's cancellation is no Exception
                     result = (item, row_of(item, error=brief(error))) if function is measure else None
                 if done in self.futures:  # else the call was aborted
-                    futures.discard(done)
+                    self.futures.discard(done)
                     callback([result])
 
             future.add_done_callback(ready)
