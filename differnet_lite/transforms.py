@@ -178,7 +178,9 @@ def _resample(images: Tensor, degrees: Tensor, fill: str, interpolation: str) ->
     cos, sin, zero = radians.cos(), radians.sin(), torch.zeros_like(radians)
     # affine_grid maps output to input positions, with y downwards: the inverse of a counter-clockwise turn
     matrices = torch.stack([torch.stack([cos, -sin, zero], -1), torch.stack([sin, cos, zero], -1)], 1)  # (N, 2, 3)
-    grid = F.affine_grid(matrices.to(images), list(images.shape), align_corners=False)
+    if len(degrees.unique()) == 1:  # one grid for all
+        matrices = matrices[:1]
+    grid = F.affine_grid(matrices.to(images), [len(matrices), *images.shape[1:]], align_corners=False).expand(len(images), -1, -1, -1)
     padding = {"reflection": "reflection", "black": "zeros"}[fill]
     return F.grid_sample(images, grid, mode=interpolation, padding_mode=padding, align_corners=False)
 
