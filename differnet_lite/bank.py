@@ -7,12 +7,13 @@ image, so adding a photograph to a folder costs that photograph only, and renami
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +21,14 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from differnet_lite.features import MultiScaleExtractor
+from differnet_lite.features import MultiScaleExtractor, OnMaps
 from differnet_lite.files import replacing
 from differnet_lite.images import ImageLike, decode, digest, in_parallel
 from differnet_lite.transforms import Transformations
 
 __all__ = ["FeatureBank", "FeatureError", "default_cache"]
+
+OnImageMaps = Callable[[list[int], int, list[Tensor]], None]
 
 
 class FeatureError(ValueError):
@@ -72,12 +75,16 @@ class FeatureBank:
         self.batch_size = batch_size or (8 if extractor.device.type == "cpu" else 32)
         self.seed, self.progress = seed, progress
 
-    def features(self, images: Sequence[ImageLike], angles: Sequence[float], *, description: str = "features") -> Tensor:
-        """Features of all views, (N, T, D) float32; see `iter_features` for a stream in constant memory."""
-        chunks = list(self.iter_features(images, angles, description=description))
+    def features(
+        self, images: Sequence[ImageLike], angles: Sequence[float], *, description: str = "features", on_maps: OnImageMaps | None = None
+    ) -> Tensor:
+        """Features of all views, (N, T, D) float32; see `iter_features` for the arguments, and for a stream in constant memory."""
+        chunks = list(self.iter_features(images, angles, description=description, on_maps=on_maps))
         return torch.cat(chunks) if chunks else torch.empty(0, len(angles), self.extractor.n_features)
 
-    def iter_features(self, images: Sequence[ImageLike], angles: Sequence[float], *, description: str = "features") -> Iterator[Tensor]:
+    def iter_features(
+        self, images: Sequence[ImageLike], angles: Sequence[float], *, description: str = "features", on_maps: OnImageMaps | None = None
+    ) -> Iterator[Tensor]:
         """Features batch by batch, in the order of the images: tensors (at most `batch_size`, T, D).
 
         An interruption loses at most the batch in work: what was finished is on disk.
@@ -86,6 +93,8 @@ class FeatureBank:
             images: paths, arrays or Pillow images.
             angles: T angles in degrees.
             description: label of the progress bar.
+            on_maps: is shown the trunk's maps of what is extracted, with the positions of their images in `images`
+                and of their angle in `angles`. Images whose features were kept have none, nor have views with jitter.
 
         Raises:
             FileNotFoundError: a path does not exist.
@@ -98,15 +107,12 @@ class FeatureBank:
         with tqdm(total=len(images), desc=description, unit="image", disable=not self.progress, leave=False) as bar:
             loaded = in_parallel(lambda image: self._load(image, store, shape), images, ahead=4 * self.batch_size)
             batch: list[tuple[str, np.ndarray | Tensor]] = []
-            for item in loaded:
+            for n, item in enumerate(loaded, start=1):
                 batch.append(item)
-                if len(batch) == self.batch_size:
-                    yield self._finish(batch, angles, store)
+                if len(batch) == self.batch_size or n == len(images):
+                    yield self._finish(batch, angles, store, n - len(batch), on_maps)
                     bar.update(len(batch))
                     batch = []
-            if batch:
-                yield self._finish(batch, angles, store)
-                bar.update(len(batch))
 
     def _load(self, image: ImageLike, store: Path | None, shape: tuple[int, int]) -> tuple[str, np.ndarray | Tensor]:
         """The digest of an image with its kept features (array), or else its pixels (tensor)."""
@@ -124,8 +130,10 @@ class FeatureBank:
                 warnings.warn(f"{path}: the kept features are damaged ({error}); they are computed again", stacklevel=2)
         return name, decode(image, self.extractor.size)
 
-    def _finish(self, batch: list[tuple[str, np.ndarray | Tensor]], angles: tuple[float, ...], store: Path | None) -> Tensor:
-        """Extract what was not kept, keep it, and put the batch together."""
+    def _finish(
+        self, batch: list[tuple[str, np.ndarray | Tensor]], angles: tuple[float, ...], store: Path | None, first: int, on_maps: OnImageMaps | None
+    ) -> Tensor:
+        """Extract what was not kept, keep it, and put the batch together; `first` is the position of its first image."""
         missing = [i for i, (_, item) in enumerate(batch) if isinstance(item, Tensor)]
         features = torch.empty(len(batch), len(angles), self.extractor.n_features)
         for i, (_, item) in enumerate(batch):
@@ -135,7 +143,8 @@ class FeatureBank:
             if self.transformations.jitters:  # each image by a generator of its own: its features must not depend on its company
                 new = torch.cat([self._views(batch[i][1][None], angles, batch[i][0]) for i in missing])  # type: ignore[arg-type, index]
             else:
-                new = self._views(torch.stack([batch[i][1] for i in missing]), angles)  # type: ignore[misc]
+                shown = None if on_maps is None else functools.partial(on_maps, [first + i for i in missing])
+                new = self._views(torch.stack([batch[i][1] for i in missing]), angles, on_maps=shown)  # type: ignore[misc]
             if not new.isfinite().all():
                 bad = [missing[int(j)] for j in (~new.isfinite()).flatten(1).any(1).nonzero()[:, 0]]
                 raise FeatureError(
@@ -147,9 +156,9 @@ class FeatureBank:
                 self._keep({batch[i][0]: new[j].numpy() for j, i in enumerate(missing)}, store)
         return features
 
-    def _views(self, images: Tensor, angles: tuple[float, ...], name: str = "") -> Tensor:
+    def _views(self, images: Tensor, angles: tuple[float, ...], name: str = "", on_maps: OnMaps | None = None) -> Tensor:
         generator = torch.Generator().manual_seed(int(hashlib.sha256(f"{self.seed}/{name}".encode()).hexdigest()[:15], 16))
-        return self.extractor.views(images, angles, self.transformations, generator)
+        return self.extractor.views(images, angles, self.transformations, generator, on_maps)
 
     def _store(self, angles: tuple[float, ...]) -> Path | None:
         """The folder for these weights, transformations and angles; None if nothing can be kept."""

@@ -10,7 +10,7 @@ respect to the image to flow through it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -27,6 +27,8 @@ __all__ = ["MultiScaleExtractor", "load_trunk", "resolve_device"]
 BUNDLED_WEIGHTS = Path(__file__).parent / "weights" / "alexnet_features.safetensors"
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+OnMaps = Callable[[int, list[Tensor]], None]
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
@@ -248,6 +250,7 @@ class MultiScaleExtractor(nn.Module):
         angles: Sequence[float] | Tensor,
         transformations: Transformations,
         generator: torch.Generator | None = None,
+        on_maps: OnMaps | None = None,
     ) -> Tensor:
         """Features of every transformed view of every image.
 
@@ -256,6 +259,8 @@ class MultiScaleExtractor(nn.Module):
             angles: T angles in degrees for all, or a tensor (N, T) with angles of each image's own.
             transformations: how the corners are filled and pixels interpolated, and the jitter.
             generator: draws the jitter; a CPU generator. Needed only if the transformations jitter.
+            on_maps: is shown the maps of each view before they are pooled, with its position in `angles`; not
+                with jitter or with angles of each image's own.
 
         Returns:
             (N, T, D) float32, on the CPU.
@@ -271,6 +276,8 @@ class MultiScaleExtractor(nn.Module):
         if own is None and not t.jitters:
             for k, maps in self.iter_view_maps(x, shared, t):
                 features[:, k] = self.pool(maps)
+                if on_maps is not None:
+                    on_maps(k, maps)
             return features
         for k, angle in enumerate(turns):
             view = rotate(x, angle, fill=t.fill, interpolation=t.interpolation)

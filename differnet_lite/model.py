@@ -104,19 +104,20 @@ class DifferNet:
             held_out = training_images(calibration)
         features = self.bank.features(held_out, self.angles_, description="features, held out")
         watched = pooled(features, self.settings) if len(held_out) else None
+        n_reference = min(self.settings.reference_images, len(train))
+        normal = localization.NormalMaps((k * len(train) // n_reference for k in range(n_reference)), len(self.angles_))
         if self.settings.transformations.angles is None:
             views = self._fresh_views(train)
         else:
-            views = bank_views(self.bank.features(train, self.angles_, description="features, training"), self.settings)
+            bank = self.bank.features(train, self.angles_, description="features, training", on_maps=normal.watch)
+            views = bank_views(bank, self.settings)
         flow, history = train_flow(
             views, len(train), self.settings, n_features=self.extractor.n_features,
             held_out=watched, device=self.device, seed=self.seed, progress=self.progress,
         )  # fmt: skip
         scores = np.empty(0) if watched is None else anomaly_score(flow, watched, use_log_det=self.settings.use_log_det)
-        n_reference = min(self.settings.reference_images, len(train))
-        chosen = [train[k * len(train) // n_reference] for k in range(n_reference)]
-        normal = localization.reference_maps(self.extractor, chosen, angles=self.angles_, settings=self.settings) if chosen else ([], [])
-        self.reference_, self.spread_ = normal
+        kept = localization.reference_maps(self.extractor, train, angles=self.angles_, settings=self.settings, seen=normal) if n_reference else ([], [])
+        self.reference_, self.spread_ = kept
         self.flow_: CouplingFlow = flow
         self.history_, self.n_train_, self.calibration_scores_ = history, len(train), scores
         return self

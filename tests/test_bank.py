@@ -324,3 +324,21 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert default_cache() == tmp_path / "differnet_lite"
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert default_cache() == Path.home() / ".cache" / "differnet_lite"
+
+
+def test_maps_are_shown_with_the_positions_of_their_images(
+    make: Callable[..., tuple[FeatureBank, Spy]], picture: Picture, tmp_path: Path
+) -> None:
+    """What is pooled from the shown maps are the features; images whose features were kept have no maps."""
+    pictures = [picture(seed) for seed in range(5)]
+    for n, kept in enumerate(([], pictures[:1], pictures)):
+        bank, _ = make(batch_size=2, folder=tmp_path / str(n))
+        bank.features(kept, ANGLES)
+        shown = torch.full((5, len(ANGLES), bank.extractor.n_features), torch.nan)
+
+        def watch(positions: list[int], k: int, maps: list[torch.Tensor], shown: torch.Tensor = shown, bank: FeatureBank = bank) -> None:
+            shown[positions, k] = bank.extractor.pool(maps)
+
+        features = bank.features(pictures, ANGLES, on_maps=watch)
+        assert shown[: len(kept)].isnan().all()
+        assert torch.equal(shown[len(kept) :], features[len(kept) :])

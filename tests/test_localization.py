@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from differnet_lite import localization
+from differnet_lite import DifferNet, localization
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.flow import CouplingFlow, build_flow, whitening_matrix
 from differnet_lite.images import decode
@@ -198,3 +199,21 @@ def test_deviation_is_its_formula(
         method="deviation", n_angles=1, sigma=0,
     )  # fmt: skip
     np.testing.assert_allclose(drawn, plain, rtol=1e-3, atol=1e-4)
+
+
+def test_reference_maps_of_a_fit_do_not_depend_on_what_was_kept(small: dict[str, Any], pictures: list[np.ndarray], tmp_path: Path) -> None:
+    """Taken while features are extracted, in a pass of their own, or half and half: the same bits."""
+    fits = {"cold": tmp_path / "a", "warm": tmp_path / "a", "nothing kept": None, "half kept": tmp_path / "b"}
+    images = [np.roll(pictures[0], 7 * k, axis=1) for k in range(8)]
+    found = {}
+    for name, cache in fits.items():
+        model = DifferNet(**small | {"epochs": 1, "holdout": 0, "reference_images": 5}, cache=cache)
+        if name == "half kept":
+            model.bank.features(images[:4], model.angles_)
+        model.fit(images)
+        found[name] = [*model.reference_, *model.spread_]
+    chosen = [images[k * 8 // 5] for k in range(5)]
+    alone = reference_maps(model.extractor, chosen, angles=model.angles_, settings=model.settings)
+    found["alone"] = [*alone[0], *alone[1]]
+    for name, maps in found.items():
+        assert all(torch.equal(a, b) for a, b in zip(maps, found["cold"], strict=True)), name
