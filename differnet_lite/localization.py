@@ -189,7 +189,7 @@ class NormalMaps:
             self.missing.difference_update(positions[i] for i in rows)
 
     def moments(self) -> tuple[list[Tensor], list[Tensor]]:
-        """Mean and standard deviation, S tensors (T, C, h_s, w_s) float16 each."""
+        """Mean and standard deviation, S tensors (T, C, h_s, w_s) float16 each; none if no image is wanted."""
         both = [torch.stack(list(scale)) / len(self._wanted) for scale in zip(*self._sums, strict=True)]
         means, squares = both[: len(both) // 2], both[len(both) // 2 :]
         return [mean.half() for mean in means], [(q - m.square()).clamp_min(0).sqrt().half() for m, q in zip(means, squares, strict=True)]

@@ -49,7 +49,7 @@ class DifferNet:
         history_: losses, see `train_flow`.
         calibration_scores_: (n,) scores of held-out normal images, which the flow never saw.
         n_train_: number of images trained on.
-        reference_: mean maps of normal images, see `reference_maps`; empty if `reference_images` is 0.
+        reference_, spread_: mean and deviation of normal images' maps, see `reference_maps`; empty if `reference_images` is 0.
         angles_: the angles at which images are scored, degrees.
 
     References:
@@ -116,8 +116,9 @@ class DifferNet:
             held_out=watched, device=self.device, seed=self.seed, progress=self.progress,
         )  # fmt: skip
         scores = np.empty(0) if watched is None else anomaly_score(flow, watched, use_log_det=self.settings.use_log_det)
-        kept = localization.reference_maps(self.extractor, train, angles=self.angles_, settings=self.settings, seen=normal) if n_reference else ([], [])
-        self.reference_, self.spread_ = kept
+        self.reference_, self.spread_ = localization.reference_maps(
+            self.extractor, train, angles=self.angles_, settings=self.settings, seen=normal
+        )
         self.flow_: CouplingFlow = flow
         self.history_, self.n_train_, self.calibration_scores_ = history, len(train), scores
         return self

@@ -129,7 +129,7 @@ def rotate(images: Tensor, angles: float | Tensor, *, fill: Fill = "reflection",
         return torch.stack([torch.rot90(x, int(k) % 4, (1, 2)) for x, k in zip(resampled, turns, strict=True)])
     turn, remainder = divmod(float(angles), 90.0)
     if remainder:
-        images = _resample(images, torch.full((len(images),), remainder, dtype=torch.float64), fill, interpolation)
+        images = _resample(images, torch.tensor([remainder], dtype=torch.float64), fill, interpolation)
     return torch.rot90(images, int(turn) % 4, (2, 3)) if int(turn) % 4 else images
 
 
@@ -173,14 +173,12 @@ def iter_views(images: Tensor, angles: Sequence[float], transformations: Transfo
 
 
 def _resample(images: Tensor, degrees: Tensor, fill: str, interpolation: str) -> Tensor:
-    """Rotate by interpolation: (N, C, H, H) by (N,) degrees."""
+    """Rotate by interpolation: (N, C, H, H) by (N,) degrees, or (1,) for all."""
     radians = torch.deg2rad(degrees)
     cos, sin, zero = radians.cos(), radians.sin(), torch.zeros_like(radians)
     # affine_grid maps output to input positions, with y downwards: the inverse of a counter-clockwise turn
-    matrices = torch.stack([torch.stack([cos, -sin, zero], -1), torch.stack([sin, cos, zero], -1)], 1)  # (N, 2, 3)
-    if len(degrees.unique()) == 1:  # one grid for all
-        matrices = matrices[:1]
-    grid = F.affine_grid(matrices.to(images), [len(matrices), *images.shape[1:]], align_corners=False).expand(len(images), -1, -1, -1)
+    matrices = torch.stack([torch.stack([cos, -sin, zero], -1), torch.stack([sin, cos, zero], -1)], 1)  # (N or 1, 2, 3)
+    grid = F.affine_grid(matrices.to(images), [len(degrees), *images.shape[1:]], align_corners=False).expand(len(images), -1, -1, -1)
     padding = {"reflection": "reflection", "black": "zeros"}[fill]
     return F.grid_sample(images, grid, mode=interpolation, padding_mode=padding, align_corners=False)
 
