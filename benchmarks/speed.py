@@ -32,10 +32,10 @@ from PIL import Image
 from torch import Tensor
 
 from differnet_lite import DifferNet, Transformations, load_category, make_sample_category
-from differnet_lite.bank import FeatureBank
+from differnet_lite.cache import FeatureBank
+from differnet_lite.data.images import decode
 from differnet_lite.features import IMAGENET_MEAN, IMAGENET_STD, MultiScaleExtractor, load_trunk
 from differnet_lite.flow import build_flow
-from differnet_lite.images import decode
 from differnet_lite.loss import nll
 from differnet_lite.settings import DEFAULT, PAPER
 from differnet_lite.training import _products, bank_views
@@ -48,12 +48,21 @@ class Reference:
     """The published protocol, view by view."""
 
     def __init__(self) -> None:
-        self.trunk = load_trunk().requires_grad_(True)  # nobody uses these gradients, but the published code computes them
+        self.trunk = load_trunk().requires_grad_(
+            True
+        )  # nobody uses these gradients, but the published code computes them
         self.flow = build_flow(768, hidden=PAPER.hidden, seed=0)
-        self.optimiser = torch.optim.Adam(self.flow.trainable(), lr=2e-4, betas=(0.8, 0.8), eps=1e-4, weight_decay=1e-5)
+        self.optimiser = torch.optim.Adam(
+            self.flow.trainable(), lr=2e-4, betas=(0.8, 0.8), eps=1e-4, weight_decay=1e-5
+        )
 
     def view(self, path: Path, angle: float) -> Tensor:
-        image = Image.open(path).convert("RGB").resize((448, 448), Image.Resampling.BILINEAR).rotate(angle)
+        image = (
+            Image.open(path)
+            .convert("RGB")
+            .resize((448, 448), Image.Resampling.BILINEAR)
+            .rotate(angle)
+        )
         array = (np.asarray(image, dtype=np.float32) / 255 - IMAGENET_MEAN) / IMAGENET_STD
         return torch.from_numpy(array.astype(np.float32)).permute(2, 0, 1).contiguous()
 
@@ -105,7 +114,9 @@ def measure(category: Path, repeats: int) -> dict[str, float]:
     extractor = MultiScaleExtractor()
     grid = Transformations.grid(16)
     bank = FeatureBank(extractor, grid, folder=None, progress=False)
-    ready = torch.rand(16, 3, 448, 448, device=extractor.device).to(extractor.dtype, memory_format=torch.channels_last)
+    ready = torch.rand(16, 3, 448, 448, device=extractor.device).to(
+        extractor.dtype, memory_format=torch.channels_last
+    )
     scaled = [ready, F.avg_pool2d(ready, 2), F.avg_pool2d(ready, 4)]
 
     def floor() -> None:
@@ -115,7 +126,10 @@ def measure(category: Path, repeats: int) -> dict[str, float]:
                     extractor.trunk(x)
 
     slow, ours, least = seconds(
-        lambda: reference.extract(paths, [360 * k / 16 for k in range(4)]), lambda: bank.features(paths, grid.angles), floor, repeats=repeats
+        lambda: reference.extract(paths, [360 * k / 16 for k in range(4)]),
+        lambda: bank.features(paths, grid.angles),
+        floor,
+        repeats=repeats,
     )
     figures["extraction, reference, views/s"] = 8 * 4 / slow
     figures["extraction, ours, views/s"] = 8 * 16 / ours
@@ -125,11 +139,15 @@ def measure(category: Path, repeats: int) -> dict[str, float]:
 
     features64 = torch.randn(TRAIN, 64, 768).relu() * 0.3
     wide = build_flow(768, hidden=PAPER.hidden, seed=0).to(extractor.device)
-    narrow = build_flow(768, whitening=(torch.zeros(768), torch.eye(768)), start_as_identity=True, seed=0).to(extractor.device)
+    narrow = build_flow(
+        768, whitening=(torch.zeros(768), torch.eye(768)), start_as_identity=True, seed=0
+    ).to(extractor.device)
     generator = torch.Generator().manual_seed(0)
 
     def stepper(flow, settings):  # type: ignore[no-untyped-def]
-        optimiser = torch.optim.Adam(flow.trainable(), lr=2e-4, betas=(0.8, 0.8), eps=1e-4, weight_decay=1e-5, fused=True)
+        optimiser = torch.optim.Adam(
+            flow.trainable(), lr=2e-4, betas=(0.8, 0.8), eps=1e-4, weight_decay=1e-5, fused=True
+        )
         flow.train().mixed(_products(settings, extractor.device))
         draw = bank_views(features64, settings)
 
@@ -143,7 +161,10 @@ def measure(category: Path, repeats: int) -> dict[str, float]:
         return step
 
     slow, bank_step, default_step = seconds(
-        lambda: reference.step(many), stepper(wide, PAPER), stepper(narrow, DEFAULT), repeats=repeats
+        lambda: reference.step(many),
+        stepper(wide, PAPER),
+        stepper(narrow, DEFAULT),
+        repeats=repeats,
     )
     figures["training step of 96 views, reference, s"] = slow
     figures["training step of 96 views, width 2048 from a bank, s"] = bank_step
@@ -151,7 +172,10 @@ def measure(category: Path, repeats: int) -> dict[str, float]:
 
     model = DifferNet(cache=None, progress=False, epochs=1).fit(paths[:8], calibration=paths[:2])
     slow_score, one, drawn = seconds(
-        lambda: reference.score(paths[0]), lambda: model.score_samples(paths[:1]), lambda: model.anomaly_maps(paths[:1]), repeats=repeats
+        lambda: reference.score(paths[0]),
+        lambda: model.score_samples(paths[:1]),
+        lambda: model.anomaly_maps(paths[:1]),
+        repeats=repeats,
     )
     figures["one image, 64 rotations, reference, s"] = slow_score
     figures["one image, 16 rotations, ours, s (target < 0.5)"] = one
@@ -167,7 +191,9 @@ def measure(category: Path, repeats: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as cache:
         start = time.perf_counter()
         pixels = [decode(p).permute(1, 2, 0).numpy() for p in train]
-        distinct = [np.roll(p, i, axis=1) for i, p in enumerate(pixels)]  # a repeated file would be extracted once
+        distinct = [
+            np.roll(p, i, axis=1) for i, p in enumerate(pixels)
+        ]  # a repeated file would be extracted once
         copies = [decode(p).permute(1, 2, 0).numpy() for p in test]
         prepared = time.perf_counter()
         fitted = DifferNet(cache=cache, progress=False).fit(distinct)
@@ -178,21 +204,40 @@ def measure(category: Path, repeats: int) -> dict[str, float]:
         again = time.perf_counter() - start
     figures["whole category of bottle's size, default preset, measured, s"] = total
     figures["RATIO whole category, reference / ours (target >= 300)"] = whole / total
-    figures["feature bank, second run, share of the extraction time (target < 0.03)"] = again / (TRAIN * 16 / figures["extraction, ours, views/s"])
-    figures["import differnet_lite beyond torch and torchvision, s (target < 0.2)"] = import_seconds()
-    figures["peak memory of this process, GB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    figures["feature bank, second run, share of the extraction time (target < 0.03)"] = again / (
+        TRAIN * 16 / figures["extraction, ours, views/s"]
+    )
+    figures["import differnet_lite beyond torch and torchvision, s (target < 0.2)"] = (
+        import_seconds()
+    )
+    figures["peak memory of this process, GB"] = (
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    )
     return figures
 
 
 def import_seconds() -> float:
     """Time of the import in a fresh interpreter that has torch and torchvision loaded."""
     code = "import torch, torchvision, time; t = time.perf_counter(); import differnet_lite; differnet_lite.DifferNet; print(time.perf_counter() - t)"
-    return statistics.median(float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout) for _ in range(3))
+    return statistics.median(
+        float(
+            subprocess.run(
+                [sys.executable, "-c", code], capture_output=True, text=True, check=True
+            ).stdout
+        )
+        for _ in range(3)
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--category", type=Path, help="a category in the MVTec layout (default: the built-in flange)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--category",
+        type=Path,
+        help="a category in the MVTec layout (default: the built-in flange)",
+    )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path, help="JSON file to write")
     args = parser.parse_args()
@@ -201,9 +246,16 @@ def main() -> None:
         print(f"{name:<80}{value:>12.3f}")
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        machine = {"threads": torch.get_num_threads(), "torch": torch.__version__, "cpu": platform.processor(), "cuda": torch.cuda.is_available()}
+        machine = {
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "cpu": platform.processor(),
+            "cuda": torch.cuda.is_available(),
+        }
         when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        args.out.write_text(json.dumps({"when": when, "machine": machine, "figures": figures}, indent=1))
+        args.out.write_text(
+            json.dumps({"when": when, "machine": machine, "figures": figures}, indent=1)
+        )
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from differnet_lite.files import replacing
+from differnet_lite.data.files import replacing
 
 __all__ = ["CheckpointError", "NotFittedError", "read_checkpoint", "rebuilding", "write_checkpoint"]
 
@@ -29,7 +29,9 @@ class CheckpointError(ValueError):
     """A file that is no model of this version of the package."""
 
 
-def write_checkpoint(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> Path:
+def write_checkpoint(
+    path: str | os.PathLike[str], tensors: Mapping[str, Tensor], header: Mapping[str, Any]
+) -> Path:
     """Write one safetensors file, whole or not at all.
 
     Args:
@@ -45,14 +47,20 @@ def write_checkpoint(path: str | os.PathLike[str], tensors: Mapping[str, Tensor]
     """
     path = Path(path)
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path.parent}: there is no such folder to save the model in; create it first")
+        raise FileNotFoundError(
+            f"{path.parent}: there is no such folder to save the model in; create it first"
+        )
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with replacing(path) as file:
-        file.write(save(plain, metadata={"differnet_lite": json.dumps({"format": FORMAT, **header})}))
+        file.write(
+            save(plain, metadata={"differnet_lite": json.dumps({"format": FORMAT, **header})})
+        )
     return path
 
 
-def read_checkpoint(path: str | os.PathLike[str], *, kind: str = DIFFERNET) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def read_checkpoint(
+    path: str | os.PathLike[str], *, kind: str = DIFFERNET
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The header and the tensors of a file that `write_checkpoint` wrote.
 
     Args:
@@ -71,13 +79,19 @@ def read_checkpoint(path: str | os.PathLike[str], *, kind: str = DIFFERNET) -> t
             header = json.loads((file.metadata() or {}).get("differnet_lite", "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
     except (SafetensorError, json.JSONDecodeError, OSError) as error:
-        raise CheckpointError(f"{path}: damaged, cut short, or no safetensors file ({error})") from error
+        raise CheckpointError(
+            f"{path}: damaged, cut short, or no safetensors file ({error})"
+        ) from error
     if not isinstance(header, dict):
         raise CheckpointError(f"{path}: a safetensors file, but no model of differnet_lite")
     if header.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: expected model format {FORMAT}, got {header.get('format')}; fit again, or install the version that wrote it")
+        raise CheckpointError(
+            f"{path}: expected model format {FORMAT}, got {header.get('format')}; fit again, or install the version that wrote it"
+        )
     if (found := header.get("kind", DIFFERNET)) != kind:
-        raise CheckpointError(f"{path}: expected a {kind!r} model, got a {found!r} one; load it with the class of that method")
+        raise CheckpointError(
+            f"{path}: expected a {kind!r} model, got a {found!r} one; load it with the class of that method"
+        )
     return header, tensors
 
 
@@ -89,4 +103,6 @@ def rebuilding(path: str | os.PathLike[str]) -> Iterator[None]:
     except CheckpointError:
         raise
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: the file is incomplete or of another version: {error}") from error
+        raise CheckpointError(
+            f"{path}: the file is incomplete or of another version: {error}"
+        ) from error

@@ -44,7 +44,9 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     chosen = torch.device(device)
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not present.get(chosen.type, True):
-        raise RuntimeError(f"device {device!r} was asked for, but this machine has none; use device='auto' or 'cpu'")
+        raise RuntimeError(
+            f"device {device!r} was asked for, but this machine has none; use device='auto' or 'cpu'"
+        )
     return chosen
 
 
@@ -54,7 +56,11 @@ def fast_dtype(device: torch.device) -> torch.dtype:
     bfloat16 changes the pooled features by about 0.6 % (relative Euclidean error), and no AUROC that we measured.
     """
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+        return (
+            torch.bfloat16
+            if torch.cuda.is_bf16_supported(including_emulation=False)
+            else torch.float16
+        )
     if device.type == "cpu":
         # Private in torch 2.6 to 2.15, so asked for with care; without hardware support bfloat16 is slower than float32.
         for probe in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
@@ -83,14 +89,20 @@ def load_trunk(backbone: str = "alexnet", weights: str | Path = "bundled") -> nn
         torch.Size([1, 256, 6, 6])
     """
     if weights == "bundled" and backbone != "alexnet":
-        raise ValueError(f"weights='bundled' exist for 'alexnet' alone, got {backbone!r}; use weights='torchvision' or a path")
+        raise ValueError(
+            f"weights='bundled' exist for 'alexnet' alone, got {backbone!r}; use weights='torchvision' or a path"
+        )
     if backbone not in torchvision.models.list_models(torchvision.models):
-        raise ValueError(f"backbone: expected a torchvision classification model, got {backbone!r}; see torchvision.models.list_models()")
+        raise ValueError(
+            f"backbone: expected a torchvision classification model, got {backbone!r}; see torchvision.models.list_models()"
+        )
     if weights == "torchvision":
         try:
             model = torchvision.models.get_model(backbone, weights="DEFAULT")
         except OSError as error:
-            raise RuntimeError(f"torchvision could not download the weights of {backbone}: {error}; weights='bundled' need no network") from error
+            raise RuntimeError(
+                f"torchvision could not download the weights of {backbone}: {error}; weights='bundled' need no network"
+            ) from error
         return _freeze(_cut(model, backbone))
     if weights == "random":
         return _freeze(_cut(torchvision.models.get_model(backbone, weights=None), backbone))
@@ -98,11 +110,15 @@ def load_trunk(backbone: str = "alexnet", weights: str | Path = "bundled") -> nn
         trunk = _cut(torchvision.models.get_model(backbone, weights=None), backbone)
     path = BUNDLED_WEIGHTS if weights == "bundled" else Path(weights)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such weights file; expected 'bundled', 'torchvision', 'random' or a path")
+        raise FileNotFoundError(
+            f"{path}: there is no such weights file; expected 'bundled', 'torchvision', 'random' or a path"
+        )
     try:
         trunk.load_state_dict(load_file(path), assign=True)
     except (RuntimeError, SafetensorError) as error:
-        raise RuntimeError(f"{path}: the file does not hold the weights of {backbone}'s trunk: {error}") from error
+        raise RuntimeError(
+            f"{path}: the file does not hold the weights of {backbone}'s trunk: {error}"
+        ) from error
     return _freeze(trunk)
 
 
@@ -112,7 +128,9 @@ def _cut(model: nn.Module, backbone: str) -> nn.Module:
         return model.features  # type: ignore[return-value]
     children = dict(model.named_children())
     if "avgpool" not in children:
-        raise ValueError(f"backbone {backbone!r} has neither `features` nor an `avgpool` to cut before; choose another")
+        raise ValueError(
+            f"backbone {backbone!r} has neither `features` nor an `avgpool` to cut before; choose another"
+        )
     names = list(children)
     return nn.Sequential(*[children[name] for name in names[: names.index("avgpool")]])
 
@@ -169,10 +187,14 @@ class MultiScaleExtractor(nn.Module):
         if downscale not in ("area", "nearest"):
             raise ValueError(f"downscale: expected 'area' or 'nearest', got {downscale!r}")
         if dtype not in ("auto", "float32", "bfloat16", "float16"):
-            raise ValueError(f"dtype: expected 'auto', 'float32', 'bfloat16' or 'float16', got {dtype!r}")
+            raise ValueError(
+                f"dtype: expected 'auto', 'float32', 'bfloat16' or 'float16', got {dtype!r}"
+            )
         self.size, self.n_scales, self.downscale = size, n_scales, downscale
         self.device = resolve_device(device)
-        self.dtype: torch.dtype = fast_dtype(self.device) if dtype == "auto" else getattr(torch, dtype)
+        self.dtype: torch.dtype = (
+            fast_dtype(self.device) if dtype == "auto" else getattr(torch, dtype)
+        )
         trunk = load_trunk(backbone, weights)
         checksum = hashlib.sha256()
         for name, tensor in trunk.state_dict().items():
@@ -180,7 +202,9 @@ class MultiScaleExtractor(nn.Module):
         self.identity = f"{backbone}/{checksum.hexdigest()[:16]}/{size}px/{n_scales}scales/{downscale}/{str(self.dtype)[6:]}"
         self.trunk = trunk.to(self.device, self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
-            self.register_buffer(name, torch.tensor(values, device=self.device).view(1, 3, 1, 1), persistent=False)
+            self.register_buffer(
+                name, torch.tensor(values, device=self.device).view(1, 3, 1, 1), persistent=False
+            )
         with torch.inference_mode():
             self.n_channels: int = self.feature_maps(torch.zeros(1, 3, size, size))[-1].shape[1]
         self.n_features = n_scales * self.n_channels
@@ -199,18 +223,26 @@ class MultiScaleExtractor(nn.Module):
             ValueError: the images have another shape.
         """
         if images.ndim != 4 or tuple(images.shape[1:]) != (3, self.size, self.size):
-            raise ValueError(f"images: expected (N, 3, {self.size}, {self.size}) in [0, 1], got {tuple(images.shape)}")
+            raise ValueError(
+                f"images: expected (N, 3, {self.size}, {self.size}) in [0, 1], got {tuple(images.shape)}"
+            )
         levels = [(images.to(self.device) - self.mean) / self.std]
         for s in range(1, self.n_scales):
             nearest = self.downscale == "nearest"
-            levels.append(F.interpolate(levels[0], size=self.size // 2**s) if nearest else F.avg_pool2d(levels[-1], 2))
+            levels.append(
+                F.interpolate(levels[0], size=self.size // 2**s)
+                if nearest
+                else F.avg_pool2d(levels[-1], 2)
+            )
         return [x.to(self.dtype, memory_format=torch.channels_last) for x in levels]
 
     def feature_maps(self, images: Tensor) -> list[Tensor]:
         """The trunk's maps at each scale, largest first: S tensors (N, C, h_s, w_s); see `pyramid`."""
         return [self.trunk(x) for x in self.pyramid(images)]
 
-    def iter_view_maps(self, images: Tensor, angles: Sequence[float], transformations: Transformations) -> Iterator[tuple[int, list[Tensor]]]:
+    def iter_view_maps(
+        self, images: Tensor, angles: Sequence[float], transformations: Transformations
+    ) -> Iterator[tuple[int, list[Tensor]]]:
         """The trunk's maps of every rotated view, without jitter.
 
         Views that are quarter turns of each other share one resampling, one normalisation and one scaling: all three
@@ -231,7 +263,14 @@ class MultiScaleExtractor(nn.Module):
         for resampled, views in iter_resampled(images, angles, transformations):
             levels = self.pyramid(resampled)
             for t, turns in views:
-                turned = [torch.rot90(x, turns, (2, 3)).contiguous(memory_format=torch.channels_last) for x in levels] if turns else levels
+                turned = (
+                    [
+                        torch.rot90(x, turns, (2, 3)).contiguous(memory_format=torch.channels_last)
+                        for x in levels
+                    ]
+                    if turns
+                    else levels
+                )
                 yield t, [self.trunk(x) for x in turned]
 
     def forward(self, images: Tensor) -> Tensor:

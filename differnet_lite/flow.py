@@ -19,7 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-if TYPE_CHECKING:  # FrEIA imports scipy.stats, half a second: `build_flow` does it when the first flow is built
+if (
+    TYPE_CHECKING
+):  # FrEIA imports scipy.stats, half a second: `build_flow` does it when the first flow is built
     import FrEIA.framework as Ff
 
 __all__ = ["CouplingFlow", "build_flow", "soft_clamp", "whitening_matrix"]
@@ -65,11 +67,14 @@ class Subnet(nn.Sequential):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
         super().__init__(
-            nn.Linear(n_in, hidden), nn.ReLU(),
-            nn.Linear(hidden, hidden), nn.ReLU(),
-            nn.Linear(hidden, hidden), nn.ReLU(),
+            nn.Linear(n_in, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
             last,
-        )  # fmt: skip
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         if self.products is None or not self.training:
@@ -158,7 +163,9 @@ def build_flow(
     from differnet_lite.invertible import FastPermutation, PreciseLinear
 
     if n_features < 2 or n_blocks < 1 or hidden < 1:
-        raise ValueError(f"expected n_features >= 2, n_blocks >= 1, hidden >= 1, got {n_features}, {n_blocks}, {hidden}")
+        raise ValueError(
+            f"expected n_features >= 2, n_blocks >= 1, hidden >= 1, got {n_features}, {n_blocks}, {hidden}"
+        )
     with _contained_randomness(seed):
         chain, mean = Ff.SequenceINN(n_features), torch.zeros(n_features)
         if whitening is not None:
@@ -182,7 +189,9 @@ def _contained_randomness(seed: int | None) -> Iterator[None]:
     numpy_state = np.random.get_state()
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
-            torch.default_generator.manual_seed(seed)  # not torch.manual_seed, which reseeds a GPU's generator too
+            torch.default_generator.manual_seed(
+                seed
+            )  # not torch.manual_seed, which reseeds a GPU's generator too
         try:
             yield
         finally:
@@ -212,7 +221,9 @@ def whitening_matrix(y: Tensor, *, eps: float, symmetric: bool = True) -> tuple[
         ValueError: eps is not above 0, or y is not a matrix with rows.
     """
     if eps <= 0:
-        raise ValueError(f"eps: expected above 0 (dead channels have no variance of their own), got {eps}")
+        raise ValueError(
+            f"eps: expected above 0 (dead channels have no variance of their own), got {eps}"
+        )
     if y.ndim != 2 or len(y) < 1:
         raise ValueError(f"y: expected (N, D) with N >= 1, got {tuple(y.shape)}")
     y = y.double()

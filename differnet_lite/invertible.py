@@ -20,11 +20,15 @@ class PreciseLinear(FixedLinearTransform):
     float64 and keeps float32.
     """
 
-    def __init__(self, dims_in: Sequence[tuple[int, ...]], dims_c: object = None, *, M: Tensor) -> None:
+    def __init__(
+        self, dims_in: Sequence[tuple[int, ...]], dims_c: object = None, *, M: Tensor
+    ) -> None:
         super().__init__(dims_in, dims_c, M=M)
         del self.M_inv  # its float32 inverse is not used
 
-    def forward(self, x_or_z: tuple[Tensor], rev: bool = False, jac: bool = True) -> tuple[tuple[Tensor], Tensor]:
+    def forward(
+        self, x_or_z: tuple[Tensor], rev: bool = False, jac: bool = True
+    ) -> tuple[tuple[Tensor], Tensor]:
         """The mapped rows (N, D) and log |det| (N,), of rows (N, D)."""
         (x,) = x_or_z
         exact = x.dtype if x.device.type == "mps" else torch.float64
@@ -37,6 +41,8 @@ class PreciseLinear(FixedLinearTransform):
 class FastPermutation(PermuteRandom):
     """FrEIA's random permutation of the columns, the same numbers by `index_select`: a sixth of the time forth and back."""
 
-    def forward(self, x_or_z: tuple[Tensor], rev: bool = False, jac: bool = True) -> tuple[tuple[Tensor], float]:
+    def forward(
+        self, x_or_z: tuple[Tensor], rev: bool = False, jac: bool = True
+    ) -> tuple[tuple[Tensor], float]:
         """The rows (N, D) with their columns in another order, and log |det| = 0."""
         return (x_or_z[0].index_select(1, self.perm_inv if rev else self.perm),), 0.0

@@ -1,8 +1,8 @@
 """The whole detector: photographs of good parts in, scores, decisions and maps out.
 
-    model = DifferNet().fit("data/flange")           # or a folder of your own good photographs
-    scores = model.score_samples("new_photographs")  # higher is more anomalous
-    flagged = model.predict("new_photographs", alpha=0.05)
+model = DifferNet().fit("data/flange")           # or a folder of your own good photographs
+scores = model.score_samples("new_photographs")  # higher is more anomalous
+flagged = model.predict("new_photographs", alpha=0.05)
 """
 
 from __future__ import annotations
@@ -18,13 +18,19 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from differnet_lite import localization
-from differnet_lite.bank import FeatureBank
-from differnet_lite.checkpoint import CheckpointError, NotFittedError, read_checkpoint, rebuilding, write_checkpoint
-from differnet_lite.datasets import DatasetError, Images, as_images, training_images
+from differnet_lite.cache import FeatureBank
+from differnet_lite.checkpoint import (
+    CheckpointError,
+    NotFittedError,
+    read_checkpoint,
+    rebuilding,
+    write_checkpoint,
+)
+from differnet_lite.data.datasets import DatasetError, Images, as_images, training_images
+from differnet_lite.data.images import ImageLike, decode, iter_decoded
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.flow import CouplingFlow, build_flow
-from differnet_lite.images import ImageLike, decode, iter_decoded
+from differnet_lite.localization import maps as localization
 from differnet_lite.scoring import anomaly_score
 from differnet_lite.settings import PRESETS, Settings
 from differnet_lite.thresholding import Threshold, conformal_threshold, p_values
@@ -67,19 +73,31 @@ class DifferNet:
         **overrides: Any,
     ) -> None:
         if isinstance(preset, str) and preset not in PRESETS:
-            raise ValueError(f"preset: expected one of {sorted(PRESETS)} or a Settings object, got {preset!r}")
+            raise ValueError(
+                f"preset: expected one of {sorted(PRESETS)} or a Settings object, got {preset!r}"
+            )
         base = PRESETS[preset] if isinstance(preset, str) else preset
         unknown = set(overrides) - {field.name for field in dataclasses.fields(Settings)}
         if unknown:
-            raise TypeError(f"unknown setting(s) {sorted(unknown)}; expected some of {[field.name for field in dataclasses.fields(Settings)]}")
+            raise TypeError(
+                f"unknown setting(s) {sorted(unknown)}; expected some of {[field.name for field in dataclasses.fields(Settings)]}"
+            )
         self.settings = dataclasses.replace(base, **overrides)
         self.seed, self.progress = seed, progress
         s = self.settings
         self.extractor = MultiScaleExtractor(
-            backbone=s.backbone, weights=s.weights, size=s.size, n_scales=s.n_scales, downscale=s.downscale, device=device, dtype=s.dtype
+            backbone=s.backbone,
+            weights=s.weights,
+            size=s.size,
+            n_scales=s.n_scales,
+            downscale=s.downscale,
+            device=device,
+            dtype=s.dtype,
         )
         self.device = self.extractor.device
-        self.bank = FeatureBank(self.extractor, s.transformations, folder=cache, seed=seed, progress=progress)
+        self.bank = FeatureBank(
+            self.extractor, s.transformations, folder=cache, seed=seed, progress=progress
+        )
         self.angles_ = s.transformations.test_angles(seed)
 
     # ---------------------------------------------------------------- fit
@@ -105,17 +123,31 @@ class DifferNet:
         features = self.bank.features(held_out, self.angles_, description="features, held out")
         watched = pooled(features, self.settings) if len(held_out) else None
         n_reference = min(self.settings.reference_images, len(train))
-        normal = localization.NormalMaps((k * len(train) // n_reference for k in range(n_reference)), len(self.angles_))
+        normal = localization.NormalMaps(
+            (k * len(train) // n_reference for k in range(n_reference)), len(self.angles_)
+        )
         if self.settings.transformations.angles is None:
             views = self._fresh_views(train)
         else:
-            bank = self.bank.features(train, self.angles_, description="features, training", on_maps=normal.watch)
+            bank = self.bank.features(
+                train, self.angles_, description="features, training", on_maps=normal.watch
+            )
             views = bank_views(bank, self.settings)
         flow, history = train_flow(
-            views, len(train), self.settings, n_features=self.extractor.n_features,
-            held_out=watched, device=self.device, seed=self.seed, progress=self.progress,
-        )  # fmt: skip
-        scores = np.empty(0) if watched is None else anomaly_score(flow, watched, use_log_det=self.settings.use_log_det)
+            views,
+            len(train),
+            self.settings,
+            n_features=self.extractor.n_features,
+            held_out=watched,
+            device=self.device,
+            seed=self.seed,
+            progress=self.progress,
+        )
+        scores = (
+            np.empty(0)
+            if watched is None
+            else anomaly_score(flow, watched, use_log_det=self.settings.use_log_det)
+        )
         self.reference_, self.spread_ = localization.reference_maps(
             self.extractor, train, angles=self.angles_, settings=self.settings, seen=normal
         )
@@ -135,16 +167,28 @@ class DifferNet:
             )
         n_held_out = min(max(19, round(share * n)), n // 2)
         order = torch.randperm(n, generator=torch.Generator().manual_seed(self.seed)).tolist()
-        return [images[i] for i in sorted(order[n_held_out:])], [images[i] for i in sorted(order[:n_held_out])]
+        return [images[i] for i in sorted(order[n_held_out:])], [
+            images[i] for i in sorted(order[:n_held_out])
+        ]
 
     def _fresh_views(self, images: list[ImageLike]):  # type: ignore[no-untyped-def]
         """Views at new random angles in every step: the trunk runs again and again."""
         t = self.settings.transformations
-        pixels = torch.cat(list(iter_decoded(images, size=self.settings.size))) if len(images) <= 4000 else None
+        pixels = (
+            torch.cat(list(iter_decoded(images, size=self.settings.size)))
+            if len(images) <= 4000
+            else None
+        )
 
         def draw(indices: Tensor, generator: torch.Generator) -> Tensor:
-            batch = torch.stack([decode(images[i], self.settings.size) for i in indices]) if pixels is None else pixels[indices]
-            angles = t.draw_angles(len(indices) * t.n_train, generator).view(len(indices), t.n_train)
+            batch = (
+                torch.stack([decode(images[i], self.settings.size) for i in indices])
+                if pixels is None
+                else pixels[indices]
+            )
+            angles = t.draw_angles(len(indices) * t.n_train, generator).view(
+                len(indices), t.n_train
+            )
             return self.extractor.views(batch, angles, t, generator)
 
         return draw
@@ -162,8 +206,12 @@ class DifferNet:
     def iter_scores(self, images: Images) -> Iterator[np.ndarray]:
         """Scores batch by batch, in constant memory, for any number of images."""
         flow = self._fitted()
-        for features in self.bank.iter_features(as_images(images), self.angles_, description="scoring"):
-            yield anomaly_score(flow, pooled(features, self.settings), use_log_det=self.settings.use_log_det)
+        for features in self.bank.iter_features(
+            as_images(images), self.angles_, description="scoring"
+        ):
+            yield anomaly_score(
+                flow, pooled(features, self.settings), use_log_det=self.settings.use_log_det
+            )
 
     def threshold(self, alpha: float = 0.05, *, if_too_few: str = "raise") -> Threshold:
         """The split-conformal threshold for a false-alarm rate; see `conformal_threshold`."""
@@ -195,18 +243,28 @@ class DifferNet:
         flow = self._fitted()
         options = {"method": "attribution" if self.reference_ else "gradient", **options}
         listed = as_images(images)
-        with tqdm(total=len(listed), desc="maps", unit="image", disable=not self.progress, leave=False) as bar:
+        with tqdm(
+            total=len(listed), desc="maps", unit="image", disable=not self.progress, leave=False
+        ) as bar:
             for batch in iter_decoded(listed, size=self.settings.size, batch=4):
                 for image in batch:
                     yield localization.anomaly_map(
-                        self.extractor, flow, image, angles=self.angles_, settings=self.settings,
-                        reference=self.reference_, spread=self.spread_, **options,
+                        self.extractor,
+                        flow,
+                        image,
+                        angles=self.angles_,
+                        settings=self.settings,
+                        reference=self.reference_,
+                        spread=self.spread_,
+                        **options,
                     )
                     bar.update()
 
     def _fitted(self) -> CouplingFlow:
         if not hasattr(self, "flow_"):
-            raise NotFittedError("this model has not been fitted; call fit() first, or DifferNet.load()")
+            raise NotFittedError(
+                "this model has not been fitted; call fit() first, or DifferNet.load()"
+            )
         return self.flow_
 
     # ---------------------------------------------------------------- keep
@@ -221,11 +279,18 @@ class DifferNet:
         """
         flow = self._fitted()
         header = {
-            "settings": self.settings.to_json(), "seed": self.seed, "trunk": self.extractor.identity,
-            "n_train": self.n_train_, "n_features": self.extractor.n_features, "angles": list(self.angles_), "history": self.history_,
-        }  # fmt: skip
+            "settings": self.settings.to_json(),
+            "seed": self.seed,
+            "trunk": self.extractor.identity,
+            "n_train": self.n_train_,
+            "n_features": self.extractor.n_features,
+            "angles": list(self.angles_),
+            "history": self.history_,
+        }
         tensors = {f"flow.{name}": tensor for name, tensor in flow.state_dict().items()}
-        tensors["calibration_scores"] = torch.from_numpy(np.asarray(self.calibration_scores_, dtype=np.float64).copy())
+        tensors["calibration_scores"] = torch.from_numpy(
+            np.asarray(self.calibration_scores_, dtype=np.float64).copy()
+        )
         tensors |= {f"reference.{s}": maps for s, maps in enumerate(self.reference_)}
         tensors |= {f"spread.{s}": maps for s, maps in enumerate(self.spread_)}
         return write_checkpoint(path, tensors, header)
@@ -252,21 +317,46 @@ class DifferNet:
         with rebuilding(path):
             settings = Settings(**header["settings"])
             dtype = header["trunk"].rsplit("/", 1)[1]
-            model = cls(settings, seed=header["seed"], device=device, cache=cache, progress=progress, dtype=dtype)
+            model = cls(
+                settings,
+                seed=header["seed"],
+                device=device,
+                cache=cache,
+                progress=progress,
+                dtype=dtype,
+            )
             if model.extractor.identity != header["trunk"]:
-                raise CheckpointError(f"{path}: made with the trunk {header['trunk']}, but this package has {model.extractor.identity}")
+                raise CheckpointError(
+                    f"{path}: made with the trunk {header['trunk']}, but this package has {model.extractor.identity}"
+                )
             whitening = None
             if settings.whiten:
                 d = header["n_features"]
                 whitening = torch.zeros(d), torch.eye(d)
             flow = build_flow(
-                header["n_features"], n_blocks=settings.n_blocks, hidden=settings.hidden, alpha=settings.alpha, whitening=whitening, seed=0
+                header["n_features"],
+                n_blocks=settings.n_blocks,
+                hidden=settings.hidden,
+                alpha=settings.alpha,
+                whitening=whitening,
+                seed=0,
             )  # seed: the weights are replaced, but the caller's global generator must not move
-            flow.load_state_dict({name[5:]: tensor for name, tensor in tensors.items() if name.startswith("flow.")})
+            flow.load_state_dict(
+                {name[5:]: tensor for name, tensor in tensors.items() if name.startswith("flow.")}
+            )
             model.calibration_scores_ = tensors["calibration_scores"].numpy()
             model.reference_, model.spread_ = (
-                [tensors[f"{kind}.{s}"] for s in range(settings.n_scales) if f"{kind}.{s}" in tensors] for kind in ("reference", "spread")
+                [
+                    tensors[f"{kind}.{s}"]
+                    for s in range(settings.n_scales)
+                    if f"{kind}.{s}" in tensors
+                ]
+                for kind in ("reference", "spread")
             )
-            model.history_, model.n_train_, model.angles_ = header["history"], header["n_train"], tuple(header["angles"])
+            model.history_, model.n_train_, model.angles_ = (
+                header["history"],
+                header["n_train"],
+                tuple(header["angles"]),
+            )
         model.flow_ = flow.to(model.device).eval()
         return model

@@ -18,7 +18,9 @@ __all__ = ["latents", "score_views", "anomaly_score"]
 
 
 @torch.inference_mode()
-def latents(flow: CouplingFlow, features: Tensor, *, batch_size: int = 4096) -> tuple[Tensor, Tensor]:
+def latents(
+    flow: CouplingFlow, features: Tensor, *, batch_size: int = 4096
+) -> tuple[Tensor, Tensor]:
     """Latents and log-determinants of every view.
 
     Args:
@@ -31,7 +33,9 @@ def latents(flow: CouplingFlow, features: Tensor, *, batch_size: int = 4096) -> 
     """
     n_images, n_views, _ = features.shape
     device = next(flow.parameters()).device
-    parts = [flow(rows.to(device)) for rows in features.flatten(0, 1).split(batch_size)]  # (N * T, D)
+    parts = [
+        flow(rows.to(device)) for rows in features.flatten(0, 1).split(batch_size)
+    ]  # (N * T, D)
     z = torch.cat([part[0].cpu() for part in parts]).unflatten(0, (n_images, n_views))
     log_det = torch.cat([part[1].cpu() for part in parts]).unflatten(0, (n_images, n_views))
     return z, log_det

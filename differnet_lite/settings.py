@@ -93,11 +93,17 @@ class Settings:
             object.__setattr__(self, "transformations", Transformations(**self.transformations))
         object.__setattr__(self, "betas", tuple(self.betas))
         if self.pool_views and self.transformations.angles is None:
-            raise ValueError("pool_views=True needs a fixed grid of angles; pass transformations=Transformations.grid(16) or pool_views=False")
+            raise ValueError(
+                "pool_views=True needs a fixed grid of angles; pass transformations=Transformations.grid(16) or pool_views=False"
+            )
         if self.whiten and self.noise <= 0:
-            raise ValueError(f"whiten=True needs noise > 0 (dead channels have no variance of their own), got noise={self.noise}")
+            raise ValueError(
+                f"whiten=True needs noise > 0 (dead channels have no variance of their own), got noise={self.noise}"
+            )
         if self.train_dtype not in ("auto", "float32", "bfloat16"):
-            raise ValueError(f"train_dtype: expected 'auto', 'float32' or 'bfloat16', got {self.train_dtype!r}")
+            raise ValueError(
+                f"train_dtype: expected 'auto', 'float32' or 'bfloat16', got {self.train_dtype!r}"
+            )
         if not 0 <= self.holdout < 1:
             raise ValueError(f"holdout: expected 0 <= holdout < 1, got {self.holdout}")
         for name in ("epochs", "batch_images", "views_per_image"):
@@ -112,7 +118,9 @@ class Settings:
 DEFAULT = Settings()
 
 PAPER = Settings(
-    transformations=Transformations(angles=None, n_train=4, n_test=64, fill="black", interpolation="nearest"),
+    transformations=Transformations(
+        angles=None, n_train=4, n_test=64, fill="black", interpolation="nearest"
+    ),
     pool_views=False,
     downscale="nearest",
     whiten=False,

@@ -18,7 +18,14 @@ import warnings
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["Threshold", "TooFewNormalsError", "conformal_threshold", "p_values", "pac_threshold", "quantile_threshold"]
+__all__ = [
+    "Threshold",
+    "TooFewNormalsError",
+    "conformal_threshold",
+    "p_values",
+    "pac_threshold",
+    "quantile_threshold",
+]
 
 
 class TooFewNormalsError(ValueError):
@@ -49,11 +56,15 @@ class Threshold:
         return 1 / (self.n + 1)
 
     def __str__(self) -> str:
-        promise = "no guarantee" if self.guaranteed is None else f"false alarms <= {self.guaranteed:.1%}"
+        promise = (
+            "no guarantee" if self.guaranteed is None else f"false alarms <= {self.guaranteed:.1%}"
+        )
         return f"theta = {self.value:.4g} ({self.rule}, n = {self.n}, asked {self.alpha:.1%}: {promise}; smallest reachable {self.smallest_alpha:.1%})"
 
 
-def conformal_threshold(scores: ArrayLike, alpha: float = 0.05, *, if_too_few: str = "raise") -> Threshold:
+def conformal_threshold(
+    scores: ArrayLike, alpha: float = 0.05, *, if_too_few: str = "raise"
+) -> Threshold:
     """Split-conformal threshold.
 
     The value is the next float above s_(k), so that "score >= value" flags exactly the images whose
@@ -79,7 +90,9 @@ def conformal_threshold(scores: ArrayLike, alpha: float = 0.05, *, if_too_few: s
     """
     ordered = _checked(scores, alpha)
     n = len(ordered)
-    k = math.ceil((n + 1) * (1 - alpha) - 1e-9)  # 1e-9: (19 + 1) * 0.95 is 19.000000000000004 in floating point
+    k = math.ceil(
+        (n + 1) * (1 - alpha) - 1e-9
+    )  # 1e-9: (19 + 1) * 0.95 is 19.000000000000004 in floating point
     guaranteed = alpha
     if k > n:
         needed = math.ceil(1 / alpha - 1 - 1e-9)
@@ -114,7 +127,9 @@ def pac_threshold(scores: ArrayLike, alpha: float = 0.05, *, delta: float = 0.1)
         raise ValueError(f"delta: expected 0 < delta < 1, got {delta}")
     n = len(ordered)
     k = np.arange(1, n + 1)
-    enough = np.flatnonzero(betainc(n + 1 - k, k, alpha) >= 1 - delta)  # the distribution function of the Beta
+    enough = np.flatnonzero(
+        betainc(n + 1 - k, k, alpha) >= 1 - delta
+    )  # the distribution function of the Beta
     if not len(enough):
         needed = math.ceil(math.log(delta) / math.log(1 - alpha))
         raise TooFewNormalsError(
@@ -151,9 +166,13 @@ def p_values(calibration: ArrayLike, scores: ArrayLike) -> np.ndarray:
 def _checked(scores: ArrayLike, alpha: float) -> np.ndarray:
     ordered = np.sort(np.asarray(scores, dtype=float).ravel())
     if not len(ordered):
-        raise ValueError("expected scores of held-out normal images, got none; fit with a calibration set")
+        raise ValueError(
+            "expected scores of held-out normal images, got none; fit with a calibration set"
+        )
     if not np.isfinite(ordered).all():
-        raise ValueError(f"expected finite scores, got {int((~np.isfinite(ordered)).sum())} that are not, of {len(ordered)}")
+        raise ValueError(
+            f"expected finite scores, got {int((~np.isfinite(ordered)).sum())} that are not, of {len(ordered)}"
+        )
     if not 0 < alpha < 1:
         raise ValueError(f"alpha: expected a rate with 0 < alpha < 1, got {alpha}")
     return ordered

@@ -37,7 +37,9 @@ def bank_views(features: Tensor, settings: Settings) -> Views:
         if settings.pool_views:
             half = (n_angles + 1) // 2
             ranks = torch.rand(len(indices), n_views, n_angles, generator=generator).argsort(2)
-            weights = torch.zeros_like(ranks, dtype=chosen.dtype).scatter_(2, ranks[..., :half], 1.0 / half)  # (B, V, T)
+            weights = torch.zeros_like(ranks, dtype=chosen.dtype).scatter_(
+                2, ranks[..., :half], 1.0 / half
+            )  # (B, V, T)
             return weights.to(chosen.device) @ chosen
         order = torch.rand(len(indices), n_angles, generator=generator).argsort(1)
         order = order.repeat(1, -(-n_views // n_angles))[:, :n_views]  # (B, V)
@@ -51,7 +53,9 @@ def pooled(features: Tensor, settings: Settings) -> Tensor:
     return features.mean(1, keepdim=True) if settings.pool_views else features
 
 
-def whitening_of_views(views: Views, n_images: int, settings: Settings, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def whitening_of_views(
+    views: Views, n_images: int, settings: Settings, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """The flow's first step: mean (D,) and matrix (D, D) that whiten about 16 drawn views of each training image.
 
     Args:
@@ -61,7 +65,9 @@ def whitening_of_views(views: Views, n_images: int, settings: Settings, generato
         generator: draws the views.
     """
     everyone = torch.arange(n_images)
-    sample = torch.cat([views(everyone, generator) for _ in range(max(1, 16 // settings.views_per_image))], dim=1)
+    sample = torch.cat(
+        [views(everyone, generator) for _ in range(max(1, 16 // settings.views_per_image))], dim=1
+    )
     return whitening_matrix(sample.flatten(0, 1), eps=settings.noise, symmetric=settings.symmetric)
 
 
@@ -100,22 +106,41 @@ def train_flow(
         FloatingPointError: the loss is no longer finite.
     """
     generator = torch.Generator().manual_seed(seed)
-    whitening = whitening_of_views(views, n_images, settings, generator) if settings.whiten else None
+    whitening = (
+        whitening_of_views(views, n_images, settings, generator) if settings.whiten else None
+    )
     flow = build_flow(
-        n_features, n_blocks=settings.n_blocks, hidden=settings.hidden, alpha=settings.alpha,
-        whitening=whitening, start_as_identity=settings.start_as_identity, seed=seed,
-    ).to(device)  # fmt: skip
+        n_features,
+        n_blocks=settings.n_blocks,
+        hidden=settings.hidden,
+        alpha=settings.alpha,
+        whitening=whitening,
+        start_as_identity=settings.start_as_identity,
+        seed=seed,
+    ).to(device)
     flow.mixed(_products(settings, torch.device(device)))
     optimiser = torch.optim.Adam(
-        flow.trainable(), lr=settings.learning_rate, betas=settings.betas, eps=settings.adam_eps,
-        weight_decay=settings.weight_decay, fused=torch.device(device).type in ("cpu", "cuda"),
-    )  # fmt: skip
+        flow.trainable(),
+        lr=settings.learning_rate,
+        betas=settings.betas,
+        eps=settings.adam_eps,
+        weight_decay=settings.weight_decay,
+        fused=torch.device(device).type in ("cpu", "cuda"),
+    )
     watched = None
     if held_out is not None and len(held_out):
         watched = held_out.flatten(0, 1)
-        watched = (watched + settings.noise * torch.randn(watched.shape, generator=generator)).to(device)
+        watched = (watched + settings.noise * torch.randn(watched.shape, generator=generator)).to(
+            device
+        )
     history: dict[str, list[float]] = {"epoch": [], "train": [], "held_out": []}
-    with tqdm(range(1, settings.epochs + 1), desc="training", unit="epoch", disable=not progress, leave=False) as bar:
+    with tqdm(
+        range(1, settings.epochs + 1),
+        desc="training",
+        unit="epoch",
+        disable=not progress,
+        leave=False,
+    ) as bar:
         for epoch in bar:
             flow.train()
             total = torch.zeros((), device=device)
@@ -143,7 +168,13 @@ def train_flow(
                     history["held_out"].append(float(nll(*flow(watched))))
             if on_epoch is not None:
                 on_epoch(epoch, history, flow)
-            bar.set_postfix({key: f"{values[-1]:.3f}" for key, values in history.items() if key != "epoch" and values})
+            bar.set_postfix(
+                {
+                    key: f"{values[-1]:.3f}"
+                    for key, values in history.items()
+                    if key != "epoch" and values
+                }
+            )
     return flow.eval(), history
 
 

@@ -61,15 +61,21 @@ class Transformations:
         if self.angles is not None:
             object.__setattr__(self, "angles", tuple(float(a) for a in self.angles))
             if not self.angles or not all(math.isfinite(a) for a in self.angles):
-                raise ValueError(f"angles: expected one or more finite angles in degrees, got {self.angles}")
+                raise ValueError(
+                    f"angles: expected one or more finite angles in degrees, got {self.angles}"
+                )
         if self.n_train < 1 or self.n_test < 1:
-            raise ValueError(f"n_train and n_test: expected at least 1, got {self.n_train} and {self.n_test}")
+            raise ValueError(
+                f"n_train and n_test: expected at least 1, got {self.n_train} and {self.n_test}"
+            )
         if not 0 <= self.max_angle <= 180:
             raise ValueError(f"max_angle: expected 0 to 180 degrees, got {self.max_angle}")
         if self.fill not in ("reflection", "black"):
             raise ValueError(f"fill: expected 'reflection' or 'black', got {self.fill!r}")
         if self.interpolation not in ("bilinear", "nearest"):
-            raise ValueError(f"interpolation: expected 'bilinear' or 'nearest', got {self.interpolation!r}")
+            raise ValueError(
+                f"interpolation: expected 'bilinear' or 'nearest', got {self.interpolation!r}"
+            )
         for name in ("brightness", "contrast"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected 0 <= {name} < 1, got {getattr(self, name)}")
@@ -101,7 +107,13 @@ class Transformations:
         return (2 * torch.rand(n, generator=generator, dtype=torch.float64) - 1) * self.max_angle
 
 
-def rotate(images: Tensor, angles: float | Tensor, *, fill: Fill = "reflection", interpolation: str = "bilinear") -> Tensor:
+def rotate(
+    images: Tensor,
+    angles: float | Tensor,
+    *,
+    fill: Fill = "reflection",
+    interpolation: str = "bilinear",
+) -> Tensor:
     """Rotate square images about their centre, counter-clockwise.
 
     Every rotation is a quarter turn of a rotation by less than 90 degrees. Quarter turns only move
@@ -125,11 +137,19 @@ def rotate(images: Tensor, angles: float | Tensor, *, fill: Fill = "reflection",
         turns = torch.div(angles.detach().cpu().double(), 90, rounding_mode="floor")
         rest = angles.detach().cpu().double() - 90 * turns
         moved = (rest != 0).to(images.device)[:, None, None, None]
-        resampled = torch.where(moved, _resample(images, rest, fill, interpolation), images) if rest.any() else images
-        return torch.stack([torch.rot90(x, int(k) % 4, (1, 2)) for x, k in zip(resampled, turns, strict=True)])
+        resampled = (
+            torch.where(moved, _resample(images, rest, fill, interpolation), images)
+            if rest.any()
+            else images
+        )
+        return torch.stack(
+            [torch.rot90(x, int(k) % 4, (1, 2)) for x, k in zip(resampled, turns, strict=True)]
+        )
     turn, remainder = divmod(float(angles), 90.0)
     if remainder:
-        images = _resample(images, torch.tensor([remainder], dtype=torch.float64), fill, interpolation)
+        images = _resample(
+            images, torch.tensor([remainder], dtype=torch.float64), fill, interpolation
+        )
     return torch.rot90(images, int(turn) % 4, (2, 3)) if int(turn) % 4 else images
 
 
@@ -151,10 +171,17 @@ def iter_resampled(
         turns, rest = divmod(float(angle), 90.0)
         by_rest.setdefault(rest, []).append((t, int(turns) % 4))
     for rest, views in by_rest.items():
-        yield rotate(images, rest, fill=transformations.fill, interpolation=transformations.interpolation), views
+        yield (
+            rotate(
+                images, rest, fill=transformations.fill, interpolation=transformations.interpolation
+            ),
+            views,
+        )
 
 
-def iter_views(images: Tensor, angles: Sequence[float], transformations: Transformations) -> Iterator[tuple[int, Tensor]]:
+def iter_views(
+    images: Tensor, angles: Sequence[float], transformations: Transformations
+) -> Iterator[tuple[int, Tensor]]:
     """The rotated images for each angle; angles a quarter turn apart share one resampling, so each is done once.
 
     Args:
@@ -177,10 +204,16 @@ def _resample(images: Tensor, degrees: Tensor, fill: str, interpolation: str) ->
     radians = torch.deg2rad(degrees)
     cos, sin, zero = radians.cos(), radians.sin(), torch.zeros_like(radians)
     # affine_grid maps output to input positions, with y downwards: the inverse of a counter-clockwise turn
-    matrices = torch.stack([torch.stack([cos, -sin, zero], -1), torch.stack([sin, cos, zero], -1)], 1)  # (N or 1, 2, 3)
-    grid = F.affine_grid(matrices.to(images), [len(degrees), *images.shape[1:]], align_corners=False).expand(len(images), -1, -1, -1)
+    matrices = torch.stack(
+        [torch.stack([cos, -sin, zero], -1), torch.stack([sin, cos, zero], -1)], 1
+    )  # (N or 1, 2, 3)
+    grid = F.affine_grid(
+        matrices.to(images), [len(degrees), *images.shape[1:]], align_corners=False
+    ).expand(len(images), -1, -1, -1)
     padding = {"reflection": "reflection", "black": "zeros"}[fill]
-    return F.grid_sample(images, grid, mode=interpolation, padding_mode=padding, align_corners=False)
+    return F.grid_sample(
+        images, grid, mode=interpolation, padding_mode=padding, align_corners=False
+    )
 
 
 def jitter(images: Tensor, transformations: Transformations, generator: torch.Generator) -> Tensor:

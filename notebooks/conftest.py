@@ -40,7 +40,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if getattr(config.option, "nbval", False) or getattr(config.option, "nbval_lax", False):
         if not config.option.nbval_sanitize_with:
             config.option.nbval_sanitize_with = str(HERE / "sanitize.cfg")
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
+        os.environ["PYTHONPATH"] = os.pathsep.join(
+            filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")])
+        )
         _tolerate_rounding_in_plotly()
 
 
@@ -54,7 +56,9 @@ def _tolerate_rounding_in_plotly() -> None:
     def sanitize(self: Any, output: Any) -> Any:
         tolerance = float(self.cell.metadata.get("tolerance", 0.0))
         if not 0 <= tolerance <= WIDEST:
-            raise ValueError(f"tolerance in a cell's metadata: expected 0 to {WIDEST}, got {tolerance}")
+            raise ValueError(
+                f"tolerance in a cell's metadata: expected 0 to {WIDEST}, got {tolerance}"
+            )
         if isinstance(output, dict) and {"data", "layout"} <= set(output):
             return PlotlyFigure(output, tolerance)
         output = original(self, output)
@@ -113,12 +117,18 @@ def close(a: Any, b: Any, tolerance: float = 0.0) -> bool:
         finite = np.abs(a[np.isfinite(a)])
         scale = float(finite.max()) if finite.size else 0.0
         if a.shape != b.shape or not tolerance:
-            return a.shape == b.shape and bool(np.allclose(a, b, rtol=RTOL, atol=ATOL * scale, equal_nan=True))
+            return a.shape == b.shape and bool(
+                np.allclose(a, b, rtol=RTOL, atol=ATOL * scale, equal_nan=True)
+            )
         apart = np.abs(a - b) / (scale if a.ndim == 2 and scale else np.maximum(1.0, np.abs(a)))
         apart = np.where(np.isnan(a) & np.isnan(b), 0.0, apart)
-        return float((apart > ONE * tolerance).mean()) <= 0.01 and (a.size <= 3 or float(apart.mean()) <= tolerance)
+        return float((apart > ONE * tolerance).mean()) <= 0.01 and (
+            a.size <= 3 or float(apart.mean()) <= tolerance
+        )
     if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() - IGNORED == b.keys() - IGNORED and all(close(a[key], b[key], tolerance) for key in a.keys() - IGNORED)
+        return a.keys() - IGNORED == b.keys() - IGNORED and all(
+            close(a[key], b[key], tolerance) for key in a.keys() - IGNORED
+        )
     if isinstance(a, list) and isinstance(b, list):
         if tolerance and len(a) > 3 and all(isinstance(word, str) for word in a + b):
             a, b = sorted(a), sorted(b)  # names of points in the order of their scores
@@ -126,7 +136,9 @@ def close(a: Any, b: Any, tolerance: float = 0.0) -> bool:
     if isinstance(a, str) and isinstance(b, str) and a != b:
         if a.startswith(JPEG) and b.startswith(JPEG):
             x, y = _pixels(a), _pixels(b)
-            return x.shape == y.shape and float(np.abs(x - y).mean()) < max(GREY_LEVELS, 255 * tolerance)
+            return x.shape == y.shape and float(np.abs(x - y).mean()) < max(
+                GREY_LEVELS, 255 * tolerance
+            )
         return close_text(a, b, ONE * tolerance)
     return type(a) is type(b) and bool(a == b)
 
@@ -136,14 +148,21 @@ def close_text(a: str, b: str, tolerance: float) -> bool:
     if a == b or not tolerance:
         return a == b
     first, second = NUMBER.split(a), NUMBER.split(b)  # words and numbers in turn
-    words = [" ".join(word.split()) for word in first[::2]], [" ".join(word.split()) for word in second[::2]]
-    return words[0] == words[1] and all(_near(x, y, tolerance) for x, y in zip(first[1::2], second[1::2], strict=True))
+    words = (
+        [" ".join(word.split()) for word in first[::2]],
+        [" ".join(word.split()) for word in second[::2]],
+    )
+    return words[0] == words[1] and all(
+        _near(x, y, tolerance) for x, y in zip(first[1::2], second[1::2], strict=True)
+    )
 
 
 def _near(a: str, b: str, tolerance: float) -> bool:
     (x, unit), (y, _) = _value(a), _value(b)
     whole = unit == 1.0
-    return ("%" in a) == ("%" in b) and abs(x - y) <= tolerance * max(abs(x), 0.0 if whole else 1.0) + 1.001 * unit
+    return ("%" in a) == ("%" in b) and abs(x - y) <= tolerance * max(
+        abs(x), 0.0 if whole else 1.0
+    ) + 1.001 * unit
 
 
 def _value(text: str) -> tuple[float, float]:
@@ -160,13 +179,19 @@ def _pixels(source: str) -> np.ndarray:
 def _decode(value: Any) -> Any:
     """Numbers, lists of numbers and Plotly's base64 arrays become float64 arrays."""
     if isinstance(value, dict) and {"dtype", "bdata"} <= value.keys():
-        array = np.frombuffer(base64.b64decode(value["bdata"]), dtype=np.dtype(value["dtype"]).newbyteorder("<"))
+        array = np.frombuffer(
+            base64.b64decode(value["bdata"]), dtype=np.dtype(value["dtype"]).newbyteorder("<")
+        )
         shape = tuple(int(n) for n in str(value.get("shape", array.size)).split(","))
         return array.reshape(shape).astype(float)
     if isinstance(value, bool):
         return value
     if isinstance(value, int | float):
         return np.asarray(float(value))
-    if isinstance(value, list) and value and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value):
+    if (
+        isinstance(value, list)
+        and value
+        and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
+    ):
         return np.asarray(value, dtype=float)
     return value

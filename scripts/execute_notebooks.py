@@ -24,20 +24,39 @@ def execute(notebook: Path) -> float:
     Raises:
         subprocess.CalledProcessError: a cell failed; nbconvert has printed which.
     """
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    }
     options = ["store_widget_state=False", "record_timing=False", "timeout=600"]
-    command = [sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute", "--inplace", "--log-level=ERROR"]
+    command = [
+        sys.executable,
+        "-m",
+        "nbconvert",
+        "--to",
+        "notebook",
+        "--execute",
+        "--inplace",
+        "--log-level=ERROR",
+    ]
     start = time.perf_counter()
-    subprocess.run([*command, *(f"--ExecutePreprocessor.{o}" for o in options), str(notebook)], env=environment, check=True)
+    subprocess.run(
+        [*command, *(f"--ExecutePreprocessor.{o}" for o in options), str(notebook)],
+        env=environment,
+        check=True,
+    )
     return time.perf_counter() - start
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("notebooks", nargs="*", type=Path, help="default: all of notebooks/")
     for notebook in parser.parse_args().notebooks or sorted((ROOT / "notebooks").glob("*.ipynb")):
         seconds = execute(notebook)
-        print(f"{notebook.name}: {seconds:.0f} s, {notebook.stat().st_size / 1000:.0f} kB", flush=True)
+        print(
+            f"{notebook.name}: {seconds:.0f} s, {notebook.stat().st_size / 1000:.0f} kB", flush=True
+        )
 
 
 if __name__ == "__main__":

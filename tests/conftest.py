@@ -30,16 +30,30 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def category_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """12 normal training images, 4 normal test images and 2 of each kind of defect, with masks."""
-    return make_sample_category("flange", tmp_path_factory.mktemp("data"), n_train=12, n_test_good=4, n_per_defect=2, progress=False)
+    return make_sample_category(
+        "flange",
+        tmp_path_factory.mktemp("data"),
+        n_train=12,
+        n_test_good=4,
+        n_per_defect=2,
+        progress=False,
+    )
 
 
 @pytest.fixture(scope="session")
 def small() -> dict[str, Any]:
     """Arguments of `DifferNet` that fit in seconds."""
     return {
-        "transformations": Transformations.grid(4), "size": 256, "dtype": "float32", "n_blocks": 4, "hidden": 32,
-        "epochs": 4, "reference_images": 4, "device": "cpu", "progress": False,
-    }  # fmt: skip
+        "transformations": Transformations.grid(4),
+        "size": 256,
+        "dtype": "float32",
+        "n_blocks": 4,
+        "hidden": 32,
+        "epochs": 4,
+        "reference_images": 4,
+        "device": "cpu",
+        "progress": False,
+    }
 
 
 @pytest.fixture(scope="session")
@@ -71,7 +85,9 @@ def picture() -> Callable[..., np.ndarray]:
     """Makes smooth random RGB pictures: picture(seed, size) is (size, size, 3) uint8."""
 
     def make(seed: int = 0, size: int = 64, smooth: float = 3.0) -> np.ndarray:
-        noise = ndimage.gaussian_filter(np.random.default_rng(seed).standard_normal((size, size, 3)), (smooth, smooth, 0))
+        noise = ndimage.gaussian_filter(
+            np.random.default_rng(seed).standard_normal((size, size, 3)), (smooth, smooth, 0)
+        )
         return np.rint(np.clip(128 + 50 * noise / noise.std(), 0, 255)).astype(np.uint8)
 
     return make

@@ -22,11 +22,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-CHROMIUM = os.environ.get("BROWSER_PATH") or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = os.environ.get("BROWSER_PATH") or next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-]  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,13 +63,26 @@ class Explorer:
 EXPLORERS = [
     Explorer("02_coupling_flows.ipynb", r"after 0 of 6 blocks", r"after 1 of 6 blocks"),
     Explorer("03_multi_scale_features.ipynb", r"turned by 0 degrees", r"turned by 7\.5 degrees"),
-    Explorer("04_training.ipynb", r"waiting for the first epoch", r"epoch (\d+) of \1:", shows="live", slider=None),
-    Explorer("06_threshold_choice.ipynb", r"θ = [\d.]+, guarantees α ≤ 5.0%", r"θ = [\d.]+, guarantees", presses=3),
     Explorer(
-        "07_gradient_localization.ipynb", r"^good 000: .* attribution map of 8 rotations", r"^good 001: .* attribution map of 8 rotations",
+        "04_training.ipynb",
+        r"waiting for the first epoch",
+        r"epoch (\d+) of \1:",
+        shows="live",
+        slider=None,
+    ),
+    Explorer(
+        "06_threshold_choice.ipynb",
+        r"θ = [\d.]+, guarantees α ≤ 5.0%",
+        r"θ = [\d.]+, guarantees",
+        presses=3,
+    ),
+    Explorer(
+        "07_gradient_localization.ipynb",
+        r"^good 000: .* attribution map of 8 rotations",
+        r"^good 001: .* attribution map of 8 rotations",
         slow=("gradient", r"^good 001: .* gradient map of 8 rotations"),
     ),
-]  # fmt: skip
+]
 COMPUTING = 900_000  # ms, for cells: a cold feature bank on a slow machine
 
 PANEL = "window.jupyterapp?.shell?.currentWidget"
@@ -99,7 +120,10 @@ def lab(tmp_path_factory):
         need(False, "jupyterlab is not installed")
     home = tmp_path_factory.mktemp("lab")
     shutil.copytree(ROOT / "notebooks", home / "notebooks")
-    folders = {name: home / name.lower() for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_WORKSPACES_DIR")}
+    folders = {
+        name: home / name.lower()
+        for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_WORKSPACES_DIR")
+    }
     settings = home / "settings"
     quiet = settings / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
     quiet.parent.mkdir(parents=True)
@@ -108,14 +132,26 @@ def lab(tmp_path_factory):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    extra = {"JUPYTERLAB_SETTINGS_DIR": str(settings), "PYTHONPATH": path} | {name: str(folder) for name, folder in folders.items()}
+    extra = {"JUPYTERLAB_SETTINGS_DIR": str(settings), "PYTHONPATH": path} | {
+        name: str(folder) for name, folder in folders.items()
+    }
     command = [
-        sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
-        "--ServerApp.port_retries=0", "--IdentityProvider.token=", f"--ServerApp.root_dir={home / 'notebooks'}",
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        "--allow-root",
+        "--ip=127.0.0.1",
+        f"--port={port}",
+        "--ServerApp.port_retries=0",
+        "--IdentityProvider.token=",
+        f"--ServerApp.root_dir={home / 'notebooks'}",
         "--LabApp.expose_app_in_browser=True",
-    ]  # fmt: skip
+    ]
     with (home / "log").open("w") as log:
-        server = subprocess.Popen(command, env=os.environ | extra, stdout=log, stderr=log, start_new_session=True)
+        server = subprocess.Popen(
+            command, env=os.environ | extra, stdout=log, stderr=log, start_new_session=True
+        )
     address = f"http://127.0.0.1:{port}"
     try:
         wait_for_server(address, server, home / "log")
@@ -152,35 +188,51 @@ class Page:
 
     def __init__(self, page, address: str, name: str) -> None:
         self.page = page
-        page.goto(f"{address}/lab/workspaces/{Path(name).stem}/tree/{name}")  # its own workspace: nothing is restored into it
+        page.goto(
+            f"{address}/lab/workspaces/{Path(name).stem}/tree/{name}"
+        )  # its own workspace: nothing is restored into it
         page.wait_for_selector(".jp-NotebookPanel .jp-Notebook", timeout=90_000)
         loaded = f"{PANEL}?.context?.path === '{name}' && {PANEL}.context.isReady && {CODE}.length > 5"  # not one restored from before
         page.wait_for_function(f"({loaded}) && ({KERNEL_IDLE})", timeout=90_000)
         page.evaluate("() => window.jupyterapp.commands.execute('editmenu:clear-all')")
         self.sources: list[str] = page.evaluate(f"{CODE}.map(c => c.model.sharedModel.getSource())")
-        self.places: list[int] = page.evaluate(f"{CODE}.map(c => {PANEL}.content.widgets.indexOf(c))")
+        self.places: list[int] = page.evaluate(
+            f"{CODE}.map(c => {PANEL}.content.widgets.indexOf(c))"
+        )
 
     def run(self, last: int) -> None:
         """Run code cells up to this one, those that have not been run yet."""
         todo = f"{CODE}.slice(0, {last + 1})"
         for k in range(last + 1):
             if not self.page.evaluate(f"{CODE}[{k}].model.executionCount"):
-                self.page.evaluate(f"() => {{ ({PANEL}).content.activeCellIndex = {self.places[k]} }}")
-                self.page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-cell') }")
-        done = f"({KERNEL_IDLE} && {todo}.every(c => c.model.executionCount)) || {ERRORS}.length > 0"
+                self.page.evaluate(
+                    f"() => {{ ({PANEL}).content.activeCellIndex = {self.places[k]} }}"
+                )
+                self.page.evaluate(
+                    "() => { window.jupyterapp.commands.execute('notebook:run-cell') }"
+                )
+        done = (
+            f"({KERNEL_IDLE} && {todo}.every(c => c.model.executionCount)) || {ERRORS}.length > 0"
+        )
         self.page.wait_for_function(done, timeout=COMPUTING, polling=500)
         assert self.page.evaluate(ERRORS) == []
 
     def show(self, k: int):
         """The output of a code cell, scrolled into view."""
         self.page.evaluate(f"() => {PANEL}.content.scrollToItem({self.places[k]}, 'start')")
-        output = self.page.locator(f".jp-Cell[data-windowed-list-index='{self.places[k]}'] .jp-Cell-outputWrapper")
+        output = self.page.locator(
+            f".jp-Cell[data-windowed-list-index='{self.places[k]}'] .jp-Cell-outputWrapper"
+        )
         output.locator(".js-plotly-plot .main-svg").first.wait_for(timeout=60_000)
         return output
 
     def theme(self, name: str) -> None:
-        self.page.evaluate(f"() => window.jupyterapp.commands.execute('apputils:change-theme', {{theme: 'JupyterLab {name}'}})")
-        self.page.wait_for_selector(f"body[data-jp-theme-name='JupyterLab {name}']", state="attached")
+        self.page.evaluate(
+            f"() => window.jupyterapp.commands.execute('apputils:change-theme', {{theme: 'JupyterLab {name}'}})"
+        )
+        self.page.wait_for_selector(
+            f"body[data-jp-theme-name='JupyterLab {name}']", state="attached"
+        )
         self.page.wait_for_timeout(1000)
 
 
@@ -192,7 +244,9 @@ def wait_for_label(output, pattern: str, seconds: float, *, other_than: str = ""
     """Seconds until the label has changed and matches."""
     start = time.monotonic()
     while not (re.search(pattern, text := label(output)) and text != other_than):
-        assert time.monotonic() < start + seconds, f"expected a label like {pattern!r}, got {text!r}"
+        assert time.monotonic() < start + seconds, (
+            f"expected a label like {pattern!r}, got {text!r}"
+        )
         time.sleep(0.01)
     return time.monotonic() - start
 
@@ -206,7 +260,11 @@ def drawing(output) -> list[str]:
 
 
 def test_no_explorer_is_left_out():
-    shown = {path.name for path in (ROOT / "notebooks").glob("*.ipynb") if re.search(r"\b\w+Explorer\(|\bLiveLoss\(", path.read_text())}
+    shown = {
+        path.name
+        for path in (ROOT / "notebooks").glob("*.ipynb")
+        if re.search(r"\b\w+Explorer\(|\bLiveLoss\(", path.read_text())
+    }
     assert shown <= {explorer.notebook for explorer in EXPLORERS}
 
 
@@ -215,10 +273,17 @@ def test_explorer_in_jupyterlab(browser, lab, screenshots, explorer):
     tab = browser.new_page(viewport={"width": 1400, "height": 1000})
     problems: list[str] = []
     tab.on("pageerror", lambda error: problems.append(str(error)))
-    tab.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    tab.on(
+        "console",
+        lambda message: problems.append(message.text) if message.type == "error" else None,
+    )
     try:
         page = Page(tab, lab, explorer.notebook)
-        cell = next(k for k, source in enumerate(page.sources) if source.strip().split("\n")[-1] == explorer.shows)
+        cell = next(
+            k
+            for k, source in enumerate(page.sources)
+            if source.strip().split("\n")[-1] == explorer.shows
+        )
         page.run(cell)
         output = page.show(cell)
         wait_for_label(output, explorer.before, 20)
@@ -232,7 +297,9 @@ def test_explorer_in_jupyterlab(browser, lab, screenshots, explorer):
             for _ in range(explorer.presses):
                 tab.keyboard.press("ArrowRight")
             seconds = wait_for_label(output, explorer.after, 20, other_than=text)
-            with (screenshots / "reactions.txt").open("a") as file:  # 200 ms is the aim on an idle machine
+            with (screenshots / "reactions.txt").open(
+                "a"
+            ) as file:  # 200 ms is the aim on an idle machine
                 file.write(f"{explorer.notebook}: {1000 * seconds:.0f} ms\n")
         tab.wait_for_timeout(500)
         now = drawing(output)
@@ -246,7 +313,9 @@ def test_explorer_in_jupyterlab(browser, lab, screenshots, explorer):
             assert drawing(output) != now
         for theme in ("Dark", "Light"):  # light last: the server remembers it
             page.theme(theme)
-            page.show(cell).screenshot(path=screenshots / f"{Path(explorer.notebook).stem}_{theme.lower()}.png")
+            page.show(cell).screenshot(
+                path=screenshots / f"{Path(explorer.notebook).stem}_{theme.lower()}.png"
+            )
         assert problems == []
     finally:
         tab.close()

@@ -34,7 +34,9 @@ def torchvision_trunk() -> torch.nn.Module:
 @pytest.fixture
 def pixels(picture: Picture) -> torch.Tensor:
     """(2, 3, 256, 256) uint8."""
-    return torch.stack([torch.from_numpy(picture(k, 256, smooth=2)).permute(2, 0, 1) for k in range(2)])
+    return torch.stack(
+        [torch.from_numpy(picture(k, 256, smooth=2)).permute(2, 0, 1) for k in range(2)]
+    )
 
 
 def relative(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -43,14 +45,18 @@ def relative(a: torch.Tensor, b: torch.Tensor) -> float:
 
 @torch.no_grad()
 @pytest.mark.parametrize("downscale", ["area", "nearest"])
-def test_features_are_those_of_torchvision(torchvision_trunk: torch.nn.Module, pixels: torch.Tensor, downscale: str) -> None:
+def test_features_are_those_of_torchvision(
+    torchvision_trunk: torch.nn.Module, pixels: torch.Tensor, downscale: str
+) -> None:
     extractor = MultiScaleExtractor(size=256, downscale=downscale, device="cpu", dtype="float32")
     x = pixels / 255
     normalised = (x - MEAN) / STD
     expected = []
     for side in (256, 128, 64):
         if downscale == "nearest":
-            scaled = F.interpolate(normalised, size=(side, side))  # the default mode, as in the authors' code
+            scaled = F.interpolate(
+                normalised, size=(side, side)
+            )  # the default mode, as in the authors' code
             step = 256 // side
             assert torch.equal(scaled, normalised[..., ::step, ::step])
         else:
@@ -65,7 +71,10 @@ def test_features_are_those_of_torchvision(torchvision_trunk: torch.nn.Module, p
 def test_trunk_equals_torchvision_at_the_papers_sizes(torchvision_trunk: torch.nn.Module) -> None:
     x = torch.randn(1, 3, 448, 448, generator=torch.Generator().manual_seed(0))
     assert relative(load_trunk()(x), torchvision_trunk(x)) < 1e-5
-    grids = [tuple(m.shape) for m in MultiScaleExtractor(device="cpu", dtype="float32").feature_maps(x.sigmoid())]
+    grids = [
+        tuple(m.shape)
+        for m in MultiScaleExtractor(device="cpu", dtype="float32").feature_maps(x.sigmoid())
+    ]
     assert grids == [(1, 256, 13, 13), (1, 256, 6, 6), (1, 256, 2, 2)]
 
 
@@ -76,7 +85,10 @@ def test_shipped_tensors_have_the_known_checksum() -> None:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     tensors = load_arrays(BUNDLED_WEIGHTS)
-    assert module.tensors_digest(tensors) == "2b566cc3a4d6f0a7343701af22f461f1ac3dcd03a3ac28cce10968a1d3c85fdc"
+    assert (
+        module.tensors_digest(tensors)
+        == "2b566cc3a4d6f0a7343701af22f461f1ac3dcd03a3ac28cce10968a1d3c85fdc"
+    )
     assert len(tensors) == 10
     assert sum(tensor.size for tensor in tensors.values()) == 2_469_696
     assert {tensor.dtype for tensor in tensors.values()} == {np.dtype("float32")}
@@ -98,7 +110,14 @@ def test_trunk_is_frozen_but_the_gradient_reaches_the_image(
 def test_batch_norm_of_another_backbone_never_moves() -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        extractor = MultiScaleExtractor(backbone="resnet18", weights="random", size=128, n_scales=2, device="cpu", dtype="float32")
+        extractor = MultiScaleExtractor(
+            backbone="resnet18",
+            weights="random",
+            size=128,
+            n_scales=2,
+            device="cpu",
+            dtype="float32",
+        )
     assert extractor.n_features == 2 * 512
     before = {name: tensor.clone() for name, tensor in extractor.trunk.state_dict().items()}
     image = torch.rand(3, 3, 128, 128)
@@ -113,27 +132,39 @@ def test_batch_norm_of_another_backbone_never_moves() -> None:
         assert torch.equal(tensor, before[name]), name
 
 
-def test_bfloat16_error_is_below_two_percent(extractor: MultiScaleExtractor, pixels: torch.Tensor) -> None:
+def test_bfloat16_error_is_below_two_percent(
+    extractor: MultiScaleExtractor, pixels: torch.Tensor
+) -> None:
     rough = MultiScaleExtractor(size=256, device="cpu", dtype="bfloat16")
     exact, approximate = extractor(pixels / 255), rough(pixels / 255)
     assert approximate.dtype == torch.float32
     assert 1e-5 < relative(approximate, exact) < 0.02
 
 
-def test_identity_names_everything_the_features_depend_on(extractor: MultiScaleExtractor, tmp_path: Path) -> None:
+def test_identity_names_everything_the_features_depend_on(
+    extractor: MultiScaleExtractor, tmp_path: Path
+) -> None:
     tensors = {name: tensor.clone() for name, tensor in load_file(BUNDLED_WEIGHTS).items()}
     save_file(tensors, tmp_path / "same.safetensors")
     tensors["10.bias"][3] += 1e-3
     save_file(tensors, tmp_path / "other.safetensors")
 
     def identity(**changes: Any) -> str:
-        return MultiScaleExtractor(**{"size": 256, "device": "cpu", "dtype": "float32"} | changes).identity
+        return MultiScaleExtractor(
+            **{"size": 256, "device": "cpu", "dtype": "float32"} | changes
+        ).identity
 
     assert identity() == extractor.identity
-    assert identity(weights=tmp_path / "same.safetensors") == extractor.identity, "the same weights under another name"
+    assert identity(weights=tmp_path / "same.safetensors") == extractor.identity, (
+        "the same weights under another name"
+    )
     others = [
-        identity(weights=tmp_path / "other.safetensors"), identity(size=512), identity(n_scales=2), identity(downscale="nearest"), identity(dtype="bfloat16"),
-    ]  # fmt: skip
+        identity(weights=tmp_path / "other.safetensors"),
+        identity(size=512),
+        identity(n_scales=2),
+        identity(downscale="nearest"),
+        identity(dtype="bfloat16"),
+    ]
     assert len({extractor.identity, *others}) == 6
 
 
@@ -141,7 +172,11 @@ def test_identity_names_everything_the_features_depend_on(extractor: MultiScaleE
     ("arguments", "error", "message"),
     [
         ({"backbone": "alexnot"}, ValueError, "bundled"),
-        ({"backbone": "alexnot", "weights": "random"}, ValueError, "expected a torchvision classification model, got 'alexnot'"),
+        (
+            {"backbone": "alexnot", "weights": "random"},
+            ValueError,
+            "expected a torchvision classification model, got 'alexnot'",
+        ),
         ({"backbone": "resnet18"}, ValueError, "'alexnet' alone"),
         ({"backbone": "vit_b_16", "weights": "random"}, ValueError, "choose another"),
         ({"weights": "no_such.safetensors"}, FileNotFoundError, "no_such.safetensors"),
@@ -152,7 +187,9 @@ def test_identity_names_everything_the_features_depend_on(extractor: MultiScaleE
         ({"dtype": "float8"}, ValueError, "float8"),
     ],
 )
-def test_wrong_names_are_errors(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
+def test_wrong_names_are_errors(
+    arguments: dict[str, Any], error: type[Exception], message: str
+) -> None:
     with pytest.raises(error, match=message):
         MultiScaleExtractor(device="cpu", **arguments)
 
@@ -161,11 +198,15 @@ def test_wrong_weight_files_are_errors(tmp_path: Path) -> None:
     save_file({"0.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
     (tmp_path / "cut.safetensors").write_bytes(BUNDLED_WEIGHTS.read_bytes()[:1000])
     for name in ("other.safetensors", "cut.safetensors"):
-        with pytest.raises(RuntimeError, match=f"{name}: the file does not hold the weights of alexnet's trunk"):
+        with pytest.raises(
+            RuntimeError, match=f"{name}: the file does not hold the weights of alexnet's trunk"
+        ):
             load_trunk(weights=tmp_path / name)
 
 
-def test_torchvision_weights_without_a_network_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torchvision_weights_without_a_network_say_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def offline(*_: object, **__: object) -> None:
         raise OSError("no network")
 
@@ -183,13 +224,17 @@ def test_devices() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 255, 256), (1, 1, 256, 256), (3, 256, 256)])
-def test_images_of_another_shape_are_an_error(extractor: MultiScaleExtractor, shape: tuple[int, ...]) -> None:
+def test_images_of_another_shape_are_an_error(
+    extractor: MultiScaleExtractor, shape: tuple[int, ...]
+) -> None:
     with pytest.raises(ValueError, match=r"expected \(N, 3, 256, 256\)"):
         extractor(torch.zeros(shape))
 
 
 @pytest.mark.parametrize("fill", ["reflection", "black"])
-def test_views_equal_rotating_one_by_one(tiny_extractor: MultiScaleExtractor, picture: Picture, fill: Any) -> None:
+def test_views_equal_rotating_one_by_one(
+    tiny_extractor: MultiScaleExtractor, picture: Picture, fill: Any
+) -> None:
     pixels = torch.stack([torch.from_numpy(picture(k)).permute(2, 0, 1) for k in range(3)])
     angles = (0.0, 22.5, 90.0, 112.5, 202.5, 300.0, -22.5)
     views = tiny_extractor.views(pixels, angles, Transformations(angles=angles, fill=fill))
@@ -214,7 +259,9 @@ def test_views_of_all_scales_equal_the_plain_path(downscale: str, picture: Pictu
     torch.testing.assert_close(views[0], plain, rtol=1e-4, atol=1e-5)
 
 
-def test_views_at_angles_of_each_images_own(tiny_extractor: MultiScaleExtractor, picture: Picture) -> None:
+def test_views_at_angles_of_each_images_own(
+    tiny_extractor: MultiScaleExtractor, picture: Picture
+) -> None:
     pixels = torch.stack([torch.from_numpy(picture(k)).permute(2, 0, 1) for k in range(2)])
     angles = torch.tensor([[0.0, 33.0], [120.0, -5.0]])
     own = tiny_extractor.views(pixels, angles, Transformations())
@@ -232,4 +279,7 @@ def test_jittered_views(tiny_extractor: MultiScaleExtractor, picture: Picture) -
     with torch.no_grad():
         expected = tiny_extractor(jitter(pixels / 255, t, torch.Generator().manual_seed(5)))
     torch.testing.assert_close(views[:, 0], expected)
-    assert relative(views[:, 0], tiny_extractor.views(pixels, (0.0,), Transformations.none())[:, 0]) > 0.01
+    assert (
+        relative(views[:, 0], tiny_extractor.views(pixels, (0.0,), Transformations.none())[:, 0])
+        > 0.01
+    )

@@ -34,14 +34,18 @@ def stirred(flow: CouplingFlow, size: float = 0.3) -> CouplingFlow:
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for p in flow.trainable():
-            p.add_(size * torch.randn(p.shape, generator=generator, dtype=torch.float64).to(p.dtype))
+            p.add_(
+                size * torch.randn(p.shape, generator=generator, dtype=torch.float64).to(p.dtype)
+            )
     return flow
 
 
 def samples(n: int, d: int = D, seed: int = 0) -> Tensor:
     """Correlated float64 rows, with one dead channel."""
     generator = torch.Generator().manual_seed(seed)
-    y = torch.randn(n, d, generator=generator, dtype=torch.float64) @ torch.randn(d, d, generator=generator, dtype=torch.float64)
+    y = torch.randn(n, d, generator=generator, dtype=torch.float64) @ torch.randn(
+        d, d, generator=generator, dtype=torch.float64
+    )
     y[:, 2] = 0
     return y
 
@@ -51,7 +55,9 @@ def samples(n: int, d: int = D, seed: int = 0) -> Tensor:
 def test_log_det_is_that_of_the_jacobian(whiten: bool) -> None:
     whitening = whitening_matrix(samples(50), eps=0.1) if whiten else None
     flow = stirred(build_flow(D, n_blocks=8, hidden=16, whitening=whitening, seed=0), 0.1)
-    y = samples(5, seed=2) / 10  # far from the origin the Jacobian is too ill-conditioned for slogdet itself
+    y = (
+        samples(5, seed=2) / 10
+    )  # far from the origin the Jacobian is too ill-conditioned for slogdet itself
     z, log_det = flow(y)
     for row, number in zip(y, log_det, strict=True):
         jacobian = torch.autograd.functional.jacobian(lambda x: flow(x[None])[0][0], row)
@@ -64,7 +70,10 @@ def test_log_det_is_that_of_the_jacobian(whiten: bool) -> None:
 
 
 def test_trained_flow_is_inverted_in_float32(model: DifferNet, category_folder: Path) -> None:
-    y = pooled(model.bank.features(sorted((category_folder / "test").rglob("*.png")), model.angles_), model.settings).flatten(0, 1)
+    y = pooled(
+        model.bank.features(sorted((category_folder / "test").rglob("*.png")), model.angles_),
+        model.settings,
+    ).flatten(0, 1)
     assert y.dtype == torch.float32
     with torch.no_grad():
         z, log_det = model.flow_(y)
@@ -77,7 +86,9 @@ def test_trained_flow_is_inverted_in_float32(model: DifferNet, category_folder: 
 @pytest.mark.parametrize("alpha", [0.5, 1.9, 3.0])
 def test_soft_clamp_is_the_papers_formula(alpha: float) -> None:
     h = torch.linspace(-50, 50, 1001, dtype=torch.float64)
-    expected = torch.tensor([2 * alpha / math.pi * math.atan(v / alpha) for v in h.tolist()], dtype=torch.float64)
+    expected = torch.tensor(
+        [2 * alpha / math.pi * math.atan(v / alpha) for v in h.tolist()], dtype=torch.float64
+    )
     torch.testing.assert_close(soft_clamp(h, alpha), expected, rtol=0, atol=1e-14)
     assert soft_clamp(torch.tensor(1e12), alpha) == pytest.approx(alpha)
     small = torch.tensor(1e-6, dtype=torch.float64, requires_grad=True)
@@ -93,7 +104,10 @@ def reference(flow: CouplingFlow, y: np.ndarray, alpha: float) -> tuple[np.ndarr
 
     def net(block: int, name: str, x: np.ndarray) -> np.ndarray:
         for layer in (0, 2, 4, 6):
-            weight, bias = (state[f"chain.module_list.{block}.{name}.{layer}.{part}"] for part in ("weight", "bias"))
+            weight, bias = (
+                state[f"chain.module_list.{block}.{name}.{layer}.{part}"]
+                for part in ("weight", "bias")
+            )
             x = x @ weight.T + bias
             x = np.maximum(x, 0) if layer < 6 else x
         return x
@@ -148,7 +162,9 @@ def test_without_a_seed_weights_come_from_the_global_generator() -> None:
 
 
 def test_a_flow_pickles_and_deep_copies() -> None:
-    flow = stirred(build_flow(D, n_blocks=2, hidden=8, whitening=whitening_matrix(samples(9), eps=1.0), seed=0))
+    flow = stirred(
+        build_flow(D, n_blocks=2, hidden=8, whitening=whitening_matrix(samples(9), eps=1.0), seed=0)
+    )
     y = samples(4).float()
     for twin in (pickle.loads(pickle.dumps(flow)), copy.deepcopy(flow)):
         assert torch.equal(twin(y)[0], flow(y)[0])
@@ -156,7 +172,9 @@ def test_a_flow_pickles_and_deep_copies() -> None:
         assert torch.equal(twin.inverse(y)[0], flow.inverse(y)[0])
 
 
-@pytest.mark.parametrize(("hidden", "millions"), [(128, 2.9), (256, 6.8), (512, 17.9), (2048, 172.08)])
+@pytest.mark.parametrize(
+    ("hidden", "millions"), [(128, 2.9), (256, 6.8), (512, 17.9), (2048, 172.08)]
+)
 def test_parameter_counts_are_the_papers(hidden: int, millions: float) -> None:
     with torch.device("meta"):  # 172 million numbers need no memory to be counted
         flow = build_flow(768, hidden=hidden, seed=0)
@@ -168,7 +186,9 @@ def test_parameter_counts_are_the_papers(hidden: int, millions: float) -> None:
 
 
 def test_only_floating_weights_are_trained() -> None:
-    flow = build_flow(D, n_blocks=3, hidden=8, whitening=whitening_matrix(samples(9), eps=1.0), seed=0)
+    flow = build_flow(
+        D, n_blocks=3, hidden=8, whitening=whitening_matrix(samples(9), eps=1.0), seed=0
+    )
     assert all(p.is_floating_point() for p in flow.trainable())
     assert len(flow.trainable()) == 3 * 2 * 8  # blocks, subnets, four layers with weight and bias
     assert len(list(flow.parameters())) > len(flow.trainable())
@@ -176,13 +196,17 @@ def test_only_floating_weights_are_trained() -> None:
 
 def test_untrained_flow_measures_the_mahalanobis_distance() -> None:
     y, new, eps = samples(40), samples(7, seed=9), 0.3
-    flow = build_flow(D, hidden=16, whitening=whitening_matrix(y, eps=eps), start_as_identity=True, seed=0)
+    flow = build_flow(
+        D, hidden=16, whitening=whitening_matrix(y, eps=eps), start_as_identity=True, seed=0
+    )
     z, log_det = flow(new.float())
     covariance = np.cov(y.numpy().T, bias=True) + eps**2 * np.eye(D)
     centred = (new - y.mean(0)).numpy()
     expected = np.einsum("nd,de,ne->n", centred, np.linalg.inv(covariance), centred) / D
     np.testing.assert_allclose(z.square().mean(1).detach().numpy(), expected, rtol=1e-4)
-    np.testing.assert_allclose(log_det.detach().numpy(), -0.5 * np.linalg.slogdet(covariance)[1], rtol=1e-5)
+    np.testing.assert_allclose(
+        log_det.detach().numpy(), -0.5 * np.linalg.slogdet(covariance)[1], rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("symmetric", [False, True])
@@ -196,21 +220,36 @@ def test_whitening_gives_unit_covariance_to_noisy_features(symmetric: bool) -> N
 
 
 def test_symmetric_whitening_is_stable_where_directions_are_missing() -> None:
-    y = torch.randn(10, 60, generator=torch.Generator().manual_seed(0))  # 50 directions do not vary: eigh gives any basis of them
+    y = torch.randn(
+        10, 60, generator=torch.Generator().manual_seed(0)
+    )  # 50 directions do not vary: eigh gives any basis of them
     rounded = y * (1 + 1e-7 * torch.randn(y.shape, generator=torch.Generator().manual_seed(1)))
     _, matrix = whitening_matrix(y, eps=0.1, symmetric=True)
     torch.testing.assert_close(matrix, matrix.T)
     assert (matrix - whitening_matrix(rounded, eps=0.1, symmetric=True)[1]).abs().max() < 1e-4
-    assert (whitening_matrix(y, eps=0.1, symmetric=False)[1] - whitening_matrix(rounded, eps=0.1, symmetric=False)[1]).abs().max() > 0.1
+    assert (
+        whitening_matrix(y, eps=0.1, symmetric=False)[1]
+        - whitening_matrix(rounded, eps=0.1, symmetric=False)[1]
+    ).abs().max() > 0.1
 
 
-@pytest.mark.parametrize(("y", "eps", "message"), [(torch.ones(3, 4), 0.0, "eps"), (torch.ones(4), 0.1, r"\(N, D\)"), (torch.ones(0, 4), 0.1, r"N >= 1")])
+@pytest.mark.parametrize(
+    ("y", "eps", "message"),
+    [
+        (torch.ones(3, 4), 0.0, "eps"),
+        (torch.ones(4), 0.1, r"\(N, D\)"),
+        (torch.ones(0, 4), 0.1, r"N >= 1"),
+    ],
+)
 def test_whitening_errors(y: Tensor, eps: float, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         whitening_matrix(y, eps=eps)
 
 
-@pytest.mark.parametrize("arguments", [{"n_features": 1}, {"n_features": 4, "n_blocks": 0}, {"n_features": 4, "hidden": 0}])
+@pytest.mark.parametrize(
+    "arguments",
+    [{"n_features": 1}, {"n_features": 4, "n_blocks": 0}, {"n_features": 4, "hidden": 0}],
+)
 def test_impossible_flows_are_errors(arguments: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="expected n_features >= 2, n_blocks >= 1, hidden >= 1"):
         build_flow(**arguments)  # type: ignore[arg-type]
@@ -225,8 +264,14 @@ def test_smallest_flow() -> None:
 
 def test_the_fixed_modules_are_freias() -> None:
     generator = torch.Generator().manual_seed(0)
-    y, matrix = torch.randn(20, D, generator=generator), torch.randn(D, D, generator=generator) + 3 * torch.eye(D)
-    pairs = [(FastPermutation([(D,)], seed=3), Fm.PermuteRandom([(D,)], seed=3)), (PreciseLinear([(D,)], M=matrix), Fm.FixedLinearTransform([(D,)], M=matrix))]
+    y, matrix = (
+        torch.randn(20, D, generator=generator),
+        torch.randn(D, D, generator=generator) + 3 * torch.eye(D),
+    )
+    pairs = [
+        (FastPermutation([(D,)], seed=3), Fm.PermuteRandom([(D,)], seed=3)),
+        (PreciseLinear([(D,)], M=matrix), Fm.FixedLinearTransform([(D,)], M=matrix)),
+    ]
     for ours, theirs in pairs:
         for rev in (False, True):
             (here,), log_det = ours((y,), rev=rev)
@@ -240,7 +285,10 @@ def test_the_whitening_is_inverted_beyond_float32() -> None:
     generator = torch.Generator().manual_seed(0)
     y = torch.randn(200, 64, generator=generator) * torch.logspace(-4, 1, 64)
     _, matrix = whitening_matrix(y, eps=0.01)
-    ours, theirs = PreciseLinear([(64,)], M=matrix.float().T), Fm.FixedLinearTransform([(64,)], M=matrix.float().T)
+    ours, theirs = (
+        PreciseLinear([(64,)], M=matrix.float().T),
+        Fm.FixedLinearTransform([(64,)], M=matrix.float().T),
+    )
 
     def error(module: Any) -> float:
         (z,), _ = module((y,))

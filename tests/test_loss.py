@@ -17,7 +17,9 @@ def test_loss_is_the_likelihood_of_a_linear_flow() -> None:
     matrix = torch.randn(5, 5, generator=generator, dtype=torch.float64)
     y = torch.randn(30, 5, generator=generator, dtype=torch.float64)
     log_det = torch.linalg.slogdet(matrix).logabsdet.expand(30)
-    density = MultivariateNormal(torch.zeros(5, dtype=torch.float64), precision_matrix=matrix.T @ matrix)
+    density = MultivariateNormal(
+        torch.zeros(5, dtype=torch.float64), precision_matrix=matrix.T @ matrix
+    )
     expected = -density.log_prob(y).mean() / 5 - math.log(2 * math.pi) / 2
     torch.testing.assert_close(nll(y @ matrix.T, log_det), expected)
 

@@ -16,8 +16,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from differnet_lite import model as model_module
-from differnet_lite.datasets import DatasetError
-from differnet_lite.images import ImageError, as_rgb
+from differnet_lite.data.datasets import DatasetError
+from differnet_lite.data.images import ImageError, as_rgb
 from differnet_lite.model import CheckpointError, DifferNet, NotFittedError
 from differnet_lite.settings import Settings
 from differnet_lite.thresholding import TooFewNormalsError, p_values
@@ -41,7 +41,11 @@ def scores(model: DifferNet, test_images: list[Path]) -> np.ndarray:
 
 
 def test_category_folder_and_arrays_give_the_same_model(
-    small: dict[str, Any], model: DifferNet, category_folder: Path, scores: np.ndarray, test_images: list[Path]
+    small: dict[str, Any],
+    model: DifferNet,
+    category_folder: Path,
+    scores: np.ndarray,
+    test_images: list[Path],
 ) -> None:
     train = sorted((category_folder / "train" / "good").iterdir())
     arrays = [np.asarray(as_rgb(path)) for path in train]
@@ -54,7 +58,12 @@ def test_category_folder_and_arrays_give_the_same_model(
 
 @pytest.mark.usefixtures("untouched_generators")
 def test_same_seed_same_bits_and_the_callers_generators_untouched(
-    small: dict[str, Any], model: DifferNet, category_folder: Path, scores: np.ndarray, test_images: list[Path], tmp_path: Path
+    small: dict[str, Any],
+    model: DifferNet,
+    category_folder: Path,
+    scores: np.ndarray,
+    test_images: list[Path],
+    tmp_path: Path,
 ) -> None:
     again = DifferNet(**small).fit(category_folder)
     state, other = model.flow_.state_dict(), again.flow_.state_dict()
@@ -62,21 +71,29 @@ def test_same_seed_same_bits_and_the_callers_generators_untouched(
     np.testing.assert_array_equal(again.score_samples(test_images), scores)
     np.testing.assert_array_equal(again.calibration_scores_, model.calibration_scores_)
     assert again.history_ == model.history_
-    np.testing.assert_array_equal(again.anomaly_maps(test_images[:1]), model.anomaly_maps(test_images[:1]))
+    np.testing.assert_array_equal(
+        again.anomaly_maps(test_images[:1]), model.anomaly_maps(test_images[:1])
+    )
     DifferNet.load(again.save(tmp_path / "a.safetensors"), progress=False)
 
 
-def test_another_seed_is_another_model(small: dict[str, Any], category_folder: Path, scores: np.ndarray, test_images: list[Path]) -> None:
+def test_another_seed_is_another_model(
+    small: dict[str, Any], category_folder: Path, scores: np.ndarray, test_images: list[Path]
+) -> None:
     other = DifferNet(**small, seed=1).fit(category_folder)
     assert np.abs(other.score_samples(test_images) / scores - 1).max() > 1e-3
 
 
-def test_defects_score_higher_than_normals(model: DifferNet, scores: np.ndarray, test_images: list[Path]) -> None:
+def test_defects_score_higher_than_normals(
+    model: DifferNet, scores: np.ndarray, test_images: list[Path]
+) -> None:
     good = np.array([path.parent.name == "good" for path in test_images])
     assert scores[~good].mean() > scores[good].mean()
 
 
-def test_calibration_images_are_not_trained_on(model: DifferNet, small: dict[str, Any], category_folder: Path) -> None:
+def test_calibration_images_are_not_trained_on(
+    model: DifferNet, small: dict[str, Any], category_folder: Path
+) -> None:
     train = sorted((category_folder / "train" / "good").iterdir())
     given = DifferNet(**small).fit(train[:6], calibration=train[6:])
     assert (given.n_train_, len(given.calibration_scores_)) == (6, 6)
@@ -85,11 +102,26 @@ def test_calibration_images_are_not_trained_on(model: DifferNet, small: dict[str
     # not np.isin: some processors multiply 12 rows in another order of rounding than 6
     held_out = np.isclose(all_scores[:, None], model.calibration_scores_, rtol=1e-4, atol=0).any(1)
     assert held_out.sum() == 6
-    assert all_scores[held_out].mean() > all_scores[~held_out].mean(), "what was trained on scores lower"
+    assert all_scores[held_out].mean() > all_scores[~held_out].mean(), (
+        "what was trained on scores lower"
+    )
 
 
-@pytest.mark.parametrize(("n", "share", "expected"), [(2, 0.2, 1), (12, 0.2, 6), (37, 0.2, 18), (40, 0.2, 19), (100, 0.2, 20), (200, 0.3, 60), (9, 0.0, 0)])
-def test_how_many_images_are_held_out(tiny: dict[str, Any], n: int, share: float, expected: int) -> None:
+@pytest.mark.parametrize(
+    ("n", "share", "expected"),
+    [
+        (2, 0.2, 1),
+        (12, 0.2, 6),
+        (37, 0.2, 18),
+        (40, 0.2, 19),
+        (100, 0.2, 20),
+        (200, 0.3, 60),
+        (9, 0.0, 0),
+    ],
+)
+def test_how_many_images_are_held_out(
+    tiny: dict[str, Any], n: int, share: float, expected: int
+) -> None:
     images: list[Any] = list(range(n))
     train, held_out = DifferNet(**tiny, holdout=share)._split(images)
     assert len(held_out) == expected
@@ -97,7 +129,9 @@ def test_how_many_images_are_held_out(tiny: dict[str, Any], n: int, share: float
 
 
 def test_too_few_images(tiny: dict[str, Any], tmp_path: Path, picture: Picture) -> None:
-    with pytest.raises(DatasetError, match=r"at least 2 normal images.*got 1; add images, or pass holdout=0"):
+    with pytest.raises(
+        DatasetError, match=r"at least 2 normal images.*got 1; add images, or pass holdout=0"
+    ):
         DifferNet(**tiny).fit([picture()])
     with pytest.raises(DatasetError, match="got none"):
         DifferNet(**tiny).fit([])
@@ -115,7 +149,11 @@ def test_one_image_without_calibration(tiny: dict[str, Any], picture: Picture) -
     same, other = model.score_samples([picture(), picture(1)])
     assert same < other
     assert model.history_["held_out"] == []
-    for decide in (model.threshold, lambda: model.predict([picture()]), lambda: model.p_values([picture()])):
+    for decide in (
+        model.threshold,
+        lambda: model.predict([picture()]),
+        lambda: model.p_values([picture()]),
+    ):
         with pytest.raises(ValueError, match="got none; fit with a calibration set"):
             decide()
 
@@ -128,10 +166,18 @@ def test_a_damaged_training_image_is_named(tiny: dict[str, Any], photographs: li
 
 @pytest.mark.parametrize("where", ["training", "reference maps"])
 def test_an_interruption_leaves_the_earlier_fit(
-    tiny: dict[str, Any], photographs: list[Path], picture: Picture, monkeypatch: pytest.MonkeyPatch, where: str
+    tiny: dict[str, Any],
+    photographs: list[Path],
+    picture: Picture,
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
 ) -> None:
     model = DifferNet(**tiny).fit(photographs)
-    before = model.score_samples(photographs), model.anomaly_maps(photographs[:1]), model.threshold(0.5)
+    before = (
+        model.score_samples(photographs),
+        model.anomaly_maps(photographs[:1]),
+        model.threshold(0.5),
+    )
 
     def interrupted(*arguments: Any, **options: Any) -> Any:
         if where == "training":
@@ -149,12 +195,18 @@ def test_an_interruption_leaves_the_earlier_fit(
     assert model.threshold(0.5) == before[2]
 
 
-def test_what_is_not_fitted_says_so(tiny: dict[str, Any], photographs: list[Path], tmp_path: Path) -> None:
+def test_what_is_not_fitted_says_so(
+    tiny: dict[str, Any], photographs: list[Path], tmp_path: Path
+) -> None:
     model = DifferNet(**tiny)
     uses: list[Callable[[], Any]] = [
-        lambda: model.score_samples(photographs), lambda: model.predict(photographs), lambda: model.p_values(photographs),
-        lambda: model.anomaly_maps(photographs), lambda: model.threshold(), lambda: model.save(tmp_path / "a"),
-    ]  # fmt: skip
+        lambda: model.score_samples(photographs),
+        lambda: model.predict(photographs),
+        lambda: model.p_values(photographs),
+        lambda: model.anomaly_maps(photographs),
+        lambda: model.threshold(),
+        lambda: model.save(tmp_path / "a"),
+    ]
     for use in uses:
         with pytest.raises(NotFittedError, match="call fit"):
             use()
@@ -162,19 +214,27 @@ def test_what_is_not_fitted_says_so(tiny: dict[str, Any], photographs: list[Path
 
 
 def test_unknown_settings_and_presets() -> None:
-    with pytest.raises(TypeError, match=r"unknown setting\(s\) \['epoch'\]; expected some of .*'epochs'"):
+    with pytest.raises(
+        TypeError, match=r"unknown setting\(s\) \['epoch'\]; expected some of .*'epochs'"
+    ):
         DifferNet(epoch=3)
-    with pytest.raises(ValueError, match=r"expected one of \['default', 'paper'\] or a Settings object, got 'papr'"):
+    with pytest.raises(
+        ValueError, match=r"expected one of \['default', 'paper'\] or a Settings object, got 'papr'"
+    ):
         DifferNet("papr")
     with pytest.raises(ValueError, match="epochs: expected at least 1"):
         DifferNet(epochs=0)
-    assert DifferNet(Settings(epochs=7), device="cpu", hidden=9).settings == Settings(epochs=7, hidden=9)
+    assert DifferNet(Settings(epochs=7), device="cpu", hidden=9).settings == Settings(
+        epochs=7, hidden=9
+    )
 
 
 # ---------------------------------------------------------------- use
 
 
-def test_one_image_scores_as_in_company(model: DifferNet, small: dict[str, Any], test_images: list[Path], scores: np.ndarray) -> None:
+def test_one_image_scores_as_in_company(
+    model: DifferNet, small: dict[str, Any], test_images: list[Path], scores: np.ndarray
+) -> None:
     alone = DifferNet(**small, cache=None)
     alone.flow_, alone.calibration_scores_ = model.flow_, model.calibration_scores_
     for k in (0, 5, len(test_images) - 1):
@@ -185,8 +245,12 @@ def test_one_image_scores_as_in_company(model: DifferNet, small: dict[str, Any],
 
 def test_a_folder_is_scored_in_natural_order(model: DifferNet, category_folder: Path) -> None:
     folder = category_folder / "test" / "good"
-    np.testing.assert_array_equal(model.score_samples(folder), model.score_samples(sorted(folder.iterdir())))
-    np.testing.assert_array_equal(np.concatenate(list(model.iter_scores(folder))), model.score_samples(str(folder)))
+    np.testing.assert_array_equal(
+        model.score_samples(folder), model.score_samples(sorted(folder.iterdir()))
+    )
+    np.testing.assert_array_equal(
+        np.concatenate(list(model.iter_scores(folder))), model.score_samples(str(folder))
+    )
 
 
 def test_no_images_give_no_scores(model: DifferNet, tmp_path: Path) -> None:
@@ -196,17 +260,30 @@ def test_no_images_give_no_scores(model: DifferNet, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("alpha", [1 / 7, 0.2, 0.3, 0.5, 0.9])
-def test_predict_is_the_p_value_at_most_alpha(model: DifferNet, category_folder: Path, alpha: float) -> None:
-    images = [*sorted((category_folder / "test").rglob("*.png")), *sorted((category_folder / "train").rglob("*.png"))]
-    np.testing.assert_array_equal(model.predict(images, alpha=alpha), model.p_values(images) <= alpha)
+def test_predict_is_the_p_value_at_most_alpha(
+    model: DifferNet, category_folder: Path, alpha: float
+) -> None:
+    images = [
+        *sorted((category_folder / "test").rglob("*.png")),
+        *sorted((category_folder / "train").rglob("*.png")),
+    ]
+    np.testing.assert_array_equal(
+        model.predict(images, alpha=alpha), model.p_values(images) <= alpha
+    )
 
 
-def test_p_values_are_those_of_the_calibration_scores(model: DifferNet, test_images: list[Path], scores: np.ndarray) -> None:
-    np.testing.assert_array_equal(model.p_values(test_images), p_values(model.calibration_scores_, scores))
+def test_p_values_are_those_of_the_calibration_scores(
+    model: DifferNet, test_images: list[Path], scores: np.ndarray
+) -> None:
+    np.testing.assert_array_equal(
+        model.p_values(test_images), p_values(model.calibration_scores_, scores)
+    )
 
 
 def test_a_rate_that_the_calibration_cannot_give(model: DifferNet, test_images: list[Path]) -> None:
-    with pytest.raises(TooFewNormalsError, match=r"5\.00% needs at least 19 held-out normal images, got 6"):
+    with pytest.raises(
+        TooFewNormalsError, match=r"5\.00% needs at least 19 held-out normal images, got 6"
+    ):
         model.predict(test_images)
     with pytest.warns(UserWarning, match="cannot guarantee"):
         assert model.threshold(0.05, if_too_few="fallback").guaranteed == pytest.approx(1 / 7)
@@ -226,14 +303,20 @@ def test_maps(model: DifferNet, test_images: list[Path]) -> None:
     assert not np.array_equal(maps, model.anomaly_maps(test_images[:3], n_angles=1))
 
 
-def test_without_reference_images_maps_are_gradients(tiny: dict[str, Any], photographs: list[Path]) -> None:
+def test_without_reference_images_maps_are_gradients(
+    tiny: dict[str, Any], photographs: list[Path]
+) -> None:
     model = DifferNet(**tiny | {"reference_images": 0}).fit(photographs)
-    np.testing.assert_array_equal(model.anomaly_maps(photographs[:1]), model.anomaly_maps(photographs[:1], method="gradient"))
+    np.testing.assert_array_equal(
+        model.anomaly_maps(photographs[:1]), model.anomaly_maps(photographs[:1], method="gradient")
+    )
     with pytest.raises(ValueError, match="reference_images > 0"):
         model.anomaly_maps(photographs[:1], method="attribution")
 
 
-def test_silence(tiny: dict[str, Any], photographs: list[Path], capfd: pytest.CaptureFixture[str]) -> None:
+def test_silence(
+    tiny: dict[str, Any], photographs: list[Path], capfd: pytest.CaptureFixture[str]
+) -> None:
     model = DifferNet(**tiny).fit(photographs)
     model.predict(photographs, alpha=0.5)
     model.anomaly_maps(photographs[:1])
@@ -246,20 +329,33 @@ def test_silence(tiny: dict[str, Any], photographs: list[Path], capfd: pytest.Ca
 def test_paper_preset_works_end_to_end(photographs: list[Path], tmp_path: Path) -> None:
     t = Transformations(angles=None, n_train=2, n_test=5, fill="black", interpolation="nearest")
     model = DifferNet(
-        "paper", epochs=2, hidden=8, size=64, n_scales=1, dtype="float32", transformations=t, batch_images=2, device="cpu", progress=False
+        "paper",
+        epochs=2,
+        hidden=8,
+        size=64,
+        n_scales=1,
+        dtype="float32",
+        transformations=t,
+        batch_images=2,
+        device="cpu",
+        progress=False,
     ).fit(photographs)
     assert len(model.angles_) == len(set(model.angles_)) == 5
     assert len(model.history_["train"]) == 2
     assert np.isfinite(model.history_["train"]).all()
     scores = model.score_samples(photographs)
     np.testing.assert_array_equal(scores, model.score_samples(photographs))
-    loaded = DifferNet.load(model.save(tmp_path / "paper.safetensors"), device="cpu", progress=False)
+    loaded = DifferNet.load(
+        model.save(tmp_path / "paper.safetensors"), device="cpu", progress=False
+    )
     assert loaded.angles_ == model.angles_
     np.testing.assert_array_equal(loaded.score_samples(photographs), scores)
     assert model.anomaly_maps(photographs[:1]).max() > 0
 
 
-def test_fresh_angles_in_every_step(tiny: dict[str, Any], photographs: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fresh_angles_in_every_step(
+    tiny: dict[str, Any], photographs: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     drawn: list[torch.Tensor] = []
     draw = Transformations.draw_angles
 
@@ -267,7 +363,13 @@ def test_fresh_angles_in_every_step(tiny: dict[str, Any], photographs: list[Path
         drawn.append(draw(self, n, generator))
         return drawn[-1]
 
-    arguments = tiny | {"transformations": Transformations(n_train=3, n_test=2), "pool_views": False, "batch_images": 2, "epochs": 2, "whiten": False}
+    arguments = tiny | {
+        "transformations": Transformations(n_train=3, n_test=2),
+        "pool_views": False,
+        "batch_images": 2,
+        "epochs": 2,
+        "whiten": False,
+    }
     model = DifferNet(**arguments)
     monkeypatch.setattr(Transformations, "draw_angles", spy)
     model.fit(photographs)  # 3 to train on: 2 steps an epoch
@@ -277,16 +379,28 @@ def test_fresh_angles_in_every_step(tiny: dict[str, Any], photographs: list[Path
 
 def test_no_rotation_tells_a_turned_part(tiny: dict[str, Any], picture: Picture) -> None:
     base = picture(0).astype(float)
-    normal = [np.clip(base + 0.1 * (picture(k).astype(float) - 128), 0, 255).astype(np.uint8) for k in range(1, 9)]
+    normal = [
+        np.clip(base + 0.1 * (picture(k).astype(float) - 128), 0, 255).astype(np.uint8)
+        for k in range(1, 9)
+    ]
     turned = np.ascontiguousarray(np.rot90(normal[0], 2))
-    fixed = DifferNet(**tiny | {"transformations": Transformations.none()}, holdout=0.25).fit(normal)
+    fixed = DifferNet(**tiny | {"transformations": Transformations.none()}, holdout=0.25).fit(
+        normal
+    )
     grid = DifferNet(**tiny, holdout=0.25).fit(normal)
     assert fixed.score_samples([turned])[0] > 1.5 * fixed.calibration_scores_.max()
-    np.testing.assert_allclose(grid.score_samples([turned]), grid.score_samples(normal[:1]), rtol=1e-3)
+    np.testing.assert_allclose(
+        grid.score_samples([turned]), grid.score_samples(normal[:1]), rtol=1e-3
+    )
 
 
-def test_jitter_and_log_det_work_end_to_end(tiny: dict[str, Any], photographs: list[Path], tmp_path: Path) -> None:
-    model = DifferNet(**tiny | {"transformations": Transformations.grid(2, brightness=0.1, contrast=0.1)}, use_log_det=True).fit(photographs)
+def test_jitter_and_log_det_work_end_to_end(
+    tiny: dict[str, Any], photographs: list[Path], tmp_path: Path
+) -> None:
+    model = DifferNet(
+        **tiny | {"transformations": Transformations.grid(2, brightness=0.1, contrast=0.1)},
+        use_log_det=True,
+    ).fit(photographs)
     scores = model.score_samples(photographs)
     np.testing.assert_allclose(model.score_samples(photographs[3]), scores[3:4], rtol=1e-5)
     loaded = DifferNet.load(model.save(tmp_path / "a.safetensors"), device="cpu", progress=False)
@@ -296,15 +410,24 @@ def test_jitter_and_log_det_work_end_to_end(tiny: dict[str, Any], photographs: l
 # ---------------------------------------------------------------- keep
 
 
-def test_a_loaded_model_is_the_same(model: DifferNet, tmp_path: Path, test_images: list[Path], scores: np.ndarray) -> None:
+def test_a_loaded_model_is_the_same(
+    model: DifferNet, tmp_path: Path, test_images: list[Path], scores: np.ndarray
+) -> None:
     path = model.save(tmp_path / "model.safetensors")
     assert [p.name for p in tmp_path.iterdir()] == ["model.safetensors"]
     loaded = DifferNet.load(str(path), device="cpu", progress=False)
     np.testing.assert_array_equal(loaded.score_samples(test_images), scores)
     np.testing.assert_array_equal(loaded.p_values(test_images), model.p_values(test_images))
-    np.testing.assert_array_equal(loaded.anomaly_maps(test_images[:2]), model.anomaly_maps(test_images[:2]))
+    np.testing.assert_array_equal(
+        loaded.anomaly_maps(test_images[:2]), model.anomaly_maps(test_images[:2])
+    )
     assert loaded.settings == model.settings
-    assert (loaded.seed, loaded.n_train_, loaded.angles_, loaded.history_) == (model.seed, model.n_train_, model.angles_, model.history_)
+    assert (loaded.seed, loaded.n_train_, loaded.angles_, loaded.history_) == (
+        model.seed,
+        model.n_train_,
+        model.angles_,
+        model.history_,
+    )
     assert loaded.threshold(0.2) == model.threshold(0.2)
     again = loaded.save(tmp_path / "again.safetensors")
     assert again.read_bytes() == path.read_bytes()
@@ -324,18 +447,26 @@ def test_the_file_holds_plain_tensors_and_json(model: DifferNet, tmp_path: Path)
     assert header["format"] == 1
     assert Settings(**header["settings"]) == model.settings
     assert set(load_file(path)) == {f"flow.{name}" for name in model.flow_.state_dict()} | {
-        "calibration_scores", *(f"{kind}.{s}" for kind in ("reference", "spread") for s in range(3))
-    }  # fmt: skip
+        "calibration_scores",
+        *(f"{kind}.{s}" for kind in ("reference", "spread") for s in range(3)),
+    }
 
 
-def edited(path: Path, tmp_path: Path, tensors: Callable[[dict[str, Any]], Any] = lambda t: None, **changes: Any) -> Path:
+def edited(
+    path: Path,
+    tmp_path: Path,
+    tensors: Callable[[dict[str, Any]], Any] = lambda t: None,
+    **changes: Any,
+) -> Path:
     """A copy of a model file with another header or other tensors; a change to None drops the entry."""
     with safe_open(path, framework="pt") as file:
         header = json.loads(file.metadata()["differnet_lite"]) | changes
     header = {name: value for name, value in header.items() if value is not None}
     content = load_file(path)
     tensors(content)
-    save_file(content, tmp_path / "edited.safetensors", metadata={"differnet_lite": json.dumps(header)})
+    save_file(
+        content, tmp_path / "edited.safetensors", metadata={"differnet_lite": json.dumps(header)}
+    )
     return tmp_path / "edited.safetensors"
 
 
@@ -348,7 +479,14 @@ def test_files_that_are_no_model(model: DifferNet, tmp_path: Path) -> None:
 
     content = whole.read_bytes()
     bad = tmp_path / "bad.safetensors"
-    for part in (content[: len(content) // 2], content[:-1], content[:100], b"", b"no model at all" * 10, bytes(64)):
+    for part in (
+        content[: len(content) // 2],
+        content[:-1],
+        content[:100],
+        b"",
+        b"no model at all" * 10,
+        bytes(64),
+    ):
         bad.write_bytes(part)
         fails(bad, "damaged, cut short, or no safetensors file")
     save_file({"a": torch.zeros(2)}, bad)
@@ -368,7 +506,10 @@ def test_models_of_another_version_or_trunk(model: DifferNet, tmp_path: Path) ->
     cases: list[tuple[dict[str, Any], str]] = [
         ({"format": 2}, "expected model format 1, got 2; fit again, or install"),
         ({"format": None}, "got None"),
-        ({"trunk": trunk.replace("alexnet/", "alexnet/0")}, "made with the trunk alexnet/0.*but this package has alexnet/"),
+        (
+            {"trunk": trunk.replace("alexnet/", "alexnet/0")},
+            "made with the trunk alexnet/0.*but this package has alexnet/",
+        ),
         ({"trunk": "nonsense"}, ""),
         ({"settings": settings | {"novelty": 1}}, "incomplete or of another version"),
         ({"settings": settings | {"hidden": 64}}, "incomplete or of another version"),
@@ -384,14 +525,20 @@ def test_models_of_another_version_or_trunk(model: DifferNet, tmp_path: Path) ->
             DifferNet.load(edited(whole, tmp_path, **changes), device="cpu")
     for name in ("calibration_scores", "flow.chain.module_list.0.M"):
         with pytest.raises(CheckpointError, match="incomplete or of another version"):
-            DifferNet.load(edited(whole, tmp_path, lambda tensors, name=name: tensors.pop(name)), device="cpu")  # type: ignore[misc]
+            DifferNet.load(
+                edited(whole, tmp_path, lambda tensors, name=name: tensors.pop(name)), device="cpu"
+            )  # type: ignore[misc]
 
 
 def test_an_interrupted_or_failed_save_keeps_the_old_file(
     tiny: dict[str, Any], photographs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = DifferNet(**tiny).fit(photographs)
-    path = model.save(tmp_path / "kept" / "a.safetensors") if (tmp_path / "kept").mkdir() is None else tmp_path
+    path = (
+        model.save(tmp_path / "kept" / "a.safetensors")
+        if (tmp_path / "kept").mkdir() is None
+        else tmp_path
+    )
     before = path.read_bytes()
     model.calibration_scores_ = model.calibration_scores_ + 1
 
@@ -405,14 +552,24 @@ def test_an_interrupted_or_failed_save_keeps_the_old_file(
     assert path.read_bytes() == before
 
 
-def test_a_model_for_grey_and_coloured_images_alike(tiny: dict[str, Any], photographs: list[Path], tmp_path: Path) -> None:
+def test_a_model_for_grey_and_coloured_images_alike(
+    tiny: dict[str, Any], photographs: list[Path], tmp_path: Path
+) -> None:
     model = DifferNet(**tiny).fit(photographs)
     grey = Image.open(photographs[0]).convert("L")
-    forms: list[Any] = [grey, np.asarray(grey), grey.convert("RGB"), np.asarray(grey).astype(np.uint16) * 257, np.asarray(grey) / 255]
+    forms: list[Any] = [
+        grey,
+        np.asarray(grey),
+        grey.convert("RGB"),
+        np.asarray(grey).astype(np.uint16) * 257,
+        np.asarray(grey) / 255,
+    ]
     scores = model.score_samples(forms)
     np.testing.assert_allclose(scores, scores[0], rtol=1e-5)
 
 
-def test_settings_of_a_fitted_model_are_what_was_asked(model: DifferNet, small: dict[str, Any]) -> None:
+def test_settings_of_a_fitted_model_are_what_was_asked(
+    model: DifferNet, small: dict[str, Any]
+) -> None:
     asked = {name: value for name, value in small.items() if name not in ("device", "progress")}
     assert model.settings == dataclasses.replace(Settings(), **asked)

@@ -14,7 +14,13 @@ nbformat = pytest.importorskip("nbformat")
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-IGNORING = {"nbval-ignore-output", "nbval-skip", "NBVAL_IGNORE_OUTPUT", "NBVAL_SKIP", "nbval-raises-exception"}
+IGNORING = {
+    "nbval-ignore-output",
+    "nbval-skip",
+    "NBVAL_IGNORE_OUTPUT",
+    "NBVAL_SKIP",
+    "nbval-raises-exception",
+}
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -39,7 +45,12 @@ def test_every_code_cell_was_executed_in_order(notebook):
 
 def test_no_widget_state_and_no_error(notebook):
     assert "widgets" not in notebook.metadata
-    assert not [o for cell in notebook.cells for o in cell.get("outputs", ()) if o.output_type == "error" or o.get("name") == "stderr"]
+    assert not [
+        o
+        for cell in notebook.cells
+        for o in cell.get("outputs", ())
+        if o.output_type == "error" or o.get("name") == "stderr"
+    ]
 
 
 def test_nothing_is_exempt_from_comparison(notebook):
@@ -62,16 +73,25 @@ def test_cells_are_few_and_short(notebook):
 
 
 def test_it_opens_with_goals_and_closes_with_try_it(notebook):
-    first, prose = notebook.cells[0].source, "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    first, prose = (
+        notebook.cells[0].source,
+        "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown"),
+    )
     assert first.startswith("# ") and "you can" in first and "CPU, about" in first
     assert "## Try it" in prose and "## Further reading" in prose
 
 
 def test_no_path_of_a_machine(notebook):
-    assert not [cell.source for cell in notebook.cells if "/home/" in str(cell) or "/work/" in str(cell) or "/tmp/" in str(cell)]
+    assert not [
+        cell.source
+        for cell in notebook.cells
+        if "/home/" in str(cell) or "/work/" in str(cell) or "/tmp/" in str(cell)
+    ]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "notebooks" / "results").glob("*.csv")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "notebooks" / "results").glob("*.csv")), ids=lambda path: path.stem
+)
 def test_stored_results_are_small_whole_and_of_no_machine(path):
     text = path.read_text(encoding="utf-8")
     assert len(text) < 100_000 and "/" not in text.replace("benchmarks/", "") and "\\" not in text
@@ -84,7 +104,11 @@ def test_stored_results_are_small_whole_and_of_no_machine(path):
 
 # A tiny notebook, so that nbval itself runs in seconds.
 
-SOURCES = ["print(f'{1 / 3:.3f}')", "print('took 12.3 ms')", "import plotly.graph_objects as go\ngo.Figure(go.Scatter(y=[1.0, 2.0, 3.0]))"]
+SOURCES = [
+    "print(f'{1 / 3:.3f}')",
+    "print('took 12.3 ms')",
+    "import plotly.graph_objects as go\ngo.Figure(go.Scatter(y=[1.0, 2.0, 3.0]))",
+]
 
 
 @pytest.fixture
@@ -95,16 +119,26 @@ def tiny(tmp_path):
     (tmp_path / "notebooks").mkdir()
     for name in ("conftest.py", "sanitize.cfg"):
         (tmp_path / "notebooks" / name).write_text((ROOT / "notebooks" / name).read_text())
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in SOURCES])
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(source) for source in SOURCES]
+    )
+    notebook.metadata["kernelspec"] = {
+        "name": "python3",
+        "display_name": "Python 3",
+        "language": "python",
+    }
     nbclient.NotebookClient(notebook).execute()
     return tmp_path, notebook
 
 
-def nbval(folder: Path, notebook, *, cwd: str = ".", name: str = "notebooks/tiny.ipynb") -> subprocess.CompletedProcess[str]:
+def nbval(
+    folder: Path, notebook, *, cwd: str = ".", name: str = "notebooks/tiny.ipynb"
+) -> subprocess.CompletedProcess[str]:
     nbformat.write(notebook, folder / "notebooks" / "tiny.ipynb")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval", name]
-    return subprocess.run(command, cwd=folder / cwd, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(
+        command, cwd=folder / cwd, capture_output=True, text=True, timeout=300, check=False
+    )
 
 
 def figure_of(notebook) -> dict:
@@ -115,7 +149,10 @@ def shift(trace: dict, by: float) -> None:
     """Move the stored array, however Plotly wrote it."""
     if isinstance(trace["y"], dict):
         array = np.frombuffer(base64.b64decode(trace["y"]["bdata"]), trace["y"]["dtype"]) + by
-        trace["y"] = {"dtype": "f8", "bdata": base64.b64encode(array.astype("<f8").tobytes()).decode()}
+        trace["y"] = {
+            "dtype": "f8",
+            "bdata": base64.b64encode(array.astype("<f8").tobytes()).decode(),
+        }
     else:
         trace["y"] = [value + by for value in trace["y"]]
 
@@ -148,7 +185,10 @@ def test_rounding_errors_pass_and_real_differences_do_not(tiny):
     assert nbval(folder, notebook).returncode == 1
 
 
-@pytest.mark.parametrize(("printed", "by", "passes"), [("0.35", 0.0, True), ("0.40", 0.0, False), ("0.33", 0.03, True), ("0.33", 0.5, False)])
+@pytest.mark.parametrize(
+    ("printed", "by", "passes"),
+    [("0.35", 0.0, True), ("0.40", 0.0, False), ("0.33", 0.03, True), ("0.33", 0.5, False)],
+)
 def test_a_cell_with_a_tolerance_is_compared_up_to_it(tiny, printed, by, passes):
     folder, notebook = tiny
     for cell in notebook.cells:

@@ -19,21 +19,38 @@ ROOT = Path(__file__).parent.parent
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
 
 
 def loaded_by(statement: str) -> set[str]:
-    done = run("-c", f"import sys\n{statement}\nprint(*sorted({{name.split('.')[0] for name in sys.modules}}))")
+    done = run(
+        "-c",
+        f"import sys\n{statement}\nprint(*sorted({{name.split('.')[0] for name in sys.modules}}))",
+    )
     assert done.returncode == 0, done.stderr
     return set(done.stdout.split())
 
 
 def test_importing_the_package_costs_nothing() -> None:
-    assert not loaded_by("import differnet_lite") & {"torch", "torchvision", "FrEIA", "numpy", "PIL", "sklearn", "plotly", "ipywidgets", "pandas"}
+    assert not loaded_by("import differnet_lite") & {
+        "torch",
+        "torchvision",
+        "FrEIA",
+        "numpy",
+        "PIL",
+        "sklearn",
+        "plotly",
+        "ipywidgets",
+        "pandas",
+    }
 
 
 def test_scoring_needs_neither_plotly_nor_ipywidgets() -> None:
-    loaded = loaded_by("from differnet_lite import DifferNet, evaluate, load_category, conformal_threshold, make_sample_category")
+    loaded = loaded_by(
+        "from differnet_lite import DifferNet, evaluate, load_category, conformal_threshold, make_sample_category"
+    )
     assert "torch" in loaded
     assert not loaded & {"plotly", "ipywidgets", "anywidget", "IPython", "matplotlib"}
 
@@ -49,11 +66,15 @@ def test_every_public_name_is_there() -> None:
         _ = differnet_lite.nonsense
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "differnet_lite").glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "differnet_lite").glob("*.py")), ids=lambda path: path.stem
+)
 def test_all_names_exactly_what_exists(path: Path) -> None:
     if path.stem in ("__main__", "widgets"):
         return
-    module = importlib.import_module("differnet_lite" if path.stem == "__init__" else f"differnet_lite.{path.stem}")
+    module = importlib.import_module(
+        "differnet_lite" if path.stem == "__init__" else f"differnet_lite.{path.stem}"
+    )
     assert module.__doc__
     missing = [name for name in module.__all__ if not hasattr(module, name)]
     assert missing == []
@@ -65,13 +86,20 @@ def requirements(lines: list[str]) -> dict[str, str]:
 
 
 def test_conda_environment_is_in_step_with_pyproject() -> None:
-    project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = requirements(project["dependencies"] + [line for extra in project["optional-dependencies"].values() for line in extra])
+    project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
+        "project"
+    ]
+    wanted = requirements(
+        project["dependencies"]
+        + [line for extra in project["optional-dependencies"].values() for line in extra]
+    )
     del wanted["differnet-lite"]  # the development extra names the notebooks' one
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     entries = environment["dependencies"]
     conda = requirements([line for line in entries if isinstance(line, str)])
-    from_pip = requirements([line for entry in entries if isinstance(entry, dict) for line in entry["pip"]])
+    from_pip = requirements(
+        [line for entry in entries if isinstance(entry, dict) for line in entry["pip"]]
+    )
     assert conda.pop("python") == project["requires-python"]
     conda.pop("pip")
     conda["torch"] = conda.pop("pytorch")
@@ -89,8 +117,12 @@ def test_version_is_one() -> None:
 def test_weights_ship_with_their_licence() -> None:
     folder = ROOT / "differnet_lite" / "weights"
     assert "BSD 3-Clause" in (folder / "LICENSE-torchvision").read_text(encoding="utf-8")
-    assert "2b566cc3a4d6f0a7343701af22f461f1ac3dcd03a3ac28cce10968a1d3c85fdc" in (folder / "PROVENANCE.md").read_text(encoding="utf-8")
-    packaged = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["package-data"]["differnet_lite"]
+    assert "2b566cc3a4d6f0a7343701af22f461f1ac3dcd03a3ac28cce10968a1d3c85fdc" in (
+        folder / "PROVENANCE.md"
+    ).read_text(encoding="utf-8")
+    packaged = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"][
+        "setuptools"
+    ]["package-data"]["differnet_lite"]
     assert "weights/*" in packaged
 
 

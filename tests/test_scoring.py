@@ -19,7 +19,13 @@ def features() -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def flow(features: torch.Tensor) -> CouplingFlow:
-    return build_flow(8, n_blocks=3, hidden=16, whitening=whitening_matrix(features.flatten(0, 1), eps=0.1), seed=0)
+    return build_flow(
+        8,
+        n_blocks=3,
+        hidden=16,
+        whitening=whitening_matrix(features.flatten(0, 1), eps=0.1),
+        seed=0,
+    )
 
 
 def test_latents_are_the_flows_view_by_view(flow: CouplingFlow, features: torch.Tensor) -> None:
@@ -33,7 +39,9 @@ def test_latents_are_the_flows_view_by_view(flow: CouplingFlow, features: torch.
     assert not z.requires_grad
 
 
-def test_score_is_the_mean_square_over_views_and_dimensions(flow: CouplingFlow, features: torch.Tensor) -> None:
+def test_score_is_the_mean_square_over_views_and_dimensions(
+    flow: CouplingFlow, features: torch.Tensor
+) -> None:
     z = torch.stack([flow(image)[0] for image in features]).detach().double()
     scores = anomaly_score(flow, features)
     assert scores.dtype == np.float64
@@ -42,7 +50,9 @@ def test_score_is_the_mean_square_over_views_and_dimensions(flow: CouplingFlow, 
     np.testing.assert_allclose(anomaly_score(flow, features[[4, 1]]), scores[[4, 1]], rtol=1e-5)
 
 
-def test_with_the_log_det_the_score_is_twice_the_loss(flow: CouplingFlow, features: torch.Tensor) -> None:
+def test_with_the_log_det_the_score_is_twice_the_loss(
+    flow: CouplingFlow, features: torch.Tensor
+) -> None:
     with torch.no_grad():
         expected = [2 * nll(*flow(image)).item() for image in features]
     np.testing.assert_allclose(anomaly_score(flow, features, use_log_det=True), expected, rtol=1e-5)

@@ -25,13 +25,35 @@ def test_settings_survive_json(name: str) -> None:
 
 def test_paper_is_the_published_protocol() -> None:
     expected = {
-        "n_blocks": 8, "hidden": 2048, "alpha": 3.0, "epochs": 192, "batch_images": 24, "learning_rate": 2e-4, "betas": (0.8, 0.8),
-        "adam_eps": 1e-4, "weight_decay": 1e-5, "size": 448, "n_scales": 3, "backbone": "alexnet", "use_log_det": False,
-        "whiten": False, "noise": 0.0, "pool_views": False, "start_as_identity": False, "downscale": "nearest",
-    }  # fmt: skip
+        "n_blocks": 8,
+        "hidden": 2048,
+        "alpha": 3.0,
+        "epochs": 192,
+        "batch_images": 24,
+        "learning_rate": 2e-4,
+        "betas": (0.8, 0.8),
+        "adam_eps": 1e-4,
+        "weight_decay": 1e-5,
+        "size": 448,
+        "n_scales": 3,
+        "backbone": "alexnet",
+        "use_log_det": False,
+        "whiten": False,
+        "noise": 0.0,
+        "pool_views": False,
+        "start_as_identity": False,
+        "downscale": "nearest",
+    }
     assert {name: getattr(PAPER, name) for name in expected} == expected
     t = PAPER.transformations
-    assert (t.angles, t.n_train, t.n_test, t.max_angle, t.fill, t.interpolation) == (None, 4, 64, 180.0, "black", "nearest")
+    assert (t.angles, t.n_train, t.n_test, t.max_angle, t.fill, t.interpolation) == (
+        None,
+        4,
+        64,
+        180.0,
+        "black",
+        "nearest",
+    )
     assert not t.jitters
 
 
@@ -44,7 +66,10 @@ def test_default_trains_and_scores_on_one_grid_without_corners() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"transformations": Transformations()}, r"pool_views=True needs a fixed grid.*grid\(16\) or pool_views=False"),
+        (
+            {"transformations": Transformations()},
+            r"pool_views=True needs a fixed grid.*grid\(16\) or pool_views=False",
+        ),
         ({"noise": 0.0}, "whiten=True needs noise > 0"),
         ({"holdout": 1.0}, "holdout: expected 0 <= holdout < 1, got 1.0"),
         ({"holdout": -0.1}, "holdout"),

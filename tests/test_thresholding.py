@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from differnet_lite.thresholding import Threshold, TooFewNormalsError, conformal_threshold, p_values, pac_threshold, quantile_threshold
+from differnet_lite.thresholding import (
+    Threshold,
+    TooFewNormalsError,
+    conformal_threshold,
+    p_values,
+    pac_threshold,
+    quantile_threshold,
+)
 
 
 def k_of(n: int, alpha: float) -> int:
@@ -16,7 +23,9 @@ def k_of(n: int, alpha: float) -> int:
     return -(-(n + 1) * (1000 - round(1000 * alpha)) // 1000)
 
 
-@pytest.mark.parametrize(("n", "alpha"), [(19, 0.05), (20, 0.05), (38, 0.05), (99, 0.01), (30, 0.2), (9, 0.1), (7, 0.3)])
+@pytest.mark.parametrize(
+    ("n", "alpha"), [(19, 0.05), (20, 0.05), (38, 0.05), (99, 0.01), (30, 0.2), (9, 0.1), (7, 0.3)]
+)
 def test_mean_false_alarm_rate_is_the_exact_one(n: int, alpha: float) -> None:
     """Of uniform scores the false-alarm rate of a threshold is 1 - theta, so no test set is needed."""
     generator = np.random.default_rng(0)
@@ -30,8 +39,14 @@ def test_mean_false_alarm_rate_is_the_exact_one(n: int, alpha: float) -> None:
 
 def test_the_guarantee_holds_for_any_distribution_and_with_ties() -> None:
     generator = np.random.default_rng(1)
-    for draw in (lambda size: generator.lognormal(0, 3, size), lambda size: generator.integers(0, 4, size), lambda size: generator.poisson(2, size)):
-        alarms = [np.mean(draw(50) >= conformal_threshold(draw(19), 0.1).value) for _ in range(3000)]
+    for draw in (
+        lambda size: generator.lognormal(0, 3, size),
+        lambda size: generator.integers(0, 4, size),
+        lambda size: generator.poisson(2, size),
+    ):
+        alarms = [
+            np.mean(draw(50) >= conformal_threshold(draw(19), 0.1).value) for _ in range(3000)
+        ]
         assert np.mean(alarms) <= 0.1 + 4 * np.std(alarms) / math.sqrt(len(alarms))
 
 
@@ -44,25 +59,38 @@ def test_the_plain_quantile_breaks_its_promise_at_small_n() -> None:
     assert "no guarantee" in str(threshold)
 
 
-@pytest.mark.parametrize(("n", "alpha", "delta"), [(50, 0.1, 0.1), (60, 0.05, 0.1), (200, 0.05, 0.05)])
+@pytest.mark.parametrize(
+    ("n", "alpha", "delta"), [(50, 0.1, 0.1), (60, 0.05, 0.1), (200, 0.05, 0.05)]
+)
 def test_pac_threshold_keeps_its_confidence(n: int, alpha: float, delta: float) -> None:
     generator = np.random.default_rng(2)
-    rates = np.array([1 - pac_threshold(generator.random(n), alpha, delta=delta).value for _ in range(4000)])
+    rates = np.array(
+        [1 - pac_threshold(generator.random(n), alpha, delta=delta).value for _ in range(4000)]
+    )
     error = math.sqrt(delta * (1 - delta) / len(rates))
     assert np.mean(rates > alpha) <= delta + 4 * error
     scores = np.arange(n)
     k = int(pac_threshold(scores, alpha, delta=delta).value) + 1
     assert beta.cdf(alpha, n + 1 - k, k) >= 1 - delta
     assert k == 1 or beta.cdf(alpha, n + 2 - k, k - 1) < 1 - delta, "no smaller k is enough"
-    assert pac_threshold(scores, alpha, delta=delta).value > conformal_threshold(scores, alpha).value
-    plain = np.array([1 - conformal_threshold(generator.random(n), alpha).value for _ in range(4000)])
+    assert (
+        pac_threshold(scores, alpha, delta=delta).value > conformal_threshold(scores, alpha).value
+    )
+    plain = np.array(
+        [1 - conformal_threshold(generator.random(n), alpha).value for _ in range(4000)]
+    )
     assert np.mean(plain > alpha) > delta + 0.1, "which the conformal threshold does not promise"
 
 
 def test_pac_threshold_errors() -> None:
-    needed = next(n for n in range(1, 200) if 0.95**n <= 0.1)  # with the largest of n scores P(rate > alpha) = (1 - alpha)^n
+    needed = next(
+        n for n in range(1, 200) if 0.95**n <= 0.1
+    )  # with the largest of n scores P(rate > alpha) = (1 - alpha)^n
     assert pac_threshold(np.arange(needed), 0.05).rule == "pac"
-    with pytest.raises(TooFewNormalsError, match=f"needs at least {needed} held-out normal images, got {needed - 1}"):
+    with pytest.raises(
+        TooFewNormalsError,
+        match=f"needs at least {needed} held-out normal images, got {needed - 1}",
+    ):
         pac_threshold(np.arange(needed - 1), 0.05)
     with pytest.raises(ValueError, match="delta"):
         pac_threshold(np.arange(100), 0.05, delta=0)
@@ -73,8 +101,12 @@ def test_pac_threshold_errors() -> None:
 @pytest.mark.parametrize("ties", [False, True])
 def test_deciding_by_threshold_and_by_p_value_is_the_same(n: int, alpha: float, ties: bool) -> None:
     generator = np.random.default_rng(n)
-    calibration = generator.integers(0, 5, n).astype(float) if ties else generator.standard_normal(n)
-    near = np.concatenate([calibration, np.nextafter(calibration, np.inf), np.nextafter(calibration, -np.inf)])
+    calibration = (
+        generator.integers(0, 5, n).astype(float) if ties else generator.standard_normal(n)
+    )
+    near = np.concatenate(
+        [calibration, np.nextafter(calibration, np.inf), np.nextafter(calibration, -np.inf)]
+    )
     scores = np.concatenate([near, generator.standard_normal(100), [-np.inf, np.inf]])
     if n < 1 / alpha - 1 - 1e-9:
         with pytest.raises(TooFewNormalsError):
@@ -103,7 +135,12 @@ def test_p_values_of_normals_are_uniform_on_their_grid() -> None:
 
 def test_p_values_are_valid_with_ties() -> None:
     generator = np.random.default_rng(4)
-    drawn = np.array([p_values(generator.integers(0, 3, 19), generator.integers(0, 3, 1))[0] for _ in range(5000)])
+    drawn = np.array(
+        [
+            p_values(generator.integers(0, 3, 19), generator.integers(0, 3, 1))[0]
+            for _ in range(5000)
+        ]
+    )
     for alpha in (0.05, 0.2, 0.4, 0.7):
         assert (drawn <= alpha).mean() <= alpha + 4 * math.sqrt(alpha * (1 - alpha) / 5000)
 
@@ -114,20 +151,32 @@ def test_p_values_by_counting() -> None:
     assert p_values(calibration, scores).tolist() == expected == [1.0, 1.0, 0.8, 0.4, 0.4, 0.2]
 
 
-@pytest.mark.parametrize(("n", "alpha", "needed"), [(18, 0.05, 19), (98, 0.01, 99), (8, 0.1, 9), (1, 0.05, 19)])
-def test_too_few_normals_are_an_error_or_a_labelled_fallback(n: int, alpha: float, needed: int) -> None:
-    with pytest.raises(TooFewNormalsError, match=rf"needs at least {needed} held-out normal images, got {n}, .*if_too_few='fallback'"):
+@pytest.mark.parametrize(
+    ("n", "alpha", "needed"), [(18, 0.05, 19), (98, 0.01, 99), (8, 0.1, 9), (1, 0.05, 19)]
+)
+def test_too_few_normals_are_an_error_or_a_labelled_fallback(
+    n: int, alpha: float, needed: int
+) -> None:
+    with pytest.raises(
+        TooFewNormalsError,
+        match=rf"needs at least {needed} held-out normal images, got {n}, .*if_too_few='fallback'",
+    ):
         conformal_threshold(np.arange(n), alpha)
     with pytest.warns(UserWarning, match=f"cannot guarantee {alpha:.2%} \\({needed} are needed\\)"):
         threshold = conformal_threshold(np.arange(n), alpha, if_too_few="fallback")
-    assert threshold == Threshold(float(np.nextafter(n - 1, np.inf)), alpha, n, "conformal", 1 / (n + 1))
+    assert threshold == Threshold(
+        float(np.nextafter(n - 1, np.inf)), alpha, n, "conformal", 1 / (n + 1)
+    )
     assert threshold.smallest_alpha == 1 / (n + 1) == threshold.guaranteed
     assert conformal_threshold(np.arange(needed), alpha).guaranteed == alpha
 
 
 def test_the_threshold_says_what_it_is() -> None:
     text = str(conformal_threshold(np.arange(99), 0.05))
-    assert text == "theta = 94 (conformal, n = 99, asked 5.0%: false alarms <= 5.0%; smallest reachable 1.0%)"
+    assert (
+        text
+        == "theta = 94 (conformal, n = 99, asked 5.0%: false alarms <= 5.0%; smallest reachable 1.0%)"
+    )
 
 
 @pytest.mark.parametrize("function", [conformal_threshold, pac_threshold, quantile_threshold])

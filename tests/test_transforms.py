@@ -40,7 +40,9 @@ def test_quarter_turns_move_pixels_exactly(turns: int, fill: Any) -> None:
 @pytest.mark.parametrize("angle", [22.5, 45, 110, 200.3, -30])
 def test_bilinear_rotation_is_counter_clockwise_like_pillow(picture: Picture, angle: float) -> None:
     array = picture(1, 96)
-    expected = as_tensor(np.asarray(Image.fromarray(array).rotate(angle, Image.Resampling.BILINEAR)))
+    expected = as_tensor(
+        np.asarray(Image.fromarray(array).rotate(angle, Image.Resampling.BILINEAR))
+    )
     difference = (rotate(as_tensor(array), angle, fill="black") - expected).abs()[..., disc(96)]
     assert difference.max() < 1.5 / 255  # Pillow rounds to grey levels
     wrong_way = (rotate(as_tensor(array), -angle, fill="black") - expected).abs()[..., disc(96)]
@@ -55,7 +57,9 @@ def test_black_corners_are_those_of_torchvision(picture: Picture, angle: float) 
     outside = (expected == 0).all(1)[0]
     assert outside.sum() > 100
     assert ours[0, :, outside].max() < 0.01
-    inside = torch.nn.functional.avg_pool2d((~outside).float()[None, None], 3, 1, 1)[0, 0] == 1  # not the soft border
+    inside = (
+        torch.nn.functional.avg_pool2d((~outside).float()[None, None], 3, 1, 1)[0, 0] == 1
+    )  # not the soft border
     torch.testing.assert_close(ours[0][:, inside], expected[0][:, inside], atol=2e-3, rtol=0)
 
 
@@ -65,7 +69,9 @@ def test_nearest_rotation_takes_pixels_that_exist(picture: Picture, angle: float
     ours = rotate(image, angle, fill="black", interpolation="nearest")
     assert set(ours.unique().tolist()) <= {0.0, *image.unique().tolist()}
     expected = TF.rotate(image, angle, InterpolationMode.NEAREST)
-    assert (ours == expected).float().mean() > 0.98  # the rest: ties of distance, rounded differently
+    assert (
+        ours == expected
+    ).float().mean() > 0.98  # the rest: ties of distance, rounded differently
 
 
 def test_reflected_corners_continue_the_picture() -> None:
@@ -75,7 +81,9 @@ def test_reflected_corners_continue_the_picture() -> None:
 
 
 @pytest.mark.parametrize("angle", [10.0, 45.0, 77.0])
-def test_there_and_back_gives_the_image_inside_the_inscribed_disc(picture: Picture, angle: float) -> None:
+def test_there_and_back_gives_the_image_inside_the_inscribed_disc(
+    picture: Picture, angle: float
+) -> None:
     image = as_tensor(picture(4, 128, smooth=6))
     there = rotate(image, angle)
     back = rotate(there, -angle)
@@ -86,7 +94,9 @@ def test_there_and_back_gives_the_image_inside_the_inscribed_disc(picture: Pictu
 def test_an_angle_for_each_image_equals_one_by_one(picture: Picture) -> None:
     images = torch.cat([as_tensor(picture(k)) for k in range(4)])
     angles = torch.tensor([0.0, -12.5, 90.0, 211.0])
-    one_by_one = torch.cat([rotate(image[None], float(a)) for image, a in zip(images, angles, strict=True)])
+    one_by_one = torch.cat(
+        [rotate(image[None], float(a)) for image, a in zip(images, angles, strict=True)]
+    )
     torch.testing.assert_close(rotate(images, angles), one_by_one, atol=1e-6, rtol=0)
 
 
@@ -122,11 +132,17 @@ def test_random_angles_are_uniform_and_a_function_of_the_seed() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"angles": ()}, "angles"), ({"angles": (0.0, math.nan)}, "angles"), ({"n_train": 0}, "n_train"), ({"n_test": 0}, "n_test"),
-        ({"max_angle": 181}, "max_angle"), ({"fill": "white"}, "fill"), ({"interpolation": "cubic"}, "interpolation"),
-        ({"brightness": 1.0}, "brightness"), ({"contrast": -0.1}, "contrast"),
+        ({"angles": ()}, "angles"),
+        ({"angles": (0.0, math.nan)}, "angles"),
+        ({"n_train": 0}, "n_train"),
+        ({"n_test": 0}, "n_test"),
+        ({"max_angle": 181}, "max_angle"),
+        ({"fill": "white"}, "fill"),
+        ({"interpolation": "cubic"}, "interpolation"),
+        ({"brightness": 1.0}, "brightness"),
+        ({"contrast": -0.1}, "contrast"),
     ],
-)  # fmt: skip
+)
 def test_bad_transformations_are_named(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Transformations(**arguments)
@@ -154,7 +170,9 @@ def test_contrast_keeps_the_mean_grey() -> None:
 
 def test_jitter_is_clipped_and_off_by_default() -> None:
     images = torch.rand(20, 3, 8, 8)
-    strong = jitter(images, Transformations(brightness=0.9, contrast=0.9), torch.Generator().manual_seed(0))
+    strong = jitter(
+        images, Transformations(brightness=0.9, contrast=0.9), torch.Generator().manual_seed(0)
+    )
     assert strong.min() >= 0
     assert strong.max() <= 1
     assert jitter(images, Transformations(), torch.Generator()) is images

@@ -43,7 +43,15 @@ _CLASSES = {
 }
 
 
-def make_detector(name: str, *, seed: int = 0, device: str | torch.device = "auto", cache: Any = "auto", progress: bool = True, **options: Any) -> Detector:
+def make_detector(
+    name: str,
+    *,
+    seed: int = 0,
+    device: str | torch.device = "auto",
+    cache: Any = "auto",
+    progress: bool = True,
+    **options: Any,
+) -> Detector:
     """A fresh detector by name.
 
     Args:

@@ -9,7 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from differnet_lite.baselines.neural import NetworkDetector, NetworkSettings, Step, decoder, descent, encoder
+from differnet_lite.baselines.neural import (
+    NetworkDetector,
+    NetworkSettings,
+    Step,
+    decoder,
+    descent,
+    encoder,
+)
 
 __all__ = ["Autoencoder", "SSIMAutoencoder", "ssim"]
 
@@ -37,7 +44,9 @@ class SSIMAutoencoderSettings(AutoencoderSettings):
     score: str = "ssim"
 
 
-def ssim(a: Tensor, b: Tensor, *, window: int = 11, sigma: float = 1.5, data_range: float = 1.0) -> Tensor:
+def ssim(
+    a: Tensor, b: Tensor, *, window: int = 11, sigma: float = 1.5, data_range: float = 1.0
+) -> Tensor:
     r"""Mean structural similarity, (B,), in [-1, 1] and 1 for equal images; windows that leave the image do not count.
 
     .. math:: \frac{(2 \mu_a \mu_b + c_1)(2 \sigma_{ab} + c_2)}{(\mu_a^2 + \mu_b^2 + c_1)(\sigma_a^2 + \sigma_b^2 + c_2)}
@@ -62,13 +71,19 @@ def ssim(a: Tensor, b: Tensor, *, window: int = 11, sigma: float = 1.5, data_ran
     weights = (weights / weights.sum()).expand(n_channels, 1, 1, -1)
 
     def local_mean(x: Tensor) -> Tensor:
-        return F.conv2d(F.conv2d(x, weights, groups=n_channels), weights.transpose(2, 3), groups=n_channels)
+        return F.conv2d(
+            F.conv2d(x, weights, groups=n_channels), weights.transpose(2, 3), groups=n_channels
+        )
 
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     mean_a, mean_b = local_mean(a), local_mean(b)
     var_a, var_b = local_mean(a * a) - mean_a**2, local_mean(b * b) - mean_b**2
     covariance = local_mean(a * b) - mean_a * mean_b
-    similarity = (2 * mean_a * mean_b + c1) * (2 * covariance + c2) / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
+    similarity = (
+        (2 * mean_a * mean_b + c1)
+        * (2 * covariance + c2)
+        / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
+    )
     return similarity.flatten(1).mean(1)
 
 
@@ -100,7 +115,11 @@ class Autoencoder(NetworkDetector):
         return 1 - ssim((copy + 1) / 2, (x + 1) / 2)
 
     def _stepper(self, network: nn.Module, images: Tensor) -> Step:
-        return descent(network, lambda x, generator: self._errors(network, x).mean(), lr=self.settings.learning_rate)
+        return descent(
+            network,
+            lambda x, generator: self._errors(network, x).mean(),
+            lr=self.settings.learning_rate,
+        )
 
     @torch.no_grad()
     def _score_batch(self, network: nn.Module, x: Tensor) -> Tensor:

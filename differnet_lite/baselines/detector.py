@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from differnet_lite.checkpoint import NotFittedError, read_checkpoint, rebuilding, write_checkpoint
-from differnet_lite.datasets import Images, as_images, training_images
-from differnet_lite.images import ImageLike
+from differnet_lite.data.datasets import Images, as_images, training_images
+from differnet_lite.data.images import ImageLike
 
 __all__ = ["BaseDetector", "Detector"]
 
@@ -38,7 +38,14 @@ class Detector(Protocol):
         """Write one file, whole or not at all."""
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, device: str | torch.device = ..., cache: str | os.PathLike[str] | None = ..., progress: bool = ...) -> Self:
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        device: str | torch.device = ...,
+        cache: str | os.PathLike[str] | None = ...,
+        progress: bool = ...,
+    ) -> Self:
         """Read it back; on the same machine the scores are identical."""
 
 
@@ -134,13 +141,19 @@ class BaseDetector(Generic[State]):
             images: one image file, a folder (with its sub-folders, sorted), or a list of images.
         """
         if not hasattr(self, "fitted_"):
-            raise NotFittedError(f"this {self.name} detector has not been fitted; call fit() first, or {type(self).__name__}.load()")
+            raise NotFittedError(
+                f"this {self.name} detector has not been fitted; call fit() first, or {type(self).__name__}.load()"
+            )
         return self._checked_scores(self.fitted_, list(as_images(images)))
 
     def _checked_scores(self, fitted: State, images: list[ImageLike]) -> np.ndarray:
-        scores = np.asarray(self._score(fitted, images), dtype=np.float64) if images else np.empty(0)
+        scores = (
+            np.asarray(self._score(fitted, images), dtype=np.float64) if images else np.empty(0)
+        )
         if not np.isfinite(scores).all():
-            raise FloatingPointError(f"{self.name}: {int((~np.isfinite(scores)).sum())} score(s) are not finite; fit again with a lower learning rate")
+            raise FloatingPointError(
+                f"{self.name}: {int((~np.isfinite(scores)).sum())} score(s) are not finite; fit again with a lower learning rate"
+            )
         return scores
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -151,9 +164,17 @@ class BaseDetector(Generic[State]):
             FileNotFoundError: the folder to write into does not exist.
         """
         if not hasattr(self, "fitted_"):
-            raise NotFittedError(f"this {self.name} detector has not been fitted; call fit() before save()")
+            raise NotFittedError(
+                f"this {self.name} detector has not been fitted; call fit() before save()"
+            )
         settings = json.loads(json.dumps(dataclasses.asdict(self.settings)))
-        header = {"kind": self.name, "settings": settings, "seed": self.seed, "n_train": self.n_train_, **self._origin()}
+        header = {
+            "kind": self.name,
+            "settings": settings,
+            "seed": self.seed,
+            "n_train": self.n_train_,
+            **self._origin(),
+        }
         calibration = {"calibration_scores": torch.from_numpy(self.calibration_scores_)}
         return write_checkpoint(path, self._pack(self.fitted_) | calibration, header)
 
@@ -174,11 +195,22 @@ class BaseDetector(Generic[State]):
         """
         header, tensors = read_checkpoint(path, kind=cls.name)
         with rebuilding(path):
-            detector = cls(seed=header["seed"], device=device, cache=cache, progress=progress, **cls._saved_options(header))
+            detector = cls(
+                seed=header["seed"],
+                device=device,
+                cache=cache,
+                progress=progress,
+                **cls._saved_options(header),
+            )
             for key, value in detector._origin().items():
                 if header[key] != value:
-                    raise ValueError(f"made with the {key} {header[key]}, but this package has {value}")
-            detector.n_train_, detector.calibration_scores_ = header["n_train"], tensors.pop("calibration_scores").numpy()
+                    raise ValueError(
+                        f"made with the {key} {header[key]}, but this package has {value}"
+                    )
+            detector.n_train_, detector.calibration_scores_ = (
+                header["n_train"],
+                tensors.pop("calibration_scores").numpy(),
+            )
             detector.fitted_ = detector._unpack(tensors)
         return detector
 

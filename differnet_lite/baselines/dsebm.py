@@ -27,7 +27,9 @@ class DSEBMSettings(NetworkSettings):
         if self.score not in SCORES:
             raise ValueError(f"score: expected one of {SCORES}, got {self.score!r}")
         if self.noise <= 0:
-            raise ValueError(f"noise: expected above 0 (there is nothing to learn from removing none), got {self.noise}")
+            raise ValueError(
+                f"noise: expected above 0 (there is nothing to learn from removing none), got {self.noise}"
+            )
 
 
 class Energy(nn.Module):
@@ -40,10 +42,13 @@ class Energy(nn.Module):
         super().__init__()
         self.centre = nn.Parameter(torch.zeros(3, size, size))
         self.layers = nn.Sequential(
-            nn.Conv2d(3, width, 4, 2, 1), nn.Softplus(),
-            nn.Conv2d(width, 2 * width, 4, 2, 1), nn.Softplus(),
-            nn.Conv2d(2 * width, 4 * width, 4, 2, 1), nn.Softplus(),
-        )  # fmt: skip
+            nn.Conv2d(3, width, 4, 2, 1),
+            nn.Softplus(),
+            nn.Conv2d(width, 2 * width, 4, 2, 1),
+            nn.Softplus(),
+            nn.Conv2d(2 * width, 4 * width, 4, 2, 1),
+            nn.Softplus(),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(B,) energies of (B, 3, H, W)."""

@@ -16,17 +16,19 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.svm import OneClassSVM
 from torch import Tensor
 
-from differnet_lite.bank import FeatureBank
 from differnet_lite.baselines.detector import BaseDetector
+from differnet_lite.cache import FeatureBank
+from differnet_lite.data.images import ImageLike
 from differnet_lite.features import MultiScaleExtractor
-from differnet_lite.images import ImageLike
 from differnet_lite.settings import DEFAULT, Settings
 from differnet_lite.training import bank_views, pooled, whitening_of_views
 from differnet_lite.transforms import Transformations
 
 __all__ = ["Mahalanobis", "NearestNeighbour", "OCSVM"]
 
-STD_FLOOR = DEFAULT.noise  # dead channels have no deviation of their own: dividing by it would blow them up
+STD_FLOOR = (
+    DEFAULT.noise
+)  # dead channels have no deviation of their own: dividing by it would blow them up
 
 Scorer = Callable[[np.ndarray], np.ndarray]
 
@@ -51,7 +53,14 @@ class FeatureSettings:
 
     def of_model(self) -> Settings:
         """The model settings that make the same features; checks them, too."""
-        return dataclasses.replace(DEFAULT, **{f.name: getattr(self, f.name) for f in dataclasses.fields(self) if hasattr(DEFAULT, f.name)})
+        return dataclasses.replace(
+            DEFAULT,
+            **{
+                f.name: getattr(self, f.name)
+                for f in dataclasses.fields(self)
+                if hasattr(DEFAULT, f.name)
+            },
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,13 +98,23 @@ class FeatureDetector(BaseDetector[tuple[dict[str, Tensor], Scorer]]):
     def _prepare(self, device: str | torch.device, cache: str | os.PathLike[str] | None) -> None:
         s = self.settings
         self.extractor = MultiScaleExtractor(
-            backbone=s.backbone, weights=s.weights, size=s.size, n_scales=s.n_scales, downscale=s.downscale, device=device, dtype=s.dtype
+            backbone=s.backbone,
+            weights=s.weights,
+            size=s.size,
+            n_scales=s.n_scales,
+            downscale=s.downscale,
+            device=device,
+            dtype=s.dtype,
         )
-        self.bank = FeatureBank(self.extractor, s.transformations, folder=cache, seed=self.seed, progress=self.progress)
+        self.bank = FeatureBank(
+            self.extractor, s.transformations, folder=cache, seed=self.seed, progress=self.progress
+        )
         self.angles_ = s.transformations.test_angles(self.seed)
 
     def _train(self, images: list[ImageLike]) -> tuple[dict[str, Tensor], Scorer]:
-        learned = self._learn(self.bank.features(images, self.angles_, description="features, training"))
+        learned = self._learn(
+            self.bank.features(images, self.angles_, description="features, training")
+        )
         return learned, self._scorer(learned)
 
     def _learn(self, features: Tensor) -> dict[str, Tensor]:
@@ -105,11 +124,15 @@ class FeatureDetector(BaseDetector[tuple[dict[str, Tensor], Scorer]]):
     def _scorer(self, learned: dict[str, Tensor]) -> Scorer:
         raise NotImplementedError
 
-    def _score(self, fitted: tuple[dict[str, Tensor], Scorer], images: list[ImageLike]) -> np.ndarray:
+    def _score(
+        self, fitted: tuple[dict[str, Tensor], Scorer], images: list[ImageLike]
+    ) -> np.ndarray:
         scores = []
         for features in self.bank.iter_features(images, self.angles_, description="scoring"):
             views = pooled(features, self.settings.of_model()).double().numpy()  # (N, T or 1, D)
-            scores.append(fitted[1](views.reshape(-1, views.shape[-1])).reshape(views.shape[:2]).mean(1))
+            scores.append(
+                fitted[1](views.reshape(-1, views.shape[-1])).reshape(views.shape[:2]).mean(1)
+            )
         return np.concatenate(scores)
 
     def _pack(self, fitted: tuple[dict[str, Tensor], Scorer]) -> dict[str, Tensor]:
@@ -117,7 +140,9 @@ class FeatureDetector(BaseDetector[tuple[dict[str, Tensor], Scorer]]):
 
     def _unpack(self, tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], Scorer]:
         scorer = self._scorer(tensors)
-        scorer(np.zeros((1, self.extractor.n_features)))  # a file with another number of features fails here
+        scorer(
+            np.zeros((1, self.extractor.n_features))
+        )  # a file with another number of features fails here
         return tensors, scorer
 
     def _origin(self) -> dict[str, Any]:
@@ -125,7 +150,9 @@ class FeatureDetector(BaseDetector[tuple[dict[str, Tensor], Scorer]]):
 
     @classmethod
     def _saved_options(cls, header: dict[str, Any]) -> dict[str, Any]:
-        return header["settings"] | {"dtype": header["trunk"].rsplit("/", 1)[1]}  # "auto", as it was resolved
+        return header["settings"] | {
+            "dtype": header["trunk"].rsplit("/", 1)[1]
+        }  # "auto", as it was resolved
 
 
 def reduction(rows: np.ndarray, n_components: int) -> Scorer:
@@ -140,7 +167,11 @@ def reduction(rows: np.ndarray, n_components: int) -> Scorer:
     """
     mean, deviation = rows.mean(0), np.maximum(rows.std(0), STD_FLOOR)
     k = min(n_components, len(rows) - 1)
-    axes = np.linalg.svd((rows - mean) / deviation, full_matrices=False)[2][:k].T if k else np.eye(rows.shape[1])
+    axes = (
+        np.linalg.svd((rows - mean) / deviation, full_matrices=False)[2][:k].T
+        if k
+        else np.eye(rows.shape[1])
+    )
     return lambda y: ((y - mean) / deviation) @ axes
 
 
@@ -164,7 +195,9 @@ class OCSVM(FeatureDetector):
     def _scorer(self, learned: dict[str, Tensor]) -> Scorer:
         rows = learned["rows"].double().numpy()
         reduce = reduction(rows, self.settings.n_components)
-        state = np.random.get_state()  # scikit-learn draws a seed from it that this estimator has no use for
+        state = (
+            np.random.get_state()
+        )  # scikit-learn draws a seed from it that this estimator has no use for
         try:
             boundary = OneClassSVM(nu=self.settings.nu, gamma="scale").fit(reduce(rows))
         finally:
@@ -210,7 +243,9 @@ class Mahalanobis(FeatureDetector):
     def _learn(self, features: Tensor) -> dict[str, Tensor]:
         settings = self.settings.of_model()
         generator = torch.Generator().manual_seed(self.seed)
-        mean, matrix = whitening_of_views(bank_views(features, settings), len(features), settings, generator)
+        mean, matrix = whitening_of_views(
+            bank_views(features, settings), len(features), settings, generator
+        )
         return {"mean": mean, "matrix": matrix.contiguous()}
 
     def _scorer(self, learned: dict[str, Tensor]) -> Scorer:

@@ -30,7 +30,11 @@ class Networks(nn.Module):
 
     def __init__(self, size: int, width: int, latent: int) -> None:
         super().__init__()
-        self.encode, self.decode, self.encode_again = encoder(size, width, latent), decoder(size, width, latent), encoder(size, width, latent)
+        self.encode, self.decode, self.encode_again = (
+            encoder(size, width, latent),
+            decoder(size, width, latent),
+            encoder(size, width, latent),
+        )
         whole = encoder(size, width, 1)
         self.features, self.verdict = whole[:-1], whole[-1]
         self.apply(dcgan_init)
@@ -80,9 +84,15 @@ class GANomaly(NetworkDetector):
     def _stepper(self, network: nn.Module, images: Tensor) -> Step:
         assert isinstance(network, Networks)
         s = self.settings
-        generates = [p for part in (network.encode, network.decode, network.encode_again) for p in part.parameters()]
+        generates = [
+            p
+            for part in (network.encode, network.decode, network.encode_again)
+            for p in part.parameters()
+        ]
         judges = [*network.features.parameters(), *network.verdict.parameters()]
-        generator_adam, judge_adam = (torch.optim.Adam(p, lr=s.learning_rate, betas=(0.5, 0.999)) for p in (generates, judges))
+        generator_adam, judge_adam = (
+            torch.optim.Adam(p, lr=s.learning_rate, betas=(0.5, 0.999)) for p in (generates, judges)
+        )
 
         def step(x: Tensor, generator: torch.Generator) -> Tensor:
             z, copy, z_again = network(x)
@@ -97,8 +107,13 @@ class GANomaly(NetworkDetector):
             loss.backward()
             generator_adam.step()
 
-            real, fake = network.verdict(network.features(x)), network.verdict(network.features(copy.detach()))
-            judgement = F.softplus(-real).mean() + F.softplus(fake).mean()  # binary cross-entropy on logits
+            real, fake = (
+                network.verdict(network.features(x)),
+                network.verdict(network.features(copy.detach())),
+            )
+            judgement = (
+                F.softplus(-real).mean() + F.softplus(fake).mean()
+            )  # binary cross-entropy on logits
             judge_adam.zero_grad(set_to_none=True)
             judgement.backward()
             judge_adam.step()

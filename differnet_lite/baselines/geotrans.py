@@ -35,7 +35,9 @@ def symmetries(x: Tensor) -> Tensor:
         >>> symmetries(torch.arange(4.0).view(1, 1, 2, 2)).flatten(2).unique(dim=1).shape
         torch.Size([1, 8, 4])
     """
-    return torch.stack([torch.rot90(base, k, (2, 3)) for base in (x, x.flip(3)) for k in range(4)], 1)
+    return torch.stack(
+        [torch.rot90(base, k, (2, 3)) for base in (x, x.flip(3)) for k in range(4)], 1
+    )
 
 
 class GeoTrans(NetworkDetector):
@@ -60,8 +62,14 @@ class GeoTrans(NetworkDetector):
         w = self.settings.width
         layers: list[nn.Module] = []
         for n_in, n_out in ((3, w), (w, 2 * w), (2 * w, 4 * w), (4 * w, 4 * w)):
-            layers += [nn.Conv2d(n_in, n_out, 3, 2, 1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU()]
-        return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * w, N_SYMMETRIES))
+            layers += [
+                nn.Conv2d(n_in, n_out, 3, 2, 1, bias=False),
+                nn.BatchNorm2d(n_out),
+                nn.ReLU(),
+            ]
+        return nn.Sequential(
+            *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * w, N_SYMMETRIES)
+        )
 
     def _stepper(self, network: nn.Module, images: Tensor) -> Step:
         def loss(x: Tensor, generator: torch.Generator) -> Tensor:
@@ -72,6 +80,8 @@ class GeoTrans(NetworkDetector):
 
     @torch.no_grad()
     def _score_batch(self, network: nn.Module, x: Tensor) -> Tensor:
-        logits = network(symmetries(x).flatten(0, 1)).cpu().double().unflatten(0, (len(x), N_SYMMETRIES))  # (B, 8, 8)
+        logits = (
+            network(symmetries(x).flatten(0, 1)).cpu().double().unflatten(0, (len(x), N_SYMMETRIES))
+        )  # (B, 8, 8)
         # float64: where the classifier is sure, log p is the small difference that float32 rounds to 0
         return -logits.log_softmax(2).diagonal(dim1=1, dim2=2).mean(1)

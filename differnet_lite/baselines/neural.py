@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from differnet_lite.baselines.detector import BaseDetector
-from differnet_lite.datasets import Images, as_images
+from differnet_lite.data.datasets import Images, as_images
+from differnet_lite.data.images import ImageLike, iter_decoded
 from differnet_lite.features import resolve_device
-from differnet_lite.images import ImageLike, iter_decoded
 
 __all__ = ["NetworkDetector", "NetworkSettings", "decoder", "encoder"]
 
@@ -45,7 +45,9 @@ class NetworkSettings:
 
     def __post_init__(self) -> None:
         if self.size < 32 or self.size & (self.size - 1):
-            raise ValueError(f"size: expected a power of two of at least 32 pixels, got {self.size}")
+            raise ValueError(
+                f"size: expected a power of two of at least 32 pixels, got {self.size}"
+            )
         for name in ("width", "steps", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
@@ -63,7 +65,9 @@ class NetworkDetector(BaseDetector[nn.Module]):
 
     def inputs(self, images: Images) -> Tensor:
         """What the network sees of images: (N, 3, size, size) in [-1, 1]. `fitted_` is the network."""
-        return to_input(torch.cat(list(iter_decoded(list(as_images(images)), size=self.settings.size)))).to(self.device)
+        return to_input(
+            torch.cat(list(iter_decoded(list(as_images(images)), size=self.settings.size)))
+        ).to(self.device)
 
     def _network(self) -> nn.Module:
         """A new network; its weights come from torch's global generator, which the caller seeds and restores."""
@@ -90,7 +94,13 @@ class NetworkDetector(BaseDetector[nn.Module]):
             network = self._network().to(self.device).train()
             step = self._stepper(network, to_input(pixels).to(self.device))
             batches = endless(len(pixels), s.batch_size, generator)
-            with tqdm(range(1, s.steps + 1), desc=f"training {self.name}", unit="step", disable=not self.progress, leave=False) as bar:
+            with tqdm(
+                range(1, s.steps + 1),
+                desc=f"training {self.name}",
+                unit="step",
+                disable=not self.progress,
+                leave=False,
+            ) as bar:
                 for k in bar:
                     loss = float(step(to_input(pixels[next(batches)]).to(self.device), generator))
                     if not math.isfinite(loss):
@@ -103,9 +113,23 @@ class NetworkDetector(BaseDetector[nn.Module]):
 
     def _score(self, fitted: nn.Module, images: list[ImageLike]) -> np.ndarray:
         scores = []
-        with contained(self.seed), tqdm(total=len(images), desc="scoring", unit="image", disable=not self.progress, leave=False) as bar:
+        with (
+            contained(self.seed),
+            tqdm(
+                total=len(images),
+                desc="scoring",
+                unit="image",
+                disable=not self.progress,
+                leave=False,
+            ) as bar,
+        ):
             for pixels in iter_decoded(images, size=self.settings.size):
-                scores.append(self._score_batch(fitted, to_input(pixels).to(self.device)).detach().double().cpu())
+                scores.append(
+                    self._score_batch(fitted, to_input(pixels).to(self.device))
+                    .detach()
+                    .double()
+                    .cpu()
+                )
                 bar.update(len(pixels))
         return torch.cat(scores).numpy()
 
@@ -143,13 +167,19 @@ def endless(n: int, batch_size: int, generator: torch.Generator) -> Iterator[Ten
 @contextmanager
 def contained(seed: int) -> Iterator[None]:
     """Within, torch's global generator is seeded, gradients are on and cuDNN repeats itself; afterwards all is as it was."""
-    flags = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+    flags = torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+    )
     with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad(), flags:
-        torch.default_generator.manual_seed(seed)  # not torch.manual_seed, which reseeds a GPU's generator too
+        torch.default_generator.manual_seed(
+            seed
+        )  # not torch.manual_seed, which reseeds a GPU's generator too
         yield
 
 
-def descent(network: nn.Module, loss: Callable[[Tensor, torch.Generator], Tensor], **adam: Any) -> Step:
+def descent(
+    network: nn.Module, loss: Callable[[Tensor, torch.Generator], Tensor], **adam: Any
+) -> Step:
     """A step of Adam on one loss of one network."""
     optimiser = torch.optim.Adam(network.parameters(), **adam)
 
@@ -172,7 +202,11 @@ def encoder(size: int, width: int, latent: int) -> nn.Sequential:
     """DCGAN's: strided convolutions (B, 3, size, size) -> (B, latent, 1, 1); batch norm after all but the first and last."""
     layers: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
     for _ in range(n_halvings(size) - 1):
-        layers += [nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * width), nn.LeakyReLU(0.2)]
+        layers += [
+            nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(2 * width),
+            nn.LeakyReLU(0.2),
+        ]
         width *= 2
     return nn.Sequential(*layers, nn.Conv2d(width, latent, LATENT_GRID, bias=False))
 
@@ -181,8 +215,16 @@ def decoder(size: int, width: int, latent: int) -> nn.Sequential:
     """The encoder's mirror: (B, latent, 1, 1) -> (B, 3, size, size) in [-1, 1]."""
     halvings = n_halvings(size)
     width *= 2 ** (halvings - 1)
-    layers: list[nn.Module] = [nn.ConvTranspose2d(latent, width, LATENT_GRID, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+    layers: list[nn.Module] = [
+        nn.ConvTranspose2d(latent, width, LATENT_GRID, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+    ]
     for _ in range(halvings - 1):
-        layers += [nn.ConvTranspose2d(width, width // 2, 4, 2, 1, bias=False), nn.BatchNorm2d(width // 2), nn.ReLU()]
+        layers += [
+            nn.ConvTranspose2d(width, width // 2, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(width // 2),
+            nn.ReLU(),
+        ]
         width //= 2
     return nn.Sequential(*layers, nn.ConvTranspose2d(width, 3, 4, 2, 1, bias=False), nn.Tanh())

@@ -9,9 +9,20 @@ Needs pandas and joblib: `pip install 'differnet_lite[experiments]'`.
 
 from __future__ import annotations
 
+from differnet_lite.evaluation.published import published_table
 from differnet_lite.experiments.grid import Cell, Grid, subset
-from differnet_lite.experiments.published import published_table
 from differnet_lite.experiments.running import run
 from differnet_lite.experiments.studies import STUDIES, Study, as_text, provenance, summarise
 
-__all__ = ["STUDIES", "Cell", "Grid", "Study", "as_text", "provenance", "published_table", "run", "subset", "summarise"]
+__all__ = [
+    "STUDIES",
+    "Cell",
+    "Grid",
+    "Study",
+    "as_text",
+    "provenance",
+    "published_table",
+    "run",
+    "subset",
+    "summarise",
+]

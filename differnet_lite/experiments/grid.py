@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 import torch
 
 import differnet_lite
-from differnet_lite.datasets import Category, DatasetError, load_category
+from differnet_lite.data.datasets import Category, DatasetError, load_category
 
 __all__ = ["Cell", "Grid", "subset"]
 
@@ -55,7 +55,15 @@ class Cell:
         results of the old one stay in the folder. The place of the images is no part of it, nor are the
         device and the number of threads: they move a result in its last digits, and the table records them.
         """
-        what = [self.method, self.category, self.images, self.seed, self.options, self.n_train, differnet_lite.__version__]
+        what = [
+            self.method,
+            self.category,
+            self.images,
+            self.seed,
+            self.options,
+            self.n_train,
+            differnet_lite.__version__,
+        ]
         return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
 
 
@@ -90,9 +98,15 @@ class Grid:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, str) or not len(value):
-                raise ValueError(f"{field.name}: expected at least one, got none" if not len(value) else f"{field.name}: expected a list, got {value!r}")
+                raise ValueError(
+                    f"{field.name}: expected at least one, got none"
+                    if not len(value)
+                    else f"{field.name}: expected a list, got {value!r}"
+                )
         if any(n is not None and n < 1 for n in self.n_train):
-            raise ValueError(f"n_train: expected numbers of at least 1, or None for all images, got {list(self.n_train)}")
+            raise ValueError(
+                f"n_train: expected numbers of at least 1, or None for all images, got {list(self.n_train)}"
+            )
 
     def cells(self) -> list[Cell]:
         """The cells, each once: seed by seed, so that a table with one seed is whole early.
@@ -100,14 +114,31 @@ class Grid:
         Raises:
             FileNotFoundError, DatasetError, ImageError: a category cannot be used.
         """
-        own = self.methods if isinstance(self.methods, Mapping) else {method: {} for method in self.methods}
-        images = {os.path.abspath(folder): fingerprint(_with_labels(folder)) for folder in self.categories}
-        shared = [name for name, n in Counter(Path(folder).name for folder in images).items() if n > 1]
+        own = (
+            self.methods
+            if isinstance(self.methods, Mapping)
+            else {method: {} for method in self.methods}
+        )
+        images = {
+            os.path.abspath(folder): fingerprint(_with_labels(folder)) for folder in self.categories
+        }
+        shared = [
+            name for name, n in Counter(Path(folder).name for folder in images).items() if n > 1
+        ]
         if shared:
-            raise DatasetError(f"expected categories of different names, got {shared[0]!r} more than once; rename one folder")
+            raise DatasetError(
+                f"expected categories of different names, got {shared[0]!r} more than once; rename one folder"
+            )
         return list(
             dict.fromkeys(
-                Cell(method, folder, int(seed), options_json({**options, **setting}), n, images[folder])
+                Cell(
+                    method,
+                    folder,
+                    int(seed),
+                    options_json({**options, **setting}),
+                    n,
+                    images[folder],
+                )
                 for seed in self.seeds
                 for folder in images
                 for setting in self.settings
@@ -128,7 +159,10 @@ def options_json(options: Options) -> str:
 
 def fingerprint(category: Category) -> str:
     """Tells two sets of images apart by the names and sizes of their files, without reading them."""
-    files = [(path.relative_to(category.root).as_posix(), path.stat().st_size) for path in category.train + category.test]
+    files = [
+        (path.relative_to(category.root).as_posix(), path.stat().st_size)
+        for path in category.train + category.test
+    ]
     return hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]
 
 
@@ -150,7 +184,9 @@ def subset(images: Sequence[T], n: int | None, seed: int) -> list[T]:
     if n is None:
         return list(images)
     if n > len(images):
-        raise ValueError(f"expected at least {n} training images, got {len(images)}; ask for fewer, or None for all")
+        raise ValueError(
+            f"expected at least {n} training images, got {len(images)}; ask for fewer, or None for all"
+        )
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
     return [images[i] for i in order[:n].tolist()]
 

@@ -17,17 +17,32 @@ import joblib
 import torch
 
 import differnet_lite
-from differnet_lite import metrics
-from differnet_lite.datasets import load_category
+from differnet_lite.data.datasets import load_category
+from differnet_lite.evaluation import metrics
 from differnet_lite.experiments.grid import Cell, subset
 
 __all__ = ["COLUMNS", "Row", "brief", "extract", "measure", "row_of"]
 
 Row: TypeAlias = "dict[str, Any]"
 COLUMNS = [
-    "method", "category", "seed", "n_train", "options", "auroc", "average_precision", "auroc_by_kind", "n_test",
-    "fit_s", "score_s", "error", "when", "version", "machine", "threads", "key",
-]  # fmt: skip
+    "method",
+    "category",
+    "seed",
+    "n_train",
+    "options",
+    "auroc",
+    "average_precision",
+    "auroc_by_kind",
+    "n_test",
+    "fit_s",
+    "score_s",
+    "error",
+    "when",
+    "version",
+    "machine",
+    "threads",
+    "key",
+]
 
 
 def extract(cells: list[Cell], *, threads: int, **arguments: Any) -> None:
@@ -38,7 +53,9 @@ def extract(cells: list[Cell], *, threads: int, **arguments: Any) -> None:
                 detector = _detector(cell, **arguments)
                 if hasattr(detector, "bank"):
                     category = load_category(cell.folder)
-                    for _ in detector.bank.iter_features(category.train + category.test, detector.angles_):
+                    for _ in detector.bank.iter_features(
+                        category.train + category.test, detector.angles_
+                    ):
                         pass
                     return
             except Exception:
@@ -52,13 +69,20 @@ def measure(cell: Cell, *, threads: int, **arguments: Any) -> tuple[Cell, Row]:
         try:
             category = load_category(cell.folder)
             train = subset(category.train, cell.n_train, cell.seed)
-            row = {"n_train": len(train), "n_test": len(category.test), "threads": torch.get_num_threads()}
+            row = {
+                "n_train": len(train),
+                "n_test": len(category.test),
+                "threads": torch.get_num_threads(),
+            }
             start = time.perf_counter()
             detector = _detector(cell, **arguments)
             detector.fit(train)
             fitted = time.perf_counter()
             scores = detector.score_samples(list(category.test))
-            row |= {"fit_s": round(fitted - start, 3), "score_s": round(time.perf_counter() - fitted, 3)}
+            row |= {
+                "fit_s": round(fitted - start, 3),
+                "score_s": round(time.perf_counter() - fitted, 3),
+            }
             row |= {
                 "auroc": metrics.auroc(category.labels, scores),
                 "average_precision": metrics.average_precision(category.labels, scores),
@@ -69,22 +93,47 @@ def measure(cell: Cell, *, threads: int, **arguments: Any) -> tuple[Cell, Row]:
     return cell, row_of(cell, **row)
 
 
-def _detector(cell: Cell, *, make: Callable[..., Any], device: str, cache: str | os.PathLike[str] | None) -> Any:
-    return make(cell.method, seed=cell.seed, device=device, cache=cache, progress=False, **json.loads(cell.options))
+def _detector(
+    cell: Cell, *, make: Callable[..., Any], device: str, cache: str | os.PathLike[str] | None
+) -> Any:
+    return make(
+        cell.method,
+        seed=cell.seed,
+        device=device,
+        cache=cache,
+        progress=False,
+        **json.loads(cell.options),
+    )
 
 
 def row_of(cell: Cell, **values: Any) -> Row:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     machine = f"{platform.system()} {platform.machine()}, {joblib.cpu_count()} cores, torch {torch.__version__}"
-    known = {"method": cell.method, "category": cell.category, "seed": cell.seed, "n_train": cell.n_train, "options": cell.options}
-    known |= {"key": cell.key, "when": now, "version": differnet_lite.__version__, "machine": machine}
+    known = {
+        "method": cell.method,
+        "category": cell.category,
+        "seed": cell.seed,
+        "n_train": cell.n_train,
+        "options": cell.options,
+    }
+    known |= {
+        "key": cell.key,
+        "when": now,
+        "version": differnet_lite.__version__,
+        "machine": machine,
+    }
     return dict.fromkeys(COLUMNS) | known | values
 
 
 def brief(error: BaseException) -> str:
     """The error and where it arose, innermost first, without the folders of this machine."""
     frames = traceback.extract_tb(error.__traceback__)[-3:]
-    return "\n".join([f"{type(error).__name__}: {error}", *(f"  in {f.name}, {Path(f.filename).name}:{f.lineno}" for f in reversed(frames))])
+    return "\n".join(
+        [
+            f"{type(error).__name__}: {error}",
+            *(f"  in {f.name}, {Path(f.filename).name}:{f.lineno}" for f in reversed(frames)),
+        ]
+    )
 
 
 @contextmanager

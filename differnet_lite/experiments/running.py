@@ -29,13 +29,21 @@ import pandas as pd
 from joblib.parallel import get_active_backend
 from tqdm.auto import tqdm
 
+from differnet_lite.data.files import replacing
 from differnet_lite.experiments.grid import Cell, Grid
 from differnet_lite.experiments.measuring import COLUMNS, Row, brief, extract, measure, row_of
-from differnet_lite.files import replacing
 
 __all__ = ["run", "write_atomically", "write_table"]
 
-FEATURE_OPTIONS = ("transformations", "backbone", "weights", "size", "n_scales", "downscale", "dtype")
+FEATURE_OPTIONS = (
+    "transformations",
+    "backbone",
+    "weights",
+    "size",
+    "n_scales",
+    "downscale",
+    "dtype",
+)
 
 
 def run(
@@ -79,18 +87,46 @@ def run(
     """
     cells, store = grid.cells(), Path(folder) / "cells"
     store.mkdir(parents=True, exist_ok=True)
-    rows = {cell: row for cell in cells if (row := _read(store / f"{cell.key}.json", cell)) is not None}
+    rows = {
+        cell: row for cell in cells if (row := _read(store / f"{cell.key}.json", cell)) is not None
+    }
     pending = [cell for cell in cells if cell not in rows or rows[cell]["error"] is not None]
     make = _make_detector() if make is None else make
     with _surviving_dask():
         if cache is not None:
             groups = _same_features(pending)
-            jobs = n_jobs if n_jobs is None else min(joblib.effective_n_jobs(n_jobs), max(1, len(groups)))  # one group: this process, all cores
-            for _ in _parallel(extract, groups, jobs, "features", progress, make=make, device=device, cache=cache, threads=_threads(jobs)):
+            jobs = (
+                n_jobs
+                if n_jobs is None
+                else min(joblib.effective_n_jobs(n_jobs), max(1, len(groups)))
+            )  # one group: this process, all cores
+            for _ in _parallel(
+                extract,
+                groups,
+                jobs,
+                "features",
+                progress,
+                make=make,
+                device=device,
+                cache=cache,
+                threads=_threads(jobs),
+            ):
                 pass
         # Dask also gives up cells that only waited on the worker that another cell killed: each is tried again alone
-        for batch in _then_alone(pending, lambda cell: (rows[cell]["error"] or "").startswith("KilledWorker: ")):
-            for cell, row in _parallel(measure, batch, n_jobs, "cells", progress, make=make, device=device, cache=cache, threads=_threads(n_jobs)):
+        for batch in _then_alone(
+            pending, lambda cell: (rows[cell]["error"] or "").startswith("KilledWorker: ")
+        ):
+            for cell, row in _parallel(
+                measure,
+                batch,
+                n_jobs,
+                "cells",
+                progress,
+                make=make,
+                device=device,
+                cache=cache,
+                threads=_threads(n_jobs),
+            ):
                 write_atomically(store / f"{cell.key}.json", json.dumps(row, indent=1).encode())
                 rows[cell] = row
     table = pd.DataFrame([rows[cell] for cell in cells], columns=COLUMNS)
@@ -121,7 +157,9 @@ def _read(path: Path, cell: Cell) -> Row | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
-        warnings.warn(f"{path}: the kept result is damaged ({error}); the cell runs again", stacklevel=3)
+        warnings.warn(
+            f"{path}: the kept result is damaged ({error}); the cell runs again", stacklevel=3
+        )
         return None
 
 
@@ -134,14 +172,26 @@ def _make_detector() -> Callable[..., Any]:
     return make_detector
 
 
-def _parallel(function: Callable[..., Any], items: Sequence[Any], n_jobs: int | None, label: str, progress: bool, **arguments: Any) -> Iterator[Any]:
+def _parallel(
+    function: Callable[..., Any],
+    items: Sequence[Any],
+    n_jobs: int | None,
+    label: str,
+    progress: bool,
+    **arguments: Any,
+) -> Iterator[Any]:
     """Results in the order in which they are ready. Closing the iterator, as an interruption does, cancels the rest."""
     if not items:
         return
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
     results = parallel(joblib.delayed(function)(item, **arguments) for item in items)
     try:
-        with closing(results), tqdm(results, total=len(items), desc=label, unit=label[:-1], disable=not progress) as bar:
+        with (
+            closing(results),
+            tqdm(
+                results, total=len(items), desc=label, unit=label[:-1], disable=not progress
+            ) as bar,
+        ):
             yield from bar
     except BrokenProcessPool as error:
         raise RuntimeError(
@@ -169,7 +219,9 @@ def _same_features(cells: Iterable[Cell]) -> list[list[Cell]]:
     groups: dict[tuple[str, str], dict[str, Cell]] = {}
     for cell in cells:
         options = json.loads(cell.options)
-        if (options.get("transformations") or {}).get("angles", ()) is not None:  # random angles are a seed's own
+        if (options.get("transformations") or {}).get(
+            "angles", ()
+        ) is not None:  # random angles are a seed's own
             chosen = {option: options[option] for option in FEATURE_OPTIONS if option in options}
             groups.setdefault((cell.folder, json.dumps(chosen)), {}).setdefault(cell.method, cell)
     return [list(group.values()) for group in groups.values()]
@@ -190,7 +242,9 @@ def _surviving_dask() -> Iterator[None]:
 
     class Surviving(type(active)):  # type: ignore[misc]
         def effective_n_jobs(self, n_jobs: int | None) -> int:
-            return max(2, sum(self.client.ncores().values()))  # joblib takes 1 for "in this process", and waits for 0
+            return max(
+                2, sum(self.client.ncores().values())
+            )  # joblib takes 1 for "in this process", and waits for 0
 
         def start_call(self) -> None:
             self.futures: set[Any] = set()
@@ -205,14 +259,18 @@ def _surviving_dask() -> Iterator[None]:
 
         def submit(self, func: Any, callback: Callable[[Any], None]) -> Any:
             function, (item,), arguments = func.items[0]
-            future = self.client.submit(function, item, **arguments, pure=False, **self.submit_kwargs)
+            future = self.client.submit(
+                function, item, **arguments, pure=False, **self.submit_kwargs
+            )
             self.futures.add(future)
 
             def ready(done: Any) -> None:
                 try:
                     result = done.result()
                 except BaseException as error:  # Dask's cancellation is no Exception
-                    result = (item, row_of(item, error=brief(error))) if function is measure else None
+                    result = (
+                        (item, row_of(item, error=brief(error))) if function is measure else None
+                    )
                 if done in self.futures:  # else the call was aborted
                     self.futures.discard(done)
                     callback([result])

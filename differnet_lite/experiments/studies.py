@@ -18,8 +18,8 @@ from typing import Any
 
 import pandas as pd
 
+from differnet_lite.evaluation.published import METHODS, published_auroc
 from differnet_lite.experiments.grid import Grid, options_json
-from differnet_lite.experiments.published import METHODS, published_auroc
 from differnet_lite.settings import DEFAULT
 from differnet_lite.transforms import Transformations
 
@@ -31,24 +31,35 @@ N_TRAIN = (1, 2, 4, 8, 16, 32, None)
 
 OWN: dict[str, dict[str, Any]] = {"differnet": {"holdout": 0, "reference_images": 0}}
 QUICK: dict[str, dict[str, Any]] = {"differnet": {"epochs": 2}} | {
-    method: {"steps": 20} for method in ("geotrans", "ganomaly", "dsebm", "autoencoder-l2", "autoencoder-ssim")
+    method: {"steps": 20}
+    for method in ("geotrans", "ganomaly", "dsebm", "autoencoder-l2", "autoencoder-ssim")
 }
 
 # factor: level: settings; an empty one is the default. Random angles run the trunk anew in every epoch, so that
 # pair gets few epochs, and a mean over views, which needs a fixed grid, is a factor of its own.
 ABLATIONS: dict[str, dict[str, dict[str, Any]]] = {
     "scales": {"1": {"n_scales": 1}, "2": {"n_scales": 2}, "3": {}},
-    "rotations": {str(n): {} if n == 16 else {"transformations": Transformations.grid(n)} for n in (1, 4, 16, 64)},
+    "rotations": {
+        str(n): {} if n == 16 else {"transformations": Transformations.grid(n)}
+        for n in (1, 4, 16, 64)
+    },
     "width": {str(n): {} if n == DEFAULT.hidden else {"hidden": n} for n in (64, 128, 256, 512)},
     "blocks": {str(n): {} if n == DEFAULT.n_blocks else {"n_blocks": n} for n in (2, 4, 8, 16)},
     "score": {"z² alone": {}, "with log-det": {"use_log_det": True}},
     "views": {"their mean": {}, "one by one": {"pool_views": False}},
     "angles (one by one, 16 epochs)": {
         "fixed": {"pool_views": False, "epochs": 16},
-        "random": {"pool_views": False, "epochs": 16, "transformations": Transformations(angles=None, n_train=4, n_test=16)},
+        "random": {
+            "pool_views": False,
+            "epochs": 16,
+            "transformations": Transformations(angles=None, n_train=4, n_test=16),
+        },
     },
 }
-SLOW = [("rotations", "64"), *(("angles (one by one, 16 epochs)", level) for level in ("fixed", "random"))]  # left out by --quick
+SLOW = [
+    ("rotations", "64"),
+    *(("angles (one by one, 16 epochs)", level) for level in ("fixed", "random")),
+]  # left out by --quick
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,12 +104,18 @@ def summarise(table: pd.DataFrame, by: Sequence[str] = ("category", "method")) -
         `std` (of a sample; none for one seed), `low` and `high` (smallest and largest), `seeds`, `failed`,
         `seconds` (mean of fitting and scoring) and the `paper`'s AUROC, where it has one. AUROC from 0 to 1.
     """
-    table = table.assign(seconds=table["fit_s"].astype(float) + table["score_s"].astype(float), auroc=table["auroc"].astype(float))
+    table = table.assign(
+        seconds=table["fit_s"].astype(float) + table["score_s"].astype(float),
+        auroc=table["auroc"].astype(float),
+    )
     groups = table.groupby(list(by), sort=False, dropna=False)
     short = groups["auroc"].agg(auroc="mean", std="std", low="min", high="max", seeds="count")
     short["failed"] = groups.size() - short["seeds"]
     short = short.assign(seconds=groups["seconds"].mean().round(2)).reset_index()
-    paper = [published_auroc(method, category) for method, category in zip(short["method"], short["category"], strict=True)]
+    paper = [
+        published_auroc(method, category)
+        for method, category in zip(short["method"], short["category"], strict=True)
+    ]
     return short.assign(paper=pd.Series(paper, dtype=float))
 
 
@@ -110,7 +127,9 @@ def _over_categories(table: pd.DataFrame) -> pd.DataFrame:
     means = groups[list(columns)].mean()
     means["auroc"] = means["auroc"].where(groups["auroc"].count() == len(categories))
     short = summarise(means.reset_index().assign(category=f"mean of {len(categories)}"))
-    known = [[published_auroc(method, category) for category in categories] for method in short["method"]]
+    known = [
+        [published_auroc(method, category) for category in categories] for method in short["method"]
+    ]
     paper = [float("nan") if None in row else sum(filter(None, row)) / len(row) for row in known]
     return short.assign(paper=pd.Series(paper, dtype=float))
 
@@ -121,11 +140,17 @@ def as_text(summary: pd.DataFrame) -> str:
     def percent(value: float, sign: str = "") -> str:
         return "" if pd.isna(value) else f"{sign}{100 * value:.1f}"
 
-    shown = summary[[c for c in ("factor", "level", "category", "method", "n_train") if c in summary]].copy()
+    shown = summary[
+        [c for c in ("factor", "level", "category", "method", "n_train") if c in summary]
+    ].copy()
     columns = [summary[c] for c in ("auroc", "std", "low", "high", "paper")]
     rows = list(zip(*columns, strict=True))
-    shown["AUROC %"] = [f"{percent(mean)} {percent(std, '± ')}".strip() or "failed" for mean, std, *_ in rows]
-    shown["range"] = ["" if pd.isna(low) else f"{percent(low)} to {percent(high)}" for _, _, low, high, _ in rows]
+    shown["AUROC %"] = [
+        f"{percent(mean)} {percent(std, '± ')}".strip() or "failed" for mean, std, *_ in rows
+    ]
+    shown["range"] = [
+        "" if pd.isna(low) else f"{percent(low)} to {percent(high)}" for _, _, low, high, _ in rows
+    ]
     shown["paper"] = [percent(paper) for *_, paper in rows]
     return shown.assign(seeds=summary["seeds"], seconds=summary["seconds"]).to_string(index=False)
 
@@ -138,8 +163,12 @@ def provenance(table: pd.DataFrame, study: str) -> str:
         study: name of the study that made it.
     """
     categories, seeds = (list(dict.fromkeys(table[name])) for name in ("category", "seed"))
-    versions, machines = (" and ".join(dict.fromkeys(table[name])) for name in ("version", "machine"))
-    start, end = (str(when).replace("T", " ")[:16] for when in (table["when"].min(), table["when"].max()))
+    versions, machines = (
+        " and ".join(dict.fromkeys(table[name])) for name in ("version", "machine")
+    )
+    start, end = (
+        str(when).replace("T", " ")[:16] for when in (table["when"].min(), table["when"].max())
+    )
     return (
         f"python -m differnet_lite.experiments {study} --categories {' '.join(categories)} --seeds {max(seeds) + 1}\n"
         f"{len(table)} cells, of which {int(table['error'].notna().sum())} failed; made from {start} to {end} UTC\n"
@@ -148,15 +177,26 @@ def provenance(table: pd.DataFrame, study: str) -> str:
 
 
 def _options(methods: Sequence[str], quick: bool) -> dict[str, dict[str, Any]]:
-    return {method: OWN.get(method, {}) | (QUICK.get(method, {}) if quick else {}) for method in methods}
+    return {
+        method: OWN.get(method, {}) | (QUICK.get(method, {}) if quick else {}) for method in methods
+    }
 
 
-def _table1(categories: Sequence[Any], methods: Sequence[str], seeds: Sequence[int], quick: bool) -> Grid:
+def _table1(
+    categories: Sequence[Any], methods: Sequence[str], seeds: Sequence[int], quick: bool
+) -> Grid:
     return Grid(methods=_options(methods, quick), categories=categories, seeds=seeds)
 
 
-def _few_shot(categories: Sequence[Any], methods: Sequence[str], seeds: Sequence[int], quick: bool) -> Grid:
-    return Grid(methods=_options(methods, quick), categories=categories, seeds=seeds, n_train=(1, 4, 16, None) if quick else N_TRAIN)
+def _few_shot(
+    categories: Sequence[Any], methods: Sequence[str], seeds: Sequence[int], quick: bool
+) -> Grid:
+    return Grid(
+        methods=_options(methods, quick),
+        categories=categories,
+        seeds=seeds,
+        n_train=(1, 4, 16, None) if quick else N_TRAIN,
+    )
 
 
 def _levels(quick: bool) -> Mapping[tuple[str, str], dict[str, Any]]:
@@ -169,22 +209,37 @@ def _levels(quick: bool) -> Mapping[tuple[str, str], dict[str, Any]]:
     }
 
 
-def _ablations(categories: Sequence[Any], methods: Sequence[str], seeds: Sequence[int], quick: bool) -> Grid:
-    return Grid(methods=_options(methods, False), categories=categories, seeds=seeds, settings=list(_levels(quick).values()))
+def _ablations(
+    categories: Sequence[Any], methods: Sequence[str], seeds: Sequence[int], quick: bool
+) -> Grid:
+    return Grid(
+        methods=_options(methods, False),
+        categories=categories,
+        seeds=seeds,
+        settings=list(_levels(quick).values()),
+    )
 
 
 def _by_level(short: pd.DataFrame, quick: bool) -> pd.DataFrame:
     """The summary by options as one by factor and level; the default is a level of most factors."""
     parts = []
     for (factor, level), settings in _levels(quick).items():
-        rows = short[short["options"] == options_json(OWN["differnet"] | settings)].drop(columns=["options", "method"])
+        rows = short[short["options"] == options_json(OWN["differnet"] | settings)].drop(
+            columns=["options", "method"]
+        )
         parts.append(rows.assign(factor=factor, level=level, default=not ABLATIONS[factor][level]))
     both = pd.concat(parts, ignore_index=True)
     return both[["factor", "level", "default", *both.columns.drop(["factor", "level", "default"])]]
 
 
 STUDIES: dict[str, Study] = {
-    "table1": Study("All methods on all categories", TABLE1_METHODS, ("category", "method"), _table1),
-    "few-shot": Study("How many training images?", FEW_SHOT_METHODS, ("category", "n_train", "method"), _few_shot),
-    "ablations": Study("One factor at a time", ("differnet",), ("category", "method", "options"), _ablations),
+    "table1": Study(
+        "All methods on all categories", TABLE1_METHODS, ("category", "method"), _table1
+    ),
+    "few-shot": Study(
+        "How many training images?", FEW_SHOT_METHODS, ("category", "n_train", "method"), _few_shot
+    ),
+    "ablations": Study(
+        "One factor at a time", ("differnet",), ("category", "method", "options"), _ablations
+    ),
 }

@@ -39,7 +39,14 @@ from tqdm.auto import tqdm
 from . import flange, switch, tablet, weave
 from .rendering import SIZE, Array, Mask, expose
 
-__all__ = ["DEFECTS", "SAMPLE_CATEGORIES", "VERSION", "default_data_root", "make_sample_category", "render"]
+__all__ = [
+    "DEFECTS",
+    "SAMPLE_CATEGORIES",
+    "VERSION",
+    "default_data_root",
+    "make_sample_category",
+    "render",
+]
 
 VERSION = 1  # raise whenever a pixel of any image changes
 SAMPLE_CATEGORIES: tuple[str, ...] = ("flange", "weave", "tablet", "switch")

@@ -7,8 +7,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 from torch import Tensor
 
-from differnet_lite.teaching import Chain
-from differnet_lite.teaching_plots import ends, stage_traces, stages, style
+from differnet_lite.course.flows import Chain
+from differnet_lite.plots.flows import ends, stage_traces, stages, style
 
 __all__ = ["DensityExplorer"]
 
@@ -32,9 +32,13 @@ class DensityExplorer(widgets.VBox):
     def __init__(self, flow: Chain, y: Tensor) -> None:
         self.stages = stages(flow, y)
         last = len(self.stages) - 1
-        self.slider = widgets.IntSlider(value=0, min=0, max=last, description="blocks", layout={"width": "420px"})
+        self.slider = widgets.IntSlider(
+            value=0, min=0, max=last, description="blocks", layout={"width": "420px"}
+        )
         self.label = widgets.HTML()
-        figure = make_subplots(1, 2, subplot_titles=["grid and points", "density"], horizontal_spacing=0.1)
+        figure = make_subplots(
+            1, 2, subplot_titles=["grid and points", "density"], horizontal_spacing=0.1
+        )
         for trace, column in zip(stage_traces(self.stages[0]), (1, 1, 2), strict=True):
             figure.add_trace(trace, row=1, col=column)
         style(figure, height=430, width=840).update_layout(showlegend=False)
@@ -52,12 +56,12 @@ class DensityExplorer(widgets.VBox):
                 mine.x, mine.y = new.x, new.y
             self.figure.data[2].z = new.z
             self.figure.data[2].zmax = float(stage.density.max())
-            self.figure.update_xaxes(range=ends(stage.axes[0])).update_yaxes(range=ends(stage.axes[1]))
+            self.figure.update_xaxes(range=ends(stage.axes[0])).update_yaxes(
+                range=ends(stage.axes[1])
+            )
         variable = {0: "the data y", last: "the latent z"}.get(k, "between y and z")
         square = stage.points.square().sum(1).mean().item() / 2
-        self.label.value = (
-            f"after {k} of {last} blocks ({variable}): mean square per dimension {square:.2f}, mean log |det| so far {stage.log_det:+.2f}"
-        )
+        self.label.value = f"after {k} of {last} blocks ({variable}): mean square per dimension {square:.2f}, mean log |det| so far {stage.log_det:+.2f}"
 
     def __repr__(self) -> str:
         return f"DensityExplorer of {len(self.stages) - 1} blocks: run this cell to move its slider"

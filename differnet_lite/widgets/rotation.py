@@ -11,9 +11,9 @@ import torch
 from numpy.typing import ArrayLike
 from plotly.subplots import make_subplots
 
-from differnet_lite.feature_plots import jpeg
-from differnet_lite.images import ImageLike, decode
-from differnet_lite.plots import COLOURS, DARK, DASHES, GREY, SYMBOLS, TEMPLATE
+from differnet_lite.data.images import ImageLike, decode
+from differnet_lite.plots.images import jpeg
+from differnet_lite.plots.scores import COLOURS, DARK, DASHES, GREY, SYMBOLS, TEMPLATE
 from differnet_lite.transforms import rotate
 
 __all__ = ["RotationExplorer"]
@@ -40,18 +40,29 @@ class RotationExplorer(widgets.VBox):
         ValueError: a fill is unknown, or its features do not fit the angles.
     """
 
-    def __init__(self, image: ImageLike, angles: Sequence[float], features: Mapping[str, ArrayLike], *, unit: float = 1.0) -> None:
+    def __init__(
+        self,
+        image: ImageLike,
+        angles: Sequence[float],
+        features: Mapping[str, ArrayLike],
+        *,
+        unit: float = 1.0,
+    ) -> None:
         self.angles = [float(angle) for angle in angles]
         self.distances: dict[str, np.ndarray] = {}
         for fill, values in features.items():
             y = np.asarray(values, dtype=float)
             if fill not in NAMES or y.ndim != 2 or len(y) != len(self.angles):
-                raise ValueError(f"features: expected {sorted(NAMES)} with ({len(self.angles)}, D) each, got {fill!r} with {y.shape}")
+                raise ValueError(
+                    f"features: expected {sorted(NAMES)} with ({len(self.angles)}, D) each, got {fill!r} with {y.shape}"
+                )
             self.distances[fill] = np.linalg.norm(y - y[0], axis=1) / unit
         self.pictures = {fill: _turned(image, self.angles, fill) for fill in self.distances}
         self.slider = widgets.SelectionSlider(
-            options=[(f"{angle:g}°", k) for k, angle in enumerate(self.angles)], description="angle", layout={"width": "520px"},
-        )  # fmt: skip
+            options=[(f"{angle:g}°", k) for k, angle in enumerate(self.angles)],
+            description="angle",
+            layout={"width": "520px"},
+        )
         self.label = widgets.HTML()
         self.figure = go.FigureWidget(self._figure())
         self.slider.observe(lambda _: self._show(), names="value")
@@ -61,25 +72,68 @@ class RotationExplorer(widgets.VBox):
     def _figure(self) -> go.Figure:
         n = len(self.distances)
         titles = [*(NAMES[fill] for fill in self.distances), "how far y moved"]
-        figure = make_subplots(1, n + 1, subplot_titles=titles, column_widths=[1.0] * n + [1.7], horizontal_spacing=0.04)
+        figure = make_subplots(
+            1,
+            n + 1,
+            subplot_titles=titles,
+            column_widths=[1.0] * n + [1.7],
+            horizontal_spacing=0.04,
+        )
         for k, fill in enumerate(self.distances):
             figure.add_trace(go.Image(source=self.pictures[fill][0], hoverinfo="skip"), 1, k + 1)
             figure.update_xaxes(visible=False, constrain="domain", row=1, col=k + 1)
             figure.update_yaxes(visible=False, constrain="domain", row=1, col=k + 1)
         for k, (fill, distance) in enumerate(self.distances.items()):
             line = {"color": COLOURS[1 - k], "dash": DASHES[k], "width": 2}
-            figure.add_scatter(x=self.angles, y=distance, mode="lines", line=line, name=NAMES[fill], row=1, col=n + 1)
+            figure.add_scatter(
+                x=self.angles,
+                y=distance,
+                mode="lines",
+                line=line,
+                name=NAMES[fill],
+                row=1,
+                col=n + 1,
+            )
         for k, distance in enumerate(self.distances.values()):
-            marker = {"color": COLOURS[1 - k], "symbol": SYMBOLS[k], "size": 13, "line": {"color": DARK, "width": 1.5}}
-            figure.add_scatter(x=[self.angles[0]], y=[distance[0]], mode="markers", marker=marker, showlegend=False, row=1, col=n + 1)
+            marker = {
+                "color": COLOURS[1 - k],
+                "symbol": SYMBOLS[k],
+                "size": 13,
+                "line": {"color": DARK, "width": 1.5},
+            }
+            figure.add_scatter(
+                x=[self.angles[0]],
+                y=[distance[0]],
+                mode="markers",
+                marker=marker,
+                showlegend=False,
+                row=1,
+                col=n + 1,
+            )
         cursor = {"color": GREY, "width": 1, "dash": "dot"}
         self.top = 1.08 * max(float(distance.max()) for distance in self.distances.values())
-        figure.add_scatter(x=[self.angles[0]] * 2, y=[0, self.top], mode="lines", line=cursor, showlegend=False, row=1, col=n + 1)
+        figure.add_scatter(
+            x=[self.angles[0]] * 2,
+            y=[0, self.top],
+            mode="lines",
+            line=cursor,
+            showlegend=False,
+            row=1,
+            col=n + 1,
+        )
         figure.update_xaxes(title_text="angle (degrees)", row=1, col=n + 1)
-        figure.update_yaxes(title_text="distance from angle 0", range=[-0.03 * self.top, self.top], side="right", row=1, col=n + 1)
+        figure.update_yaxes(
+            title_text="distance from angle 0",
+            range=[-0.03 * self.top, self.top],
+            side="right",
+            row=1,
+            col=n + 1,
+        )
         legend = {"x": 1, "xanchor": "right", "y": -0.22, "yanchor": "top", "orientation": "h"}
         margin = {"l": 10, "r": 60, "t": 40, "b": 90}
-        return figure.update_layout(template=TEMPLATE, width=900, height=360, margin=margin, legend=legend)
+        return figure.update_layout(
+            template=TEMPLATE, width=900, height=360, margin=margin, legend=legend
+        )
 
     def _show(self) -> None:
         k, n = self.slider.value, len(self.distances)
@@ -89,7 +143,9 @@ class RotationExplorer(widgets.VBox):
                 marker = self.figure.data[2 * n + j]
                 marker.x, marker.y = [self.angles[k]], [distance[k]]
             self.figure.data[-1].x = [self.angles[k]] * 2
-        moved = ", ".join(f"{distance[k]:.2f} with {NAMES[fill]}" for fill, distance in self.distances.items())
+        moved = ", ".join(
+            f"{distance[k]:.2f} with {NAMES[fill]}" for fill, distance in self.distances.items()
+        )
         self.label.value = f"turned by {self.angles[k]:g} degrees, y moved by {moved}"
 
     def __repr__(self) -> str:

@@ -8,11 +8,14 @@ from typing import Any
 import ipywidgets as widgets
 import plotly.graph_objects as go
 
-from differnet_lite.plots import BLUE, TEMPLATE, VERMILLION
+from differnet_lite.plots.scores import BLUE, TEMPLATE, VERMILLION
 
 __all__ = ["LiveLoss"]
 
-CURVES = {"train": ("training images", BLUE, "solid"), "held_out": ("held-out normal images", VERMILLION, "dash")}
+CURVES = {
+    "train": ("training images", BLUE, "solid"),
+    "held_out": ("held-out normal images", VERMILLION, "dash"),
+}
 
 
 class LiveLoss(widgets.VBox):
@@ -29,22 +32,47 @@ class LiveLoss(widgets.VBox):
     def __init__(self, epochs: int) -> None:
         self.epochs = epochs
         self.label = widgets.HTML("waiting for the first epoch")
-        figure = go.Figure([
-            go.Scatter(x=[], y=[], mode="lines", name=name, line={"color": colour, "dash": dash, "width": 2})
-            for name, colour, dash in CURVES.values()
-        ])  # fmt: skip
-        figure.update_xaxes(title_text="epoch (passes over the training images)", range=[1, max(2, epochs)])
+        figure = go.Figure(
+            [
+                go.Scatter(
+                    x=[],
+                    y=[],
+                    mode="lines",
+                    name=name,
+                    line={"color": colour, "dash": dash, "width": 2},
+                )
+                for name, colour, dash in CURVES.values()
+            ]
+        )
+        figure.update_xaxes(
+            title_text="epoch (passes over the training images)", range=[1, max(2, epochs)]
+        )
         figure.update_yaxes(title_text="loss (nats per dimension)")
-        above = {"x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "orientation": "h", "borderwidth": 0}
-        self.figure = go.FigureWidget(figure.update_layout(template=TEMPLATE, legend=above, showlegend=True, width=760, height=360))
+        above = {
+            "x": 0,
+            "xanchor": "left",
+            "y": 1.02,
+            "yanchor": "bottom",
+            "orientation": "h",
+            "borderwidth": 0,
+        }
+        self.figure = go.FigureWidget(
+            figure.update_layout(
+                template=TEMPLATE, legend=above, showlegend=True, width=760, height=360
+            )
+        )
         super().__init__([self.label, self.figure])
 
-    def __call__(self, epoch: int, history: Mapping[str, Sequence[float]], flow: Any = None) -> None:
+    def __call__(
+        self, epoch: int, history: Mapping[str, Sequence[float]], flow: Any = None
+    ) -> None:
         """Draw the history so far: the signature of `on_epoch`."""
         with self.figure.batch_update():
             for curve, key in zip(self.figure.data, CURVES, strict=True):
                 curve.x, curve.y = list(history["epoch"][: len(history[key])]), list(history[key])
-        losses = ", ".join(f"{CURVES[key][0]} {history[key][-1]:.2f}" for key in CURVES if history[key])
+        losses = ", ".join(
+            f"{CURVES[key][0]} {history[key][-1]:.2f}" for key in CURVES if history[key]
+        )
         self.label.value = f"epoch {epoch} of {self.epochs}: loss of {losses}"
 
     def __repr__(self) -> str:

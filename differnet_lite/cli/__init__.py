@@ -1,0 +1,1 @@
+"""The command line, `differnet-lite` or `python -m differnet_lite`."""

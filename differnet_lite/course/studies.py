@@ -1,0 +1,169 @@
+r"""What a score is made of, and what a threshold is worth: the studies of notebooks 05 and 06.
+
+Nothing here is needed to train, score or decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from differnet_lite.evaluation.metrics import Interval, bootstrap
+from differnet_lite.flow import CouplingFlow
+from differnet_lite.localization.maps import score_gradient
+from differnet_lite.settings import Settings
+from differnet_lite.thresholding import Threshold, TooFewNormalsError
+
+__all__ = [
+    "angle_subset",
+    "paired_difference",
+    "recalibrated_rates",
+    "scale_contributions",
+    "simulated_rates",
+]
+
+
+def angle_subset(n_angles: int, n: int) -> list[int]:
+    """Indices of n of n_angles angles, as even over the circle as possible.
+
+    Example:
+        >>> angle_subset(16, 4)
+        [0, 4, 8, 12]
+    """
+    if not 1 <= n <= n_angles:
+        raise ValueError(f"n: expected 1 to {n_angles}, got {n}")
+    return [k * n_angles // n for k in range(n)]
+
+
+def scale_contributions(
+    flow: CouplingFlow, features: Tensor, normal: Tensor, settings: Settings, *, steps: int = 8
+) -> np.ndarray:
+    r"""How much of tau(y) - tau(normal) comes from each scale, (N, S).
+
+    Integrated gradients along the straight way from the normal features to the image's,
+
+    .. math:: c_s = \sum_{d \in s} (y_d - \bar y_d) \int_0^1 \frac{\partial \tau}{\partial y_d}(\bar y + u (y - \bar y))\, du ,
+
+    by the midpoint rule; the contributions add up to the difference of the scores, but for the rule's error.
+
+    Args:
+        flow: a trained flow.
+        features: (N, T, D).
+        normal: (D,) or (T, D), the mean features of normal images.
+        settings: of the model; its `n_scales` scales are equal parts of D.
+        steps: of the midpoint rule.
+
+    Returns:
+        Contributions in units of the score, mean over the views; negative where a scale looks more normal than the mean.
+
+    References:
+        Sundararajan, Taly, Yan, "Axiomatic Attribution for Deep Networks", arXiv 1703.01365.
+    """
+    change = features - normal  # (N, T, D)
+    total = torch.zeros_like(change)
+    for step in range(steps):
+        total += score_gradient(flow, normal + (step + 0.5) / steps * change, settings) / steps
+    return (
+        torch.stack(
+            [part.sum(-1).mean(1) for part in (total * change).chunk(settings.n_scales, dim=-1)],
+            dim=1,
+        )
+        .double()
+        .numpy()
+    )
+
+
+def paired_difference(
+    metric: Callable[[np.ndarray, np.ndarray], float],
+    labels: ArrayLike,
+    first: ArrayLike,
+    second: ArrayLike,
+    *,
+    n_resamples: int = 500,
+    seed: int = 0,
+) -> Interval:
+    """metric(first) - metric(second) with its 95 % bootstrap interval, both on the same resampled images.
+
+    Args:
+        metric: such as `metrics.auroc`.
+        labels: (N,) 0 or 1.
+        first: (N,) scores.
+        second: (N,) scores of the same images.
+        n_resamples: number of bootstrap samples, drawn within each class.
+        seed: of the resampling.
+
+    Example:
+        >>> from differnet_lite.evaluation.metrics import auroc
+        >>> paired_difference(auroc, [0, 0, 1, 1], [1, 2, 3, 4], [1, 2, 3, 4]).value
+        0.0
+    """
+    a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+
+    def difference(y: np.ndarray, images: np.ndarray) -> float:
+        rows = images.astype(int)
+        return metric(y, a[rows]) - metric(y, b[rows])
+
+    return bootstrap(difference, labels, np.arange(len(a)), n_resamples=n_resamples, seed=seed)
+
+
+def simulated_rates(
+    rule: Callable[[np.ndarray, float], Threshold],
+    n: int,
+    alpha: float,
+    *,
+    n_sets: int = 2000,
+    seed: int = 0,
+) -> np.ndarray:
+    """The true false-alarm rate of a rule's threshold on many calibration sets, (n_sets,).
+
+    Scores are exponential, so that the rate of any theta is known: exp(-theta). The rates of
+    rules by rank do not depend on the distribution.
+
+    Args:
+        rule: such as `conformal_threshold`; called with n scores and alpha.
+        n: number of calibration scores.
+        alpha: the rate asked for.
+        n_sets: number of calibration sets.
+        seed: of the draws.
+
+    Returns:
+        The rates; empty where the rule refuses, as n scores are too few for it.
+    """
+    generator = np.random.default_rng(seed)
+    try:
+        return np.exp([-rule(generator.exponential(size=n), alpha).value for _ in range(n_sets)])
+    except TooFewNormalsError:
+        return np.empty(0)
+
+
+def recalibrated_rates(
+    rule: Callable[[np.ndarray, float], Threshold],
+    scores: ArrayLike,
+    n: int,
+    alpha: float,
+    *,
+    n_sets: int = 2000,
+    seed: int = 0,
+) -> np.ndarray:
+    """False-alarm rates of a rule when real normal scores are split at random, again and again, (n_sets,).
+
+    Args:
+        rule: as in `simulated_rates`.
+        scores: (N,) scores of normal images, N > n.
+        n: how many of them calibrate; the others are judged.
+        alpha: the rate asked for.
+        n_sets: number of random splits.
+        seed: of the splits.
+    """
+    values, generator = np.asarray(scores, dtype=float), np.random.default_rng(seed)
+    if not 0 < n < len(values):
+        raise ValueError(f"n: expected 1 to {len(values) - 1} of the {len(values)} scores, got {n}")
+    rates = []
+    for _ in range(n_sets):
+        shuffled = generator.permutation(values)
+        rates.append(np.mean(shuffled[n:] >= rule(shuffled[:n], alpha).value))
+    return np.array(rates)

@@ -1,0 +1,1 @@
+"""From files to pixels: images of any kind, folders of them, data sets brought into the layout."""

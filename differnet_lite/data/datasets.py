@@ -1,0 +1,269 @@
+"""Folders of images: the MVTec AD layout, or any folder of photographs.
+
+CATEGORY/train/good/*.png            normal images to train on
+CATEGORY/test/good/*.png             normal images to test on                   (optional)
+CATEGORY/test/DEFECT/*.png           anomalous images, one folder a kind        (optional)
+CATEGORY/ground_truth/DEFECT/NAME_mask.png   where the defect of test/DEFECT/NAME.* is   (optional)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from PIL import Image
+
+from differnet_lite.data.images import IMAGE_SUFFIXES, ImageError, ImageLike, digest, open_image
+
+__all__ = [
+    "Category",
+    "DatasetError",
+    "Images",
+    "as_images",
+    "list_images",
+    "load_category",
+    "load_mask",
+    "training_images",
+]
+
+Images: TypeAlias = "str | os.PathLike[str] | Sequence[ImageLike]"
+
+
+class DatasetError(ValueError):
+    """A folder that does not hold what it should."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Category:
+    """A data set in the MVTec layout; lists of paths, sorted, nothing loaded.
+
+    Attributes:
+        root: its folder.
+        train: normal training images.
+        test: test images.
+        kinds: for each test image "good" or the kind of defect: the name of its folder.
+        masks: for each test image the path of its mask, or None.
+        ignored: files and folders that are no part of the layout.
+    """
+
+    root: Path
+    train: tuple[Path, ...]
+    test: tuple[Path, ...] = ()
+    kinds: tuple[str, ...] = ()
+    masks: tuple[Path | None, ...] = ()
+    ignored: tuple[Path, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.root.resolve().name
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(N,) bool, True where a test image is anomalous."""
+        return np.array([kind != "good" for kind in self.kinds], dtype=bool)
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether at least one defect has a mask."""
+        return any(mask is not None for mask in self.masks)
+
+    def leaks(self) -> list[tuple[Path, Path]]:
+        """Pairs of a test and a training image with the same content: they make a figure too good."""
+        seen = {digest(path): path for path in self.train}
+        return [(path, seen[d]) for path in self.test if (d := digest(path)) in seen]
+
+
+def load_category(root: str | os.PathLike[str]) -> Category:
+    """Read a folder in the MVTec layout. Only train/good is needed.
+
+    Raises:
+        FileNotFoundError: the folder or its train/good does not exist.
+        DatasetError: train/good holds no image, or a mask fits two images.
+        ImageError: an image file is empty.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise FileNotFoundError(
+            f"{root}: there is no such folder; expected a category in the MVTec layout, see data/README.md"
+        )
+    normal = root / "train" / "good"
+    if not normal.is_dir():
+        found = sorted(p.name for p in root.iterdir())[:8]
+        raise FileNotFoundError(
+            f"{root}: expected train/good/ with normal images, found {found}; see data/README.md"
+        )
+    train, ignored = _images_in(normal)
+    if not train:
+        raise DatasetError(
+            f"{normal}: expected images ({', '.join(IMAGE_SUFFIXES)}), found none among {len(ignored)} file(s)"
+        )
+    test: list[Path] = []
+    kinds: list[str] = []
+    masks: list[Path | None] = []
+    for folder in _sorted((root / "test").iterdir()) if (root / "test").is_dir() else []:
+        if not folder.is_dir():
+            ignored.append(folder)
+            continue
+        paths, stray = _images_in(folder)
+        ignored += stray
+        found_masks = _masks_for(root, folder.name, paths) if folder.name != "good" else {}
+        test += paths
+        kinds += [folder.name] * len(paths)
+        masks += [found_masks.get(path) for path in paths]
+    if ignored:
+        warnings.warn(
+            f"{root}: {len(ignored)} file(s) ignored, they are no images or lie in the wrong place: {_some(ignored)}",
+            stacklevel=2,
+        )
+    return Category(root, tuple(train), tuple(test), tuple(kinds), tuple(masks), tuple(ignored))
+
+
+def training_images(source: Images) -> list[ImageLike]:
+    """Normal images to fit on: of a category, of a plain folder (with its sub-folders), or as listed.
+
+    Raises:
+        FileNotFoundError: the folder does not exist.
+        DatasetError: there is no image.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        root = Path(source)
+        if (root / "train" / "good").is_dir():
+            return list(load_category(root).train)
+        if (root / "train").is_dir() or (root / "test").is_dir():
+            raise DatasetError(
+                f"{root}: has train/ or test/ but no train/good/; expected the MVTec layout or a plain folder of normal images"
+            )
+        return list(list_images(root))
+    images = list(source)
+    if not images:
+        raise DatasetError("expected at least two normal images to train on, got none")
+    return images
+
+
+def as_images(images: Images) -> Sequence[ImageLike]:
+    """A file, a folder or a list of images as a list of images; errors as in `list_images`."""
+    return list_images(images) if isinstance(images, (str, os.PathLike)) else list(images)
+
+
+def list_images(source: str | os.PathLike[str]) -> list[Path]:
+    """All images in a folder and its sub-folders, sorted; or the one file that is named.
+
+    Raises:
+        FileNotFoundError: there is nothing of that name.
+        DatasetError: the folder holds no image.
+        ImageError: an image file is empty.
+    """
+    root = Path(source)
+    if root.is_file():
+        return [root]
+    if not root.is_dir():
+        raise FileNotFoundError(f"{root}: there is no such file or folder of images")
+    paths: list[Path] = []
+    ignored: list[Path] = []
+    for folder in [
+        root,
+        *_sorted(p for p in root.rglob("*") if p.is_dir() and not _hidden(p.relative_to(root))),
+    ]:
+        found, stray = _images_in(folder)
+        paths += found
+        ignored += [p for p in stray if not p.is_dir()]
+    if not paths:
+        raise DatasetError(
+            f"{root}: expected images ({', '.join(IMAGE_SUFFIXES)}), found none among {len(ignored)} file(s)"
+        )
+    if ignored:
+        warnings.warn(
+            f"{root}: {len(ignored)} file(s) ignored, they are no images: {_some(ignored)}",
+            stacklevel=2,
+        )
+    return paths
+
+
+def load_mask(path: str | os.PathLike[str] | None, size: int = 448) -> np.ndarray:
+    """A defect's mask as (size, size) bool; a mask of another size is resized by nearest neighbour.
+
+    Args:
+        path: of the mask, any non-zero value marks the defect, and what is transparent does not; None gives
+            an empty mask.
+        size: side in pixels.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ImageError: the mask cannot be read.
+    """
+    if path is None:
+        return np.zeros((size, size), dtype=bool)
+    image = open_image(path)
+    if image.mode in ("1", "L", "F") or image.mode.startswith(
+        "I"
+    ):  # as it is: 16 bits may hold a 1
+        marked = np.asarray(image) != 0
+    elif image.has_transparency_data:
+        values = np.asarray(image.convert("RGBA"))
+        marked = values[..., :3].any(-1) & (values[..., 3] > 0)
+    else:
+        marked = np.asarray(image.convert("RGB")).any(-1)
+    return np.asarray(Image.fromarray(marked).resize((size, size), Image.Resampling.NEAREST))
+
+
+def _images_in(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Images directly in a folder, and what else lies there."""
+    images: list[Path] = []
+    stray: list[Path] = []
+    for path in _sorted(folder.iterdir()):
+        is_image = (
+            path.is_file()
+            and path.suffix.lower() in IMAGE_SUFFIXES
+            and not path.name.startswith(".")
+        )
+        (images if is_image else stray).append(path)
+    empty = [path for path in images if path.stat().st_size == 0]
+    if empty:
+        raise ImageError(
+            f"{empty[0]}: the image file is empty ({len(empty)} such file(s) in {folder}); copy it again or remove it"
+        )
+    return images, stray
+
+
+def _masks_for(root: Path, kind: str, images: Sequence[Path]) -> dict[Path, Path]:
+    """The mask of each image, by name: NAME_mask.* or NAME.* in ground_truth/KIND."""
+    folder = root / "ground_truth" / kind
+    if not folder.is_dir():
+        return {}
+    by_stem = {path.stem.removesuffix("_mask"): path for path in _images_in(folder)[0]}
+    shared = [
+        stem
+        for stem, n in Counter(path.stem for path in images).items()
+        if n > 1 and stem in by_stem
+    ]
+    if shared:
+        raise DatasetError(
+            f"{root / 'test' / kind}: {shared[0]!r} names several images but one mask; give each image a name of its own"
+        )
+    return {path: by_stem[path.stem] for path in images if path.stem in by_stem}
+
+
+def _sorted(paths) -> list[Path]:  # type: ignore[no-untyped-def]
+    """In natural order: 2 before 10."""
+    return sorted(
+        paths,
+        key=lambda path: [
+            int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.as_posix())
+        ],
+    )
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _some(paths: Sequence[Path]) -> str:
+    names = ", ".join(path.name for path in paths[:3])
+    return names + (", ..." if len(paths) > 3 else "")

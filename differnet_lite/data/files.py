@@ -1,0 +1,46 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+__all__ = ["replacing"]
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str], mode: str = "xb", **options: Any) -> Iterator[IO[Any]]:
+    """A new file to write into, which takes the place of `path` once everything is written.
+
+    After an error, a full disk or an interruption `path` is as it was, and nothing else is left behind. Its permissions are those of
+    any new file, so that what one person saves others can read (a file of `tempfile` would be private).
+
+    Args:
+        path: where to; its folder must exist.
+        mode, **options: of `open`; "x" with an encoding for text, "xb" for bytes.
+
+    Raises:
+        OSError: as `open` does.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> with replacing(folder / "a.txt", "x") as file:
+        ...     _ = file.write("all of it")
+        >>> [file.read_text() for file in folder.iterdir()]
+        ['all of it']
+    """
+    path = Path(path)
+    draft = path.with_name(
+        f".{uuid.uuid4().hex}.tmp"
+    )  # in the same folder, so that the rename is atomic
+    try:
+        with open(draft, mode, **options) as file:
+            yield file
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)

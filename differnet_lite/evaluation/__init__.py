@@ -1,0 +1,7 @@
+"""Where scores meet labels: metrics, the evaluation of a category, and the paper's published figures."""
+
+from __future__ import annotations
+
+from differnet_lite.evaluation.evaluating import Evaluation, evaluate
+
+__all__ = ["Evaluation", "evaluate"]

@@ -1,0 +1,189 @@
+"""The teaching pieces in float64: log-dets against the autograd Jacobian, inverses, MADE's masks, densities."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from differnet_lite.course.flows import (
+    MADE,
+    AdditiveCoupling,
+    Chain,
+    Inverse,
+    Permute,
+    density_on_grid,
+    fit,
+    log_density,
+    two_moons,
+)
+from differnet_lite.flow import build_flow
+
+D = 5
+FLOWS = {
+    "additive": lambda: AdditiveCoupling(D),
+    "made": lambda: MADE(D),
+    "inverse made": lambda: Inverse(MADE(D)),
+    "permute": lambda: Permute([3, 0, 4, 1, 2]),
+    "chain": lambda: Chain(
+        [MADE(D), Permute([4, 3, 2, 1, 0]), AdditiveCoupling(D), Inverse(MADE(D))]
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def _float64():
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+    torch.set_default_dtype(before)
+
+
+@pytest.fixture(params=FLOWS)
+def flow(request):
+    made = FLOWS[request.param]()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.mul_(1.7)  # far from the identity
+    return made
+
+
+def jacobians(flow: nn.Module, y: torch.Tensor) -> torch.Tensor:
+    return torch.func.vmap(torch.func.jacrev(lambda row: flow(row[None])[0][0]))(y).detach()
+
+
+def test_log_det_is_the_jacobians(flow):
+    y = torch.randn(20, D)
+    torch.testing.assert_close(
+        flow(y)[1], torch.linalg.slogdet(jacobians(flow, y)).logabsdet, check_dtype=True
+    )
+
+
+def test_inverse_undoes_forward_and_log_dets_cancel(flow):
+    y = torch.randn(20, D)
+    z, log_det = flow(y)
+    back, log_det_back = flow.inverse(z)
+    torch.testing.assert_close(back, y)
+    torch.testing.assert_close(log_det_back, -log_det)
+
+
+def test_made_is_autoregressive_and_uses_all_it_may():
+    jacobian = jacobians(MADE(6, hidden=64), torch.randn(30, 6)).abs().amax(0)
+    assert torch.equal(jacobian.triu(1), torch.zeros(6, 6))
+    assert (jacobian.tril() + torch.ones(6, 6).triu(1) > 0).all()
+
+
+def test_made_samples_in_d_passes_and_scores_in_one():
+    made, calls = MADE(D), []
+    made.net.register_forward_hook(lambda *_: calls.append(1))
+    made(torch.randn(3, D))
+    assert len(calls) == 1
+    made.inverse(torch.randn(3, D))
+    assert len(calls) == 1 + D
+
+
+def test_additive_coupling_keeps_volume():
+    assert torch.equal(AdditiveCoupling(D)(torch.randn(4, D))[1], torch.zeros(4))
+
+
+def test_density_integrates_to_one():
+    x, y, density = density_on_grid(MADE(2), limit=9.0, n=201, centre=(0.5, -0.5))
+    assert x[0] == pytest.approx(-8.5) and y[-1] == pytest.approx(8.5)
+    assert density.sum() * (x[1] - x[0]) * (y[1] - y[0]) == pytest.approx(1, abs=2e-3)
+
+
+def test_density_grid_rows_are_the_second_coordinate():
+    density = density_on_grid(Permute([1, 0]), n=11)[2]
+    shifted = Chain([Permute([0, 1]), _Shift()])
+    _, _, moved = density_on_grid(shifted, n=31, limit=3.0)
+    row, column = np.unravel_index(moved.argmax(), moved.shape)
+    assert (column, row) == (25, 15)  # x = 2, y = 0
+    assert density.max() == pytest.approx(1 / (2 * np.pi))
+
+
+class _Shift(nn.Module):
+    def forward(self, y):
+        return y - torch.tensor([2.0, 0.0]), y.new_zeros(len(y))
+
+
+def test_fit_learns_is_reproducible_and_keeps_what_it_is_told():
+    y, runs = two_moons(500), []
+    for _ in range(2):
+        torch.manual_seed(3)
+        flow = Chain([MADE(2, hidden=16), Permute([1, 0]), MADE(2, hidden=16)])
+        state = np.random.get_state()[1].copy()
+        losses, kept = fit(flow, y, steps=60, batch=64, lr=1e-2, keep=(0, 60))
+        assert np.array_equal(state, np.random.get_state()[1])
+        runs.append(losses)
+    assert runs[0] == runs[1] and len(losses) == 60
+    assert np.mean(losses[-10:]) < losses[0] - 0.1
+    assert set(kept) == {0, 60} and not torch.equal(
+        kept[0]["parts.0.net.0.weight"], kept[60]["parts.0.net.0.weight"]
+    )
+    flow.load_state_dict(kept[60])
+    assert log_density(flow, y).mean() > -3
+
+
+def test_two_moons_are_centred_scaled_and_seeded():
+    moons = two_moons(5000, seed=4)
+    assert moons.shape == (5000, 2) and moons.dtype == torch.float64
+    assert moons.mean(0).abs().max() < 0.05 and (moons.std(0) - 1).abs().max() < 0.05
+    assert torch.equal(moons, two_moons(5000, seed=4)) and not torch.equal(
+        moons, two_moons(5000, seed=5)
+    )
+
+
+def test_figures_and_stages():
+    pytest.importorskip("plotly")
+    from differnet_lite.plots import flows as plots
+
+    flow, y = Chain([MADE(2), Permute([1, 0]), MADE(2)]), two_moons(50)
+    found = plots.stages(flow, y, n=11)
+    assert len(found) == 4 and found[0].log_det == 0 and torch.equal(found[0].points, y)
+    torch.testing.assert_close(found[-1].points, flow(y)[0].detach())
+    assert found[-1].log_det == pytest.approx(flow(y)[1].mean().item())
+    x, v = (torch.as_tensor(axis) for axis in found[-1].axes)
+    normal = torch.exp(-0.5 * (x[None] ** 2 + v[:, None] ** 2)) / (2 * np.pi)
+    np.testing.assert_allclose(found[-1].density, normal)
+
+    outline = plots.square((1.0, 2.0), 0.5)
+    a, b = outline.T
+    assert 0.5 * (a[:-1] * b[1:] - a[1:] * b[:-1]).sum().item() == pytest.approx(0.25)
+    lines = plots.grid_lines(n_lines=3, n_points=5)
+    assert lines.shape == (6, 5, 2)
+    for figure in (
+        plots.plot_stages({"start": found[0]}),
+        plots.plot_grids({"a": lines}, cells={"a": [outline]}),
+        plots.plot_densities({"p": density_on_grid(flow, n=7)}, points=y),
+        plots.plot_matrices({"I": torch.eye(3)}),
+        plots.plot_curves([0, 1], {"a": [0, 1]}, x_title="x", y_title="y"),
+    ):
+        assert figure.layout.paper_bgcolor == "white" and len(figure.data) >= 1
+
+
+def test_explorer_follows_its_slider():
+    pytest.importorskip("anywidget")
+    from differnet_lite.widgets import DensityExplorer
+
+    explorer = DensityExplorer(Chain([MADE(2), MADE(2)]), two_moons(40))
+    first = np.array(explorer.figure.data[1].x)
+    assert "after 0 of 2" in explorer.label.value
+    explorer.slider.value = 2
+    assert "after 2 of 2 blocks (the latent z)" in explorer.label.value
+    assert not np.array_equal(first, explorer.figure.data[1].x)
+    assert explorer.figure.data[2].z.max() <= 1 / (2 * np.pi) + 1e-6
+    assert repr(explorer).startswith("DensityExplorer")
+
+
+def test_build_flow_fits_the_same_loop():
+    losses, _ = fit(
+        build_flow(2, n_blocks=2, hidden=16, seed=0).double(),
+        two_moons(300),
+        steps=40,
+        batch=64,
+        lr=1e-2,
+    )
+    assert np.mean(losses[-5:]) < losses[0]

@@ -1,0 +1,285 @@
+"""Every kind of image becomes 8-bit RGB as documented, or an error that names the file and the remedy."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from differnet_lite.data.images import ImageError, as_rgb, decode, digest, in_parallel, iter_decoded
+
+Picture = Callable[..., np.ndarray]
+
+
+def grey_levels(path: Path) -> np.ndarray:
+    array = np.asarray(as_rgb(path))
+    assert array.dtype == np.uint8
+    assert array.ndim == 3
+    assert (array == array[..., :1]).all(), "a grey image has three equal channels"
+    return array[..., 0]
+
+
+def test_rgb_png_is_taken_bit_by_bit(tmp_path: Path, picture: Picture) -> None:
+    Image.fromarray(picture()).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(np.asarray(as_rgb(tmp_path / "a.png")), picture())
+    np.testing.assert_array_equal(np.asarray(as_rgb(str(tmp_path / "a.png"))), picture())
+
+
+def test_grey_and_one_bit_images(tmp_path: Path) -> None:
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    Image.fromarray(levels).save(tmp_path / "grey.png")
+    np.testing.assert_array_equal(grey_levels(tmp_path / "grey.png"), levels)
+    Image.fromarray(levels > 99).save(tmp_path / "bits.png")
+    np.testing.assert_array_equal(grey_levels(tmp_path / "bits.png"), 255 * (levels > 99))
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_sixteen_bit_images_are_divided_by_257(tmp_path: Path, suffix: str) -> None:
+    values = np.array([[0, 257, 128 * 257], [65535, 300, 40000]], dtype=np.uint16)
+    path = tmp_path / f"deep.{suffix}"
+    Image.fromarray(values).save(path)
+    with Image.open(path) as opened:
+        assert opened.mode.startswith("I"), "the test must write 16 bits"
+    np.testing.assert_array_equal(grey_levels(path), np.rint(values / 257))
+
+
+def test_sixteen_bits_in_a_32_bit_tiff(tmp_path: Path) -> None:
+    values = np.array([[0, 65535], [257, 514]], dtype=np.int32)
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    np.testing.assert_array_equal(grey_levels(tmp_path / "a.tif"), [[0, 255], [1, 2]])
+    Image.fromarray(values + 1).save(tmp_path / "b.tif")
+    with pytest.raises(ImageError, match=r"b\.tif: expected values in 0\.\.65535.*scale the image"):
+        as_rgb(tmp_path / "b.tif")
+
+
+def test_float_tiff(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, 0.5], [0.2, 1]], dtype=np.float32)).save(tmp_path / "a.tif")
+    np.testing.assert_array_equal(grey_levels(tmp_path / "a.tif"), [[0, 128], [51, 255]])
+    for bad in (1.5, -0.1, np.nan):
+        Image.fromarray(np.array([[0, bad]], dtype=np.float32)).save(tmp_path / "b.tif")
+        with pytest.raises(ImageError, match=r"b\.tif: expected values in 0\.\.1 .*scale"):
+            as_rgb(tmp_path / "b.tif")
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_transparency_is_laid_on_white(tmp_path: Path, mode: str) -> None:
+    image = Image.new(mode, (3, 1), 0)
+    colour = (100,) if mode == "LA" else (100, 100, 100)
+    for x, alpha in enumerate((0, 128, 255)):
+        image.putpixel((x, 0), (*colour, alpha))
+    image.save(tmp_path / "a.png")
+    expected = [255 + (100 - 255) * alpha / 255 for alpha in (0, 128, 255)]
+    np.testing.assert_allclose(grey_levels(tmp_path / "a.png")[0], expected, atol=1)
+
+
+def test_palette_with_and_without_transparency(tmp_path: Path) -> None:
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 200, 100, 50])
+    image.putpixel((1, 0), 1)
+    image.save(tmp_path / "a.png")
+    assert np.asarray(as_rgb(tmp_path / "a.png")).tolist() == [[[10, 20, 30], [200, 100, 50]]]
+    image.save(tmp_path / "b.png", transparency=0)
+    assert np.asarray(as_rgb(tmp_path / "b.png")).tolist() == [[[255, 255, 255], [200, 100, 50]]]
+    image.save(tmp_path / "c.gif")
+    assert np.asarray(as_rgb(tmp_path / "c.gif")).tolist() == [[[10, 20, 30], [200, 100, 50]]]
+
+
+def test_cmyk_jpeg(tmp_path: Path) -> None:
+    Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(tmp_path / "red.jpg", quality=95)
+    with Image.open(tmp_path / "red.jpg") as opened:
+        assert opened.mode == "CMYK"
+    np.testing.assert_allclose(
+        np.asarray(as_rgb(tmp_path / "red.jpg")), np.broadcast_to([255, 0, 0], (16, 16, 3)), atol=6
+    )
+
+
+def test_exif_orientation_turns_the_image(tmp_path: Path) -> None:
+    array = np.zeros((8, 16, 3), dtype=np.uint8)
+    array[:, :8] = 255  # white on the left
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned by 90 degrees clockwise: the left comes to the top
+    Image.fromarray(array).save(tmp_path / "a.png", exif=exif)
+    turned = np.asarray(as_rgb(tmp_path / "a.png"))
+    assert turned.shape == (16, 8, 3)
+    np.testing.assert_array_equal(turned, np.rot90(array, -1))
+
+
+def test_arrays_and_tensors_of_all_kinds_agree(picture: Picture) -> None:
+    array = picture(0, 16)
+    tensor = torch.from_numpy(array).permute(2, 0, 1)
+    for same in (
+        array,
+        array / 255.0,
+        (array / 255).astype(np.float32),
+        array.astype(np.uint16) * 257,
+        tensor,
+        tensor / 255,
+        Image.fromarray(array),
+    ):
+        np.testing.assert_array_equal(np.asarray(as_rgb(same)), array)
+    grey = array[..., 0]
+    for same in (
+        grey,
+        grey[..., None],
+        grey[:, ::-1][:, ::-1],
+        torch.from_numpy(grey),
+        torch.from_numpy(grey)[None],
+    ):
+        np.testing.assert_array_equal(np.asarray(as_rgb(same)), np.repeat(grey[..., None], 3, 2))
+    np.testing.assert_array_equal(np.asarray(as_rgb(grey > 128))[..., 0], 255 * (grey > 128))
+    on_white = np.asarray(as_rgb(np.dstack([array, np.zeros_like(grey)])))
+    assert (on_white == 255).all()
+    assert (np.asarray(as_rgb(np.dstack([grey, np.full_like(grey, 255)]))) == grey[..., None]).all()
+
+
+def test_a_bfloat16_tensor_is_an_image() -> None:
+    assert (
+        np.asarray(as_rgb(torch.ones(3, 2, 2, dtype=torch.bfloat16))).tolist()
+        == [[[255] * 3] * 2] * 2
+    )
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.full((4, 4), 1.01), r"floats? values in \[0, 1\], got 1\.01\.\.1\.01; divide"),
+        (np.full((4, 4), -0.01), r"\[0, 1\]"),
+        (np.array([[0.5, np.nan]]), r"\[0, 1\]"),
+        (np.array([[0.5, np.inf]]), r"\[0, 1\]"),
+        (np.zeros((4, 4), np.int64), "int64; convert"),
+        (np.zeros((4, 4), complex), "complex128; convert"),
+        (np.zeros((4, 4, 5), np.uint8), r"shape \(4, 4, 5\)"),
+        (np.zeros((2, 4, 4, 3), np.uint8), r"shape \(2, 4, 4, 3\)"),
+        (np.zeros(4, np.uint8), r"shape \(4,\)"),
+        (np.zeros((0, 4, 3), np.uint8), r"shape \(0, 4, 3\)"),
+        (torch.zeros(5, 4, 4), r"shape \(4, 4, 5\)"),
+    ],
+)
+def test_bad_arrays_are_named(array: np.ndarray, message: str) -> None:
+    with pytest.raises(ImageError, match=message.replace("floats?", "float")):
+        as_rgb(array)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (8000, 60)])
+def test_extreme_sizes_fill_the_square(tmp_path: Path, size: tuple[int, int]) -> None:
+    Image.new("RGB", size, (10, 130, 250)).save(tmp_path / "a.png")
+    pixels = decode(tmp_path / "a.png", 64)
+    assert pixels.shape == (3, 64, 64)
+    assert pixels.dtype == torch.uint8
+    assert pixels.flatten(1).unique(dim=1).tolist() == [[10], [130], [250]]
+
+
+def test_shrinking_is_antialiased() -> None:
+    stripes = np.zeros((512, 512), np.uint8)
+    stripes[:, ::2] = 255
+    pixels = decode(stripes, 64).float()
+    assert pixels.mean() == pytest.approx(127.5, abs=1)
+    assert pixels[:, :, 2:-2].std() < 3  # every pixel is a mean, none a lucky pick
+
+
+def test_an_image_of_the_right_size_is_not_touched(picture: Picture) -> None:
+    np.testing.assert_array_equal(decode(picture(), 64).permute(1, 2, 0).numpy(), picture())
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("text.png", b"This is no image.\n" * 20), ("empty.png", b""), ("zeros.jpg", bytes(500))],
+)
+def test_what_is_no_image_is_named(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ImageError, match=rf"{name}: .*no known image format; remove the file"):
+        decode(tmp_path / name)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    for function in (decode, digest):
+        with pytest.raises(FileNotFoundError, match=r"gone\.png: there is no such image file"):
+            function(tmp_path / "gone.png")
+    with pytest.raises(ImageError, match=str(tmp_path)):
+        decode(tmp_path)  # a folder
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "tiff", "gif", "webp", "bmp"])
+def test_half_a_file_is_an_error_that_says_what_to_do(
+    tmp_path: Path, picture: Picture, kind: str
+) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(picture(0, 96)).save(buffer, kind)
+    path = tmp_path / f"cut.{kind}"
+    path.write_bytes(buffer.getvalue()[: len(buffer.getvalue()) // 2])
+    with pytest.raises(
+        ImageError, match=rf"cut\.{kind}: .*(copy it again or remove it|remove the file)"
+    ):
+        decode(path)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["png", "jpeg", "tiff", "gif", "webp", "bmp"])
+def test_no_damage_gives_an_unnamed_error(tmp_path: Path, picture: Picture, kind: str) -> None:
+    """Cut anywhere or with a wrong byte, a file is decoded or reported, but never crashes otherwise."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture(0, 24)).save(buffer, kind)
+    whole, path = buffer.getvalue(), tmp_path / f"a.{kind}"
+    generator = np.random.default_rng(0)
+    cuts = [whole[:n] for n in range(0, len(whole), max(1, len(whole) // 80))]
+    wrong = []
+    for position in generator.integers(
+        30, len(whole), 80
+    ):  # not the size, which could ask for gigabytes
+        damaged = bytearray(whole)
+        damaged[position] = generator.integers(256)
+        wrong.append(bytes(damaged))
+    messages = []
+    for content in cuts + wrong:
+        path.write_bytes(content)
+        try:
+            assert decode(path, 32).shape == (3, 32, 32)
+        except ImageError as error:
+            messages.append(str(error))
+    assert len(messages) > 40
+    assert all(str(path) in message for message in messages)
+
+
+def test_digest_names_the_content(tmp_path: Path, picture: Picture) -> None:
+    for name, seed in (("a.png", 0), ("b.png", 0), ("c.png", 1)):
+        Image.fromarray(picture(seed)).save(tmp_path / name)
+    a, b, c = (digest(tmp_path / name) for name in ("a.png", "b.png", "c.png"))
+    assert a == b
+    assert a != c
+    assert digest(picture(0)) == digest(Image.fromarray(picture(0))) != digest(picture(1))
+    flat = np.zeros((2, 6, 3), np.uint8)
+    assert digest(flat) != digest(flat.reshape(6, 2, 3)), "same bytes, other shape"
+
+
+def test_decoding_in_parallel_keeps_the_order_and_stays_lazy(picture: Picture) -> None:
+    images = [np.full((4, 4), k, np.uint8) for k in range(10)]
+    batches = list(iter_decoded(images, size=8, batch=4))
+    assert [len(batch) for batch in batches] == [4, 4, 2]
+    assert torch.cat(batches)[:, 0, 0, 0].tolist() == list(range(10))
+    taken = []
+    stream = in_parallel(lambda k: k, (taken.append(k) or k for k in range(1000)), ahead=5)
+    assert [next(stream) for _ in range(3)] == [0, 1, 2]
+    assert len(taken) <= 8
+    stream.close()
+
+
+def test_an_error_in_a_thread_arrives_at_its_place(tmp_path: Path, picture: Picture) -> None:
+    stream = iter_decoded([picture(), tmp_path / "gone.png"], size=8, batch=1)
+    assert next(stream).shape == (1, 3, 8, 8)
+    with pytest.raises(FileNotFoundError, match=r"gone\.png"):
+        next(stream)
+
+
+def test_decoding_warns_of_nothing(tmp_path: Path, picture: Picture) -> None:
+    Image.fromarray(picture()).save(tmp_path / "a.jpg")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        decode(tmp_path / "a.jpg")
+        decode(np.dstack([picture()[..., 0]] * 2))
+        decode(picture())

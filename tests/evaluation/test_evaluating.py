@@ -1,0 +1,122 @@
+"""The evaluation meets labels once, and counts right."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from differnet_lite.data.datasets import DatasetError, load_category, load_mask
+from differnet_lite.evaluation import metrics
+from differnet_lite.evaluation.evaluating import Evaluation, evaluate
+from differnet_lite.model import DifferNet
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*cannot guarantee")
+
+
+@pytest.fixture(scope="module")
+def model(tiny: dict[str, Any], category_folder: Path) -> DifferNet:
+    """A smaller one than the session's: its maps are 64 px wide."""
+    return DifferNet(**tiny).fit(category_folder)
+
+
+@pytest.fixture(scope="module")
+def evaluation(model: DifferNet, category_folder: Path) -> Evaluation:
+    with pytest.warns(UserWarning, match="cannot guarantee"):
+        return evaluate(model, category_folder, maps=True)
+
+
+def test_figures_are_those_of_the_scores(evaluation: Evaluation, model: DifferNet) -> None:
+    category = evaluation.category
+    labels, scores = category.labels, model.score_samples(category.test)
+    np.testing.assert_array_equal(evaluation.scores, scores)
+    assert evaluation.auroc.value == metrics.auroc(labels, scores)
+    assert evaluation.average_precision.value == metrics.average_precision(labels, scores)
+    assert evaluation.auroc.low <= evaluation.auroc.value <= evaluation.auroc.high
+    assert evaluation.threshold == model.threshold(0.05, if_too_few="fallback")
+    flagged = scores >= evaluation.threshold.value
+    assert evaluation.false_alarm_rate == flagged[~labels].mean()
+    assert evaluation.detection_rate == flagged[labels].mean()
+
+
+def test_each_kind_is_compared_with_the_normals(evaluation: Evaluation) -> None:
+    kinds = np.array(evaluation.category.kinds)
+    assert set(evaluation.by_kind) == set(kinds) - {"good"}
+    normals = evaluation.scores[kinds == "good"]
+    for kind, value in evaluation.by_kind.items():
+        pairs = [
+            (a > b) + 0.5 * (a == b) for a in evaluation.scores[kinds == kind] for b in normals
+        ]
+        assert value == pytest.approx(np.mean(pairs))
+
+
+def test_maps_are_measured_against_the_masks(evaluation: Evaluation, model: DifferNet) -> None:
+    category = evaluation.category
+    assert evaluation.maps is not None
+    np.testing.assert_array_equal(evaluation.maps[:2], model.anomaly_maps(category.test[:2]))
+    masks = [load_mask(mask, 64) for mask in category.masks]
+    assert evaluation.pixel_auroc == metrics.pixel_auroc(masks, list(evaluation.maps))
+    assert evaluation.aupro == metrics.aupro(masks, list(evaluation.maps))
+
+
+def test_the_table_states_it_all(evaluation: Evaluation) -> None:
+    rows = dict(evaluation.table())
+    labels = evaluation.category.labels
+    assert rows["test images"] == f"{(~labels).sum()} normal, {labels.sum()} anomalous"
+    assert rows["image AUROC"] == str(evaluation.auroc)
+    assert rows["pixel AUROC"] == f"{evaluation.pixel_auroc:.3f}"
+    assert "n = 6" in rows["threshold"]
+    bare = dict(dataclasses.replace(evaluation, pixel_auroc=None, aupro=None).table())
+    assert set(rows) - set(bare) == {"pixel AUROC", "AUPRO (FPR <= 0.3)"}
+
+
+def test_anomalous_images_without_a_mask_are_not_taken_for_normal_pixels(
+    model: DifferNet, category_folder: Path
+) -> None:
+    whole = load_category(category_folder)
+    first = whole.masks.index(next(m for m in whole.masks if m is not None))
+    partly = dataclasses.replace(
+        whole, masks=tuple(None if i == first else mask for i, mask in enumerate(whole.masks))
+    )
+    less = evaluate(model, partly, maps=True)
+    assert less.maps is not None
+    assert len(less.maps) == len(whole.test)
+    known = [i for i in range(len(whole.test)) if i != first]
+    masks = [load_mask(whole.masks[i], 64) for i in known]
+    assert less.aupro == metrics.aupro(masks, [less.maps[i] for i in known])
+
+
+def test_without_maps_or_masks_there_are_no_pixel_figures(
+    model: DifferNet, category_folder: Path
+) -> None:
+    whole = load_category(category_folder)
+    no_maps = evaluate(model, whole)
+    assert (no_maps.maps, no_maps.pixel_auroc, no_maps.aupro) == (None, None, None)
+    no_masks = evaluate(
+        model, dataclasses.replace(whole, masks=(None,) * len(whole.test)), maps=True, n_angles=1
+    )
+    assert (no_masks.pixel_auroc, no_masks.aupro) == (None, None)
+    assert no_masks.maps is not None and no_masks.maps.shape == (len(whole.test), 64, 64)
+
+
+@pytest.mark.parametrize("keep", ["good", "defects", "nothing"])
+def test_a_test_set_without_normals_or_defects_is_named(
+    model: DifferNet, category_folder: Path, keep: str
+) -> None:
+    whole = load_category(category_folder)
+    chosen = [
+        i
+        for i, kind in enumerate(whole.kinds)
+        if keep != "nothing" and (kind == "good") == (keep == "good")
+    ]
+    parts: dict[str, Any] = {
+        name: tuple(getattr(whole, name)[i] for i in chosen) for name in ("test", "kinds", "masks")
+    }
+    with pytest.raises(
+        DatasetError,
+        match=r"needs test/good/ and at least one test/DEFECT/, found \d+ normal and \d+ anomalous",
+    ):
+        evaluate(model, dataclasses.replace(whole, **parts))

@@ -1,0 +1,202 @@
+"""Metrics against scikit-learn and slow references, and by hand."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from differnet_lite.evaluation.metrics import (
+    Interval,
+    aupro,
+    auroc,
+    average_precision,
+    bootstrap,
+    pixel_auroc,
+    rates,
+)
+
+
+def slow_aupro(masks: list[np.ndarray], maps: list[np.ndarray], max_fpr: float) -> float:
+    """One threshold after another; region by region; the area of straight lines up to max_fpr."""
+    regions = []
+    for i, mask in enumerate(masks):
+        labelled, n = ndimage.label(mask, structure=np.ones((3, 3)))
+        regions += [(i, labelled == k) for k in range(1, n + 1)]
+    normal = np.concatenate([maps_[~mask] for mask, maps_ in zip(masks, maps, strict=True)])
+    points = [(0.0, 0.0)]
+    for threshold in sorted(np.unique(np.concatenate([m.ravel() for m in maps])), reverse=True):
+        overlap = np.mean([(maps[i][region] >= threshold).mean() for i, region in regions])
+        points.append(((normal >= threshold).mean(), float(overlap)))
+    area = 0.0
+    for (x0, y0), (x1, y1) in itertools.pairwise(points):
+        if x0 >= max_fpr or x1 == x0:
+            continue
+        if x1 > max_fpr:
+            y1, x1 = y0 + (y1 - y0) * (max_fpr - x0) / (x1 - x0), max_fpr
+        area += (x1 - x0) * (y0 + y1) / 2
+    return area / max_fpr
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_image_metrics_are_scikit_learns(ties: bool) -> None:
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 2, 80)
+    scores = (
+        generator.integers(0, 6, 80) + labels if ties else generator.standard_normal(80) + labels
+    )
+    assert auroc(labels, scores) == roc_auc_score(labels, scores)
+    assert average_precision(labels.astype(bool), scores) == average_precision_score(labels, scores)
+    by_pairs = np.mean(
+        [(a > b) + 0.5 * (a == b) for a in scores[labels == 1] for b in scores[labels == 0]]
+    )
+    assert auroc(labels.tolist(), scores.tolist()) == pytest.approx(by_pairs)
+    assert auroc(labels, -scores) == pytest.approx(1 - by_pairs)
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("max_fpr", [0.05, 0.3, 1.0])
+def test_aupro_is_the_slow_reference(seed: int, max_fpr: float) -> None:
+    generator = np.random.default_rng(seed)
+    masks = [
+        ndimage.binary_dilation(generator.random((12, 15)) > 0.97, iterations=1) for _ in range(3)
+    ] + [np.zeros((10, 9), bool)]
+    values = [
+        generator.integers(0, 7, m.shape) if seed % 2 else generator.standard_normal(m.shape)
+        for m in masks
+    ]
+    maps = [(v + 2 * m).astype(np.float32) for v, m in zip(values, masks, strict=True)]
+    if seed > 9:
+        maps = [-m for m in maps]
+    assert aupro(masks, maps, max_fpr=max_fpr) == pytest.approx(
+        slow_aupro(masks, maps, max_fpr), abs=1e-9
+    )
+
+
+def test_aupro_of_hand_made_cases() -> None:
+    mask = np.zeros((20, 20), bool)
+    mask[2:4, 2:4] = mask[10:18, 10:18] = True
+    only_small = np.zeros((20, 20))
+    only_small[2:4, 2:4] = 1
+    assert aupro([mask], [mask * 1.0]) == 1
+    # One of two regions found at once; the other comes with all other pixels, at a rate of 1: 0.5 + 0.5 * fpr / 2.
+    assert aupro([mask], [only_small]) == pytest.approx(0.5 + 0.5 * 0.3 / 2)
+    assert aupro([mask], [only_small], max_fpr=0.01) == pytest.approx(0.5, abs=0.01)
+    assert aupro([mask], [1.0 - mask]) == 0
+    assert aupro([mask], [1.0 - mask], max_fpr=1.0) == 0
+    assert aupro([mask], [np.ones((20, 20))]) == pytest.approx(0.15)  # chance: the diagonal
+    assert pixel_auroc([mask], [only_small]) < 0.6, (
+        "where the large region weighs 16 times the small one"
+    )
+
+
+def test_aupro_rising_straight_up_at_the_limit() -> None:
+    """3 of 10 normal pixels come with half the region, the rest of the region at the same rate."""
+    mask = np.array([[True] * 4 + [False] * 10])
+    drawn = np.array([[3.0, 3, 2, 2] + [3.0] * 3 + [1.0] * 7])
+    assert aupro([mask], [drawn], max_fpr=0.3) == pytest.approx(0.25)
+    assert slow_aupro([mask], [drawn], 0.3) == pytest.approx(0.25)
+
+
+def test_regions_touching_at_a_corner_are_one() -> None:
+    mask = np.array(
+        [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1]], bool
+    )  # two regions, of 2 and 1 pixels
+    drawn = np.zeros((4, 4))
+    drawn[3, 3] = 1
+    assert aupro([mask], [drawn], max_fpr=1e-6) == pytest.approx(0.5, abs=1e-5)
+
+
+def test_with_one_region_and_all_rates_aupro_is_the_pixel_auroc() -> None:
+    generator = np.random.default_rng(5)
+    mask = np.zeros((16, 16), bool)
+    mask[3:9, 4:11] = True
+    drawn = (generator.integers(0, 9, (16, 16)) + 3 * mask).astype(float)
+    assert aupro([mask], [drawn], max_fpr=1.0) == pytest.approx(pixel_auroc([mask], [drawn]))
+    assert pixel_auroc([mask], [drawn]) == pytest.approx(roc_auc_score(mask.ravel(), drawn.ravel()))
+
+
+def test_rates_by_counting() -> None:
+    assert rates([0, 0, 0, 0, 1, 1], [True, False, False, False, True, True]) == (0.25, 1.0)
+    assert rates(np.array([False, True, True]), [1, 1, 0]) == (1.0, 0.5)
+    assert rates([1, 0], [False, False]) == (0.0, 0.0)
+
+
+def test_bootstrap_is_reproducible_and_stays_within_the_classes() -> None:
+    generator = np.random.default_rng(0)
+    labels = np.repeat([0, 1], [30, 3])
+    scores = generator.standard_normal(33) + labels
+    first = bootstrap(auroc, labels, scores, n_resamples=200)
+    assert first == bootstrap(auroc, labels, scores, n_resamples=200)
+    assert first != bootstrap(auroc, labels, scores, n_resamples=200, seed=1)
+    assert first.value == auroc(labels, scores)
+    assert first.low < first.value < first.high
+    narrow = bootstrap(auroc, labels, scores, n_resamples=200, confidence=0.5)
+    assert first.low < narrow.low < narrow.high < first.high
+    counts = set()
+    bootstrap(
+        lambda y, s: counts.add((len(y), int(y.sum()))) or 0.0, labels, scores, n_resamples=20
+    )  # type: ignore[func-returns-value]
+    assert counts == {(33, 3)}
+    assert str(Interval(0.98765, 0.9, 1.0)) == "0.988 [0.900, 1.000]"
+
+
+def test_bootstrap_covers_the_true_figure() -> None:
+    generator = np.random.default_rng(7)
+    labels = np.repeat([0, 1], 40)
+    covered = []
+    for seed in range(150):
+        scores = generator.standard_normal(80) + 2.5 * labels
+        interval = bootstrap(
+            lambda y, s: s[y == 1].mean() - s[y == 0].mean(),
+            labels,
+            scores,
+            n_resamples=100,
+            confidence=0.9,
+            seed=seed,
+        )
+        covered.append(interval.low <= 2.5 <= interval.high)
+    assert 0.82 <= np.mean(covered) <= 0.97
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores", "message"),
+    [
+        ([0, 1, 1], [1.0, 2.0], r"shapes \(3,\) and \(2,\)"),
+        ([[0, 1]], [[1.0, 2.0]], "one length"),
+        ([0, 0], [1.0, 2.0], r"both present, got \[0\]"),
+        ([0, 2], [1.0, 2.0], r"got \[0, 2\]"),
+        ([0, 0.5, 1], [1.0, 2.0, 3.0], "labels 0"),
+        ([0, 1], [1.0, np.nan], "1 that are not, of 2"),
+    ],
+)
+def test_bad_labels_and_scores_are_named(labels: list, scores: list, message: str) -> None:
+    for metric in (auroc, average_precision, rates):
+        with pytest.raises(ValueError, match=message):
+            metric(labels, scores)
+
+
+def test_bad_masks_and_maps_are_named() -> None:
+    mask, drawn = np.eye(4, dtype=bool), np.zeros((4, 4))
+    for metric in (aupro, pixel_auroc):
+        with pytest.raises(
+            ValueError,
+            match=r"image 1: expected a mask and a map of one shape .*\(4, 4\) and \(4, 5\); resize",
+        ):
+            metric([mask, mask], [drawn, np.zeros((4, 5))])
+        with pytest.raises(ValueError, match="shape"):
+            metric([np.ones((4, 4, 3), bool)], [np.ones((4, 4, 3))])
+        with pytest.raises(ValueError, match="zip"):
+            metric([mask, mask], [drawn])
+        with pytest.raises(ValueError, match="got none"):
+            metric([], [])
+        with pytest.raises(ValueError, match="both present"):
+            metric([~mask & mask], [drawn])
+        with pytest.raises(ValueError, match="finite"):
+            metric([mask], [drawn * np.nan])
+    for max_fpr in (0, 1.1):
+        with pytest.raises(ValueError, match="max_fpr"):
+            aupro([mask], [drawn], max_fpr=max_fpr)

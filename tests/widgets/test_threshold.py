@@ -1,0 +1,133 @@
+"""The threshold explorer's logic, without a browser."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("ipywidgets")
+pytest.importorskip("anywidget")
+
+from differnet_lite.thresholding import conformal_threshold
+from differnet_lite.widgets.threshold import ThresholdExplorer
+
+GENERATOR = np.random.default_rng(0)
+CALIBRATION = GENERATOR.gamma(20, 0.05, 39)
+SCORES = np.concatenate([GENERATOR.gamma(20, 0.05, 30), GENERATOR.gamma(20, 0.1, 12)])
+KINDS = ["good"] * 30 + ["dent"] * 7 + ["<stain>"] * 5
+IMAGES = [np.full((64, 64, 3), 5 * i, dtype=np.uint8) for i in range(42)]
+
+
+@pytest.fixture
+def explorer():
+    return ThresholdExplorer(CALIBRATION, SCORES, KINDS, images=IMAGES)
+
+
+def test_it_starts_at_the_conformal_threshold_for_alpha(explorer):
+    assert explorer.alpha_slider.value == pytest.approx(0.05)
+    assert explorer.theta == conformal_threshold(CALIBRATION, 0.05).value
+
+
+@pytest.mark.parametrize("k", [1, 2, 8, 39])
+def test_choosing_alpha_sets_the_conformal_theta(explorer, k):
+    explorer.alpha_slider.value = float(explorer.alphas[k - 1])
+    assert explorer.theta == conformal_threshold(CALIBRATION, k / 40).value
+
+
+def test_dragging_theta_sets_the_alpha_it_guarantees(explorer):
+    for state in range(0, len(explorer.thetas), 7):
+        explorer.theta_slider.value = state
+        assert explorer.theta_slider.value == state  # the other slider does not pull it back
+        assert explorer.alpha_slider.value == pytest.approx(
+            (1 + (explorer.theta <= CALIBRATION).sum()) / 40
+        )
+
+
+def test_counts_label_and_drawing_agree_in_every_state(explorer):
+    labels = np.array(KINDS) != "good"
+    for state in range(len(explorer.thetas)):
+        explorer.theta_slider.value = state
+        flagged = explorer.theta <= SCORES
+        expected = [
+            [(~flagged & ~labels).sum(), (flagged & ~labels).sum()],
+            [(~flagged & labels).sum(), (flagged & labels).sum()],
+        ]
+        assert explorer.confusion().tolist() == expected
+        assert [
+            [int(text.strip("</b>")) for text in row] for row in explorer.figure.data[-1].text
+        ] == expected
+        assert f"false alarms {expected[0][1]} of 30" in explorer.label.value
+        assert f"detected {expected[1][1]} of 12" in explorer.label.value
+        assert tuple(explorer.figure.data[-2].x) == (explorer.theta, explorer.theta)
+
+
+def test_the_strip_names_exactly_the_images_that_flip(explorer):
+    explorer.theta_slider.value = int(np.searchsorted(explorer.thetas, np.median(SCORES)))
+    before = explorer.theta
+    explorer.theta_slider.value += 6
+    flipped = [i for i in range(42) if before <= SCORES[i] < explorer.theta]
+    assert flipped
+    first = explorer.flips.value[explorer.flips.value.index("Just flipped") :]
+    assert f"Just flipped ({len(flipped)})" in first
+    assert {int(i) for i in re.findall(r"(?:good|dent|stain&gt;) (\d+)<", first)} <= set(flipped)
+    assert first.count("data:image/jpeg") == min(len(flipped), 6)
+
+
+def test_without_anomalies_there_are_false_alarms_only():
+    explorer = ThresholdExplorer(CALIBRATION, SCORES[:30])
+    assert "anomalies" not in explorer.label.value
+    assert "missed" not in explorer.flips.value
+    assert len(explorer.figure.data[-1].y) == 1
+    explorer.alpha_slider.value = 0.25
+    assert f"false alarms {(SCORES[:30] >= explorer.theta).sum()} of 30" in explorer.label.value
+
+
+def test_with_anomalies_alone_nothing_is_divided_by_zero():
+    explorer = ThresholdExplorer(CALIBRATION, SCORES[30:], KINDS[30:])
+    assert "normal images" not in explorer.label.value
+    assert "of 12" in explorer.label.value
+
+
+def test_scores_below_zero_are_drawn_on_a_linear_axis():
+    explorer = ThresholdExplorer(CALIBRATION - 2, SCORES - 2, KINDS)
+    assert explorer.figure.layout.xaxis.type != "log"
+    assert explorer.figure.layout.annotations[0].x == explorer.theta
+
+
+def test_names_are_shown_literally(explorer):
+    explorer.theta_slider.value = 0
+    assert "<stain>" not in explorer.flips.value
+    assert all("<stain>" not in tick for tick in explorer.figure.layout.yaxis.ticktext)
+
+
+def test_white_paper_and_a_short_repr(explorer):
+    assert explorer.figure.layout.template.layout.paper_bgcolor == "white"
+    assert "background:white" in explorer.flips.value
+    assert repr(explorer) == "ThresholdExplorer of 42 images: run this cell to move its sliders"
+
+
+def test_a_move_takes_less_than_200_ms(explorer):
+    states = range(0, len(explorer.thetas), 8)
+    start = time.process_time()
+    for state in states:
+        explorer.theta_slider.value = state
+    assert (time.process_time() - start) / len(states) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        ((CALIBRATION, SCORES, KINDS[:-1]), {}),
+        ((CALIBRATION, SCORES, KINDS), {"names": ["one"]}),
+        ((CALIBRATION, SCORES, KINDS), {"images": IMAGES[:3]}),
+        (([], SCORES, KINDS), {}),
+        ((CALIBRATION, []), {}),
+        ((CALIBRATION, [np.nan, 1.0]), {}),
+    ],
+)
+def test_bad_arguments_are_named(arguments, options):
+    with pytest.raises(ValueError, match="expected"):
+        ThresholdExplorer(*arguments, **options)
