@@ -11,31 +11,37 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
+import FrEIA.framework as Ff
+import FrEIA.modules as Fm
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-if (
-    TYPE_CHECKING
-):  # FrEIA imports scipy.stats, half a second: `build_flow` does it when the first flow is built
-    import FrEIA.framework as Ff
+from differnet_lite.checks import real, whole
 
-__all__ = ["CouplingFlow", "build_flow", "soft_clamp", "whitening_matrix"]
+__all__ = [
+    "CouplingFlow",
+    "FastPermutation",
+    "PreciseLinear",
+    "Subnet",
+    "build_flow",
+    "soft_clamp",
+    "whitening_matrix",
+]
 
 
-def soft_clamp(h: Tensor, alpha: float = 3.0) -> Tensor:
-    r"""Bound a log-scale smoothly: :math:`\sigma_\alpha(h) = \frac{2\alpha}{\pi} \arctan(h / \alpha)`.
+def soft_clamp(h: Tensor, clamp: float = 3.0) -> Tensor:
+    r"""Bound a log-scale smoothly: :math:`\sigma_c(h) = \frac{2 c}{\pi} \arctan(h / c)`.
 
-    Near 0 it is 2/pi times the identity; at infinity it is +-alpha, so that one coupling stretches
-    by exp(alpha) at most.
+    Near 0 it is 2/pi times the identity; at infinity it is +-c, so that one coupling stretches
+    by exp(c) at most.
 
     Args:
         h: any shape.
-        alpha: the bound; 3 in the paper.
+        clamp: the bound c; 3 in the paper, which calls it alpha.
 
     References:
         Rudolph, Wandt, Rosenhahn, arXiv 2008.12577, section 3.
@@ -44,19 +50,24 @@ def soft_clamp(h: Tensor, alpha: float = 3.0) -> Tensor:
         >>> soft_clamp(torch.tensor([0.0, 3.0, 1e9])).tolist()
         [0.0, 1.5, 3.0]
     """
-    return alpha * _unit_clamp(h, alpha)
+    return clamp * _unit_clamp(h, clamp)
 
 
-def _unit_clamp(h: Tensor, alpha: float) -> Tensor:
-    """FrEIA multiplies by alpha itself, and its own "ATAN" does not divide by it inside."""
-    return (2 / math.pi) * torch.atan(h / alpha)
+def _unit_clamp(h: Tensor, clamp: float) -> Tensor:
+    """FrEIA multiplies by the bound itself, and its own "ATAN" does not divide by it inside."""
+    return (2 / math.pi) * torch.atan(h / clamp)
 
 
 class Subnet(nn.Sequential):
-    """One subnet of a coupling: three hidden ReLU layers; gives s and t together, at first 0 if `zero`.
+    """One subnet of a coupling: three hidden ReLU layers; gives s and t together.
+
+    Args:
+        n_in, n_out, hidden: widths.
+        zero: start with s = t = 0.
 
     Attributes:
-        products: dtype of its matrix products while it is being trained, float32 if None; see `CouplingFlow.mixed`.
+        products: dtype of its matrix products while in training, None: its own. Couplings, log-det
+            and weights stay float32, and so does all after `eval()`; what is rounded is a gradient.
     """
 
     products: torch.dtype | None = None
@@ -66,21 +77,45 @@ class Subnet(nn.Sequential):
         if zero:
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
-        super().__init__(
-            nn.Linear(n_in, hidden),
-            nn.ReLU(),
-            nn.Linear(hidden, hidden),
-            nn.ReLU(),
-            nn.Linear(hidden, hidden),
-            nn.ReLU(),
-            last,
-        )
+        first, second, third = (nn.Linear(n, hidden) for n in (n_in, hidden, hidden))
+        super().__init__(first, nn.ReLU(), second, nn.ReLU(), third, nn.ReLU(), last)
 
     def forward(self, x: Tensor) -> Tensor:
+        """s and t side by side (N, n_out), of rows (N, n_in)."""
         if self.products is None or not self.training:
             return super().forward(x)
         with torch.autocast(x.device.type, dtype=self.products):
             return super().forward(x).float()
+
+
+class PreciseLinear(Fm.FixedLinearTransform):
+    """FrEIA's fixed linear map, whose product and inverse are taken in float64 and then rounded.
+
+    A whitening stretches directions that hardly vary hundreds of times more than others, and an
+    anomalous row lies far beyond the training range: in float32 the way there and back would lose
+    three more digits than the row has. Apple's MPS has no float64 and keeps float32.
+    """
+
+    def __init__(self, dims_in: Sequence[tuple[int, ...]], *, M: Tensor) -> None:
+        super().__init__(dims_in, M=M)
+        del self.M_inv  # its float32 inverse is not used
+
+    def forward(self, x: tuple[Tensor], rev: bool = False, jac: bool = True) -> tuple:
+        """The mapped rows (N, D) and log |det| (N,), of rows (N, D)."""
+        x = x[0]
+        exact = x.dtype if x.device.type == "mps" else torch.float64
+        matrix, rows = self.M.to(exact), x.to(exact)
+        out = torch.linalg.solve(matrix, rows, left=False) if rev else rows @ matrix
+        log_det = self.logDetM.expand(len(x))
+        return (out.to(x.dtype),), -log_det if rev else log_det
+
+
+class FastPermutation(Fm.PermuteRandom):
+    """FrEIA's random permutation of the columns by `index_select`: a sixth of the time."""
+
+    def forward(self, x: tuple[Tensor], rev: bool = False, jac: bool = True) -> tuple:
+        """The rows (N, D) with their columns in another order, and log |det| = 0."""
+        return (x[0].index_select(1, self.perm_inv if rev else self.perm),), 0.0
 
 
 class CouplingFlow(nn.Module):
@@ -88,7 +123,8 @@ class CouplingFlow(nn.Module):
 
     Args:
         chain: the invertible modules, ending in the latent space.
-        mean: (D,), taken from the features first. Inside a linear module it would cancel most digits of a float32.
+        mean: (D,), taken from the features first. Inside a linear module it would cancel most
+            digits of a float32.
 
     Example:
         >>> flow = build_flow(6, n_blocks=2, hidden=16, seed=0)
@@ -116,17 +152,6 @@ class CouplingFlow(nn.Module):
         centred, log_det = self.chain(z, rev=True)
         return centred + self.mean, log_det
 
-    def mixed(self, dtype: torch.dtype | None) -> CouplingFlow:
-        """Multiply the subnets' matrices in `dtype` while training; None: in their own.
-
-        Couplings, log-det and weights stay float32, and so does everything after `eval()`: the flow is as
-        invertible and its density as exact as without. What is rounded is the gradient.
-        """
-        for module in self.modules():
-            if isinstance(module, Subnet):
-                module.products = dtype
-        return self
-
     def trainable(self) -> list[nn.Parameter]:
         """What an optimiser should see; FrEIA keeps permutations as integer parameters beside it."""
         return [p for p in self.parameters() if p.requires_grad]
@@ -137,7 +162,7 @@ def build_flow(
     *,
     n_blocks: int = 8,
     hidden: int = 128,
-    alpha: float = 3.0,
+    clamp: float = 3.0,
     whitening: tuple[Tensor, Tensor] | None = None,
     start_as_identity: bool = False,
     seed: int | None = None,
@@ -147,38 +172,33 @@ def build_flow(
     Args:
         n_features: D, at least 2.
         n_blocks: number of coupling blocks; 8 in the paper.
-        hidden: width of the subnets; 2048 in the paper (172 million parameters), 128 gives 2.9 million.
-        alpha: bound of the soft clamp; 3 in the paper.
+        hidden: width of the subnets; 2048 in the paper (172 million parameters), 128: 2.9 million.
+        clamp: bound of the soft clamp; 3 in the paper.
         whitening: mean (D,) and matrix (D, D) of a linear first step (y - mean) @ matrix, see
             `whitening_matrix`; None starts with the features as they are. Its log-det counts.
-        start_as_identity: set the last layer of every subnet to 0, so that every coupling starts with s = t = 0.
+        start_as_identity: every coupling starts with s = t = 0.
         seed: of the initial weights; None takes them from torch's global generator.
 
     Raises:
-        ValueError: fewer than 2 features, or no block.
+        TypeError, ValueError: a number is none or out of range.
     """
-    import FrEIA.framework as Ff
-    import FrEIA.modules as Fm
-
-    from differnet_lite.invertible import FastPermutation, PreciseLinear
-
-    if n_features < 2 or n_blocks < 1 or hidden < 1:
-        raise ValueError(
-            f"expected n_features >= 2, n_blocks >= 1, hidden >= 1, got {n_features}, {n_blocks}, {hidden}"
-        )
+    whole(2)("n_features", n_features)
+    whole(1)("n_blocks", n_blocks)
+    whole(1)("hidden", hidden)
+    real(above=0)("clamp", clamp)
     with _contained_randomness(seed):
         chain, mean = Ff.SequenceINN(n_features), torch.zeros(n_features)
         if whitening is not None:
-            # contiguous: eigh gives columns, and a saved and loaded model would multiply in another order of rounding
-            mean, matrix = (part.to(torch.get_default_dtype()).contiguous() for part in whitening)
+            # contiguous: eigh gives columns, and a loaded model would multiply in another order
+            mean, matrix = (x.to(torch.get_default_dtype()).contiguous() for x in whitening)
             chain.append(PreciseLinear, M=matrix.T)
         for k in range(n_blocks):
             chain.append(FastPermutation, seed=k)
             chain.append(
                 Fm.GLOWCouplingBlock,
                 subnet_constructor=functools.partial(Subnet, hidden=hidden, zero=start_as_identity),
-                clamp=alpha,
-                clamp_activation=functools.partial(_unit_clamp, alpha=alpha),
+                clamp=clamp,
+                clamp_activation=functools.partial(_unit_clamp, clamp=clamp),
             )
     return CouplingFlow(chain, mean)
 
@@ -189,30 +209,26 @@ def _contained_randomness(seed: int | None) -> Iterator[None]:
     numpy_state = np.random.get_state()
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
-            torch.default_generator.manual_seed(
-                seed
-            )  # not torch.manual_seed, which reseeds a GPU's generator too
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed a GPU's too
         try:
             yield
         finally:
             np.random.set_state(numpy_state)
 
 
-def whitening_matrix(y: Tensor, *, eps: float, symmetric: bool = True) -> tuple[Tensor, Tensor]:
-    r"""Mean and matrix that whiten features with a noise-inflated covariance.
+def whitening_matrix(y: Tensor, *, eps: float) -> tuple[Tensor, Tensor]:
+    r"""Mean and matrix of the ZCA whitening with a noise-inflated covariance.
 
-    With :math:`\mathrm{cov}(y) = V \Lambda V^T` the matrix is :math:`V (\Lambda + \epsilon^2)^{-1/2} V^T`: the
-    whitening of y + noise, where the noise is normal with deviation eps. Dead channels, whose own
-    variance is 0, then come out small and not blown up.
-
-    Any rotation behind it whitens as well, and the last factor is one. Without it the matrix depends on the basis
-    that eigh gives of directions that vary alike (with fewer images than features: hundreds that do not vary),
-    another one after a rounding error. The symmetric matrix is unique, and moves as little as the features do.
+    With :math:`\mathrm{cov}(y) = V \Lambda V^T` the matrix is
+    :math:`V (\Lambda + \epsilon^2)^{-1/2} V^T`: the whitening of y + noise, where the noise is
+    normal with deviation eps. Dead channels, whose own variance is 0, then come out small and not
+    blown up. Any rotation behind it whitens as well; this one, the symmetric ("ZCA"), is unique,
+    and moves as little as the features do: without its last factor it would depend on the basis
+    that eigh happens to give of the directions that do not vary.
 
     Args:
         y: (N, D) features.
         eps: deviation of the noise, in units of the features; above 0.
-        symmetric: False leaves the last factor out.
 
     Returns:
         The mean (D,) and the matrix (D, D), float64, for (y - mean) @ matrix.
@@ -220,10 +236,8 @@ def whitening_matrix(y: Tensor, *, eps: float, symmetric: bool = True) -> tuple[
     Raises:
         ValueError: eps is not above 0, or y is not a matrix with rows.
     """
-    if eps <= 0:
-        raise ValueError(
-            f"eps: expected above 0 (dead channels have no variance of their own), got {eps}"
-        )
+    if not eps > 0:
+        raise ValueError(f"eps: expected above 0 (dead channels do not vary), got {eps}")
     if y.ndim != 2 or len(y) < 1:
         raise ValueError(f"y: expected (N, D) with N >= 1, got {tuple(y.shape)}")
     y = y.double()
@@ -231,4 +245,4 @@ def whitening_matrix(y: Tensor, *, eps: float, symmetric: bool = True) -> tuple[
     centred = y - mean
     variances, vectors = torch.linalg.eigh(centred.T @ centred / len(y))
     matrix = vectors / (variances.clamp_min(0) + eps**2).sqrt()
-    return mean, matrix @ vectors.T if symmetric else matrix
+    return mean, matrix @ vectors.T

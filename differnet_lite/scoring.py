@@ -3,10 +3,14 @@ r"""The anomaly score tau: how far a normal image's views lie from the origin of
 .. math:: \tau(x) = \frac{1}{T D} \sum_{t=1}^{T} \lVert f(f_\mathrm{ex}(T_t(x))) \rVert^2
 
 The paper defines the score as the expected negative log-likelihood of z under the standard normal,
-over transformations. The log-determinant of the flow is no part of it; `use_log_det` adds it.
+over transformations: 1/2 of this, plus a constant. The log-determinant of the flow is no part of
+it; `use_log_det` adds it. With `pool_views` the flow sees one vector, the mean of the views.
 """
 
 from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -14,54 +18,87 @@ from torch import Tensor
 
 from differnet_lite.flow import CouplingFlow
 
-__all__ = ["latents", "score_views", "anomaly_score"]
+__all__ = ["Scorer", "flow_score", "latents", "score_views"]
 
 
 @torch.inference_mode()
-def latents(
-    flow: CouplingFlow, features: Tensor, *, batch_size: int = 4096
-) -> tuple[Tensor, Tensor]:
+def latents(flow: CouplingFlow, rows: Tensor, *, batch_size: int = 4096) -> tuple[Tensor, Tensor]:
     """Latents and log-determinants of every view.
 
     Args:
         flow: the flow.
-        features: (N, T, D).
+        rows: (N, V, D), what the flow sees.
         batch_size: rows passed through the flow together.
 
     Returns:
-        z (N, T, D) and log |det dz/dy| (N, T), on the CPU.
+        z (N, V, D) and log |det dz/dy| (N, V), on the CPU.
     """
-    n_images, n_views, _ = features.shape
-    device = next(flow.parameters()).device
-    parts = [
-        flow(rows.to(device)) for rows in features.flatten(0, 1).split(batch_size)
-    ]  # (N * T, D)
+    n_images, n_views, _ = rows.shape
+    parts = [flow(part.to(flow.mean.device)) for part in rows.flatten(0, 1).split(batch_size)]
     z = torch.cat([part[0].cpu() for part in parts]).unflatten(0, (n_images, n_views))
     log_det = torch.cat([part[1].cpu() for part in parts]).unflatten(0, (n_images, n_views))
     return z, log_det
 
 
 def score_views(z: Tensor, log_det: Tensor, *, use_log_det: bool = False) -> Tensor:
-    """The score of each view, (N, T): mean z^2 over dimensions.
+    """The score of each view: mean z^2 over dimensions.
 
     With `use_log_det`, mean z^2 - 2 log_det / D: twice the negative log-likelihood of the features
     per dimension, but for a constant. May be negative.
 
     Args:
-        z: (N, T, D).
-        log_det: (N, T).
+        z: (..., D).
+        log_det: (...).
     """
     scores = z.square().mean(-1)
     return scores - 2 * log_det / z.shape[-1] if use_log_det else scores
 
 
-def anomaly_score(flow: CouplingFlow, features: Tensor, *, use_log_det: bool = False) -> np.ndarray:
-    """tau: the mean score over views, (N,) float64, of features (N, T, D).
+@dataclasses.dataclass(frozen=True)
+class Scorer:
+    """The one way from features to scores: a score of what is seen, and what is seen of an image.
+
+    Args:
+        score_rows: scores (M,) of rows (M, D), differentiable; see `flow_score`.
+        pool_views: whether the mean of an image's views is seen, or each of them.
 
     Example:
-        >>> from differnet_lite.flow import build_flow
-        >>> anomaly_score(build_flow(4, n_blocks=1, hidden=8, seed=0), torch.zeros(3, 2, 4)).shape
-        (3,)
+        >>> scorer = Scorer(lambda rows: rows.square().mean(1))
+        >>> scorer.scores(torch.ones(3, 2, 4)), scorer.gradient(torch.ones(3, 2, 4)).shape
+        (array([1., 1., 1.]), torch.Size([3, 2, 4]))
     """
-    z, log_det = latents(flow, features)
-    return score_views(z, log_det, use_log_det=use_log_det).double().mean(1).numpy()
+
+    score_rows: Callable[[Tensor], Tensor]
+    pool_views: bool = True
+
+    def rows(self, features: Tensor) -> Tensor:
+        """What is seen of each image: its T views, or their mean as one, (N, T or 1, D)."""
+        if features.ndim != 3 or not features.shape[1]:
+            raise ValueError(f"features: expected (N, T, D), got {tuple(features.shape)}")
+        return features.mean(1, keepdim=True) if self.pool_views else features
+
+    @torch.inference_mode()
+    def scores(self, features: Tensor, *, batch_size: int = 4096) -> np.ndarray:
+        """tau: (N,) float64, of features (N, T, D); higher is more anomalous."""
+        rows = self.rows(features)
+        parts = [self.score_rows(part).cpu() for part in rows.flatten(0, 1).split(batch_size)]
+        return torch.cat(parts).view(rows.shape[:2]).double().mean(1).numpy()
+
+    def gradient(self, features: Tensor) -> Tensor:
+        """d tau / d y for every view, (N, T, D), of features (N, T, D); each view counts in full.
+
+        With pooled views their mean is seen, so all views share one gradient.
+        """
+        seen = self.rows(features).detach().requires_grad_(True)
+        with torch.enable_grad():
+            total = self.score_rows(seen.flatten(0, 1)).sum()
+        return torch.autograd.grad(total, seen)[0].expand_as(features)
+
+
+def flow_score(flow: CouplingFlow, *, use_log_det: bool = False) -> Callable[[Tensor], Tensor]:
+    """The score of rows (M, D) by a flow, on the flow's device: see `score_views`."""
+
+    def score_rows(rows: Tensor) -> Tensor:
+        return score_views(*flow(rows.to(flow.mean.device)), use_log_det=use_log_det)
+
+    return score_rows

@@ -5,14 +5,17 @@ What differs, and why:
 
 | | PAPER | DEFAULT | because |
 |---|---|---|---|
-| corners of a rotated image | black | reflected | black edges dominate the pooled features (notebook 03) |
-| angles | fresh random ones | a grid of 16, in training and scoring | the trunk runs once for each view, ever |
-| a feature vector | of one view | mean over views | what differs between views of one image is no defect |
-| first step of the flow | none | whitening with noise-inflated covariance | ReLU features are often exactly 0: the likelihood collapses onto them (notebook 04) |
-| noise on features in training | none | the same as in the whitening | as above |
-| start of training | random couplings | couplings that are the identity | training then starts at the Mahalanobis distance, and has to earn what it adds |
-| Adam's eps | 1e-4 | 1e-8 | the loss is divided by D, so gradients are far below 1e-4 and Adam turns into slow SGD |
-| width of the subnets | 2048 | 128 | 172 million parameters for a few hundred images; 256 gains 0.03 nats of held-out likelihood on 609 images, none on 167, at twice the time |
+| corners of a rotated image | black | reflected | black edges dominate the features (notebook 03) |
+| angles | fresh random ones | a grid of 16, always | the trunk runs once for each view, ever |
+| a feature vector | of one view | mean over views | what differs between views is no defect |
+| first step of the flow | none | whitening, noise-inflated | ReLU features are often 0 (notebook 04) |
+| noise in training | none | the same as in the whitening | as above |
+| start of training | random couplings | identity | starts at the Mahalanobis distance |
+| Adam's eps | 1e-4 | 1e-8 | gradients of loss / D are far below 1e-4: Adam turns into slow SGD |
+| width of the subnets | 2048 | 128 | 172 million parameters for a few hundred images |
+| held out for a threshold | nothing | a fifth | without them there is no false-alarm rate |
+
+Width 256 gains 0.03 nats of held-out likelihood on 609 images, none on 167, at twice the time.
 """
 
 from __future__ import annotations
@@ -21,44 +24,93 @@ import dataclasses
 import json
 from typing import Any
 
+from differnet_lite.checks import check_fields, flag, one_of, real, reals, whole
+from differnet_lite.features import check_geometry
 from differnet_lite.transforms import Transformations
 
 __all__ = ["DEFAULT", "PAPER", "PRESETS", "Settings"]
 
 
+def _transformations(name: str, value: object) -> Transformations:
+    if isinstance(value, dict):  # from JSON
+        return Transformations(**value)
+    if not isinstance(value, Transformations):
+        raise TypeError(f"{name}: expected Transformations, got {value!r}")
+    return value
+
+
+def _word(name: str, value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"{name}: expected a name, got {value!r}")
+    return value
+
+
+_RULES = {
+    "transformations": _transformations,
+    "pool_views": flag,
+    "backbone": _word,
+    "weights": _word,
+    "size": whole(63, 4096),
+    "n_scales": whole(1, 8),
+    "downscale": one_of("area", "nearest"),
+    "dtype": one_of("auto", "float32", "bfloat16", "float16"),
+    "whiten": flag,
+    "noise": real(0),
+    "start_as_identity": flag,
+    "n_blocks": whole(1, 1000),
+    "hidden": whole(1, 65536),
+    "clamp": real(above=0),
+    "epochs": whole(1),
+    "batch_images": whole(1),
+    "views_per_image": whole(1),
+    "learning_rate": real(above=0),
+    "betas": reals(real(0, below=1), n=2),
+    "adam_eps": real(above=0),
+    "weight_decay": real(0),
+    "train_dtype": one_of("auto", "float32", "bfloat16"),
+    "use_log_det": flag,
+    "reference_images": whole(0),
+    "holdout": real(0, below=1),
+}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Everything that a model is made from, but for the seed.
+    """Everything that a model is made from, but for the seed; each field is checked when given.
 
     Args:
         transformations: the views of an image; part of the model.
-        pool_views: average the features of an image's views, and let the flow see the mean. In training
-            it sees means over random halves of the views. Needs a fixed grid of angles.
+        pool_views: average the features of an image's views, and let the flow see the mean. In
+            training it sees means over random halves of the views. Needs a fixed grid of angles.
         backbone: torchvision name of the trunk.
-        weights: "bundled", "torchvision", "random" or a safetensors file; see `features.load_trunk`.
+        weights: "bundled", "torchvision", "random" or a safetensors file; see `load_trunk`.
         size: side of the input, pixels.
         n_scales: number of scales.
         downscale: "area" or "nearest".
         dtype: of the trunk: "auto", "float32", "bfloat16" or "float16".
         whiten: start the flow with a whitening; needs noise > 0.
-        symmetric: of all whitenings take the symmetric one. It is unique, so that a rounding error in the features
-            moves scores of a small training set by 0.01 % and not by several percent; see `whitening_matrix`.
         noise: deviation of the noise added to features in training, in units of the features.
-        start_as_identity: begin with every coupling the identity, so that the untrained flow is the whitening
-            alone, whose mean z^2 is a squared Mahalanobis distance.
+        start_as_identity: begin with every coupling the identity, so that the untrained flow is
+            the whitening alone, whose mean z^2 is a squared Mahalanobis distance.
         n_blocks: coupling blocks.
         hidden: width of the subnets.
-        alpha: bound of the soft clamp.
+        clamp: bound of the soft clamp; the paper calls it alpha.
         epochs: passes over the training images.
         batch_images: images in a step.
         views_per_image: views of each image in a step (random angles: `transformations.n_train`).
         learning_rate, betas, adam_eps, weight_decay: of Adam.
-        train_dtype: of the subnets' matrix products in training: "auto", "float32" or "bfloat16". "auto" takes bfloat16
-            from a width of 1024 on, where the hardware multiplies it; scoring is float32 in any case.
+        train_dtype: of the subnets' matrix products in training: "auto", "float32" or "bfloat16".
+            "auto" takes bfloat16 from a width of 1024 on, where the hardware multiplies it;
+            scoring is float32 in any case.
         use_log_det: add the log-determinant to the score; the paper does not.
-        reference_images: training images whose mean maps the attribution maps are measured against; 0 keeps none,
-            and `anomaly_maps` then draws the paper's gradient maps.
-        holdout: share of the training images kept for calibration, at least 19 where half or more remain.
+        reference_images: training images whose mean maps the attribution maps are measured
+            against; 0 keeps none, and `anomaly_maps` then draws the paper's gradient maps.
+        holdout: share of the training images kept for calibration, at least 19 where half or more
+            remain; 0 keeps none, and then there is no threshold.
+
+    Raises:
+        TypeError: a field is of the wrong kind.
+        ValueError: a field is out of range, or two contradict each other.
     """
 
     transformations: Transformations = Transformations.grid(16)
@@ -70,12 +122,11 @@ class Settings:
     downscale: str = "area"
     dtype: str = "auto"
     whiten: bool = True
-    symmetric: bool = True
     noise: float = 0.01
     start_as_identity: bool = True
     n_blocks: int = 8
     hidden: int = 128
-    alpha: float = 3.0
+    clamp: float = 3.0
     epochs: int = 128
     batch_images: int = 24
     views_per_image: int = 4
@@ -89,26 +140,34 @@ class Settings:
     holdout: float = 0.2
 
     def __post_init__(self) -> None:
-        if isinstance(self.transformations, dict):  # from JSON
-            object.__setattr__(self, "transformations", Transformations(**self.transformations))
-        object.__setattr__(self, "betas", tuple(self.betas))
+        check_fields(self, _RULES)
+        check_geometry(self.size, self.n_scales)
         if self.pool_views and self.transformations.angles is None:
             raise ValueError(
-                "pool_views=True needs a fixed grid of angles; pass transformations=Transformations.grid(16) or pool_views=False"
+                "pool_views=True needs a fixed grid of angles; "
+                "pass transformations=Transformations.grid(16) or pool_views=False"
             )
         if self.whiten and self.noise <= 0:
             raise ValueError(
-                f"whiten=True needs noise > 0 (dead channels have no variance of their own), got noise={self.noise}"
+                "whiten=True needs noise > 0 (dead channels have no variance of their own), "
+                f"got noise={self.noise}"
             )
-        if self.train_dtype not in ("auto", "float32", "bfloat16"):
-            raise ValueError(
-                f"train_dtype: expected 'auto', 'float32' or 'bfloat16', got {self.train_dtype!r}"
-            )
-        if not 0 <= self.holdout < 1:
-            raise ValueError(f"holdout: expected 0 <= holdout < 1, got {self.holdout}")
-        for name in ("epochs", "batch_images", "views_per_image"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+
+    def of_extractor(self) -> dict[str, Any]:
+        """The arguments of `MultiScaleExtractor`, but for the device."""
+        return self._some("backbone", "weights", "size", "n_scales", "downscale", "dtype")
+
+    def of_flow(self) -> dict[str, Any]:
+        """The arguments of `build_flow` that are settings."""
+        return self._some("n_blocks", "hidden", "clamp", "start_as_identity")
+
+    def of_adam(self) -> dict[str, Any]:
+        """The arguments of `torch.optim.Adam`."""
+        named = {"lr": self.learning_rate, "eps": self.adam_eps}
+        return named | self._some("betas", "weight_decay")
+
+    def _some(self, *names: str) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in names}
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers, strings and lists."""
@@ -123,13 +182,16 @@ PAPER = Settings(
     ),
     pool_views=False,
     downscale="nearest",
+    dtype="float32",
     whiten=False,
     noise=0.0,
     start_as_identity=False,
     hidden=2048,
     epochs=192,
     adam_eps=1e-4,
+    train_dtype="float32",
     reference_images=0,
+    holdout=0.0,
 )
 
 PRESETS = {"default": DEFAULT, "paper": PAPER}

@@ -8,7 +8,6 @@ turned label will look normal (`Transformations.none`).
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -16,9 +15,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from differnet_lite.checks import check_fields, one_of, real, reals, whole
+
 __all__ = ["Transformations", "iter_resampled", "iter_views", "jitter", "rotate"]
 
 Fill = Literal["reflection", "black"]
+
+
+def _angles(name: str, value: object) -> tuple[float, ...] | None:
+    return None if value is None else reals(real())(name, value)
+
+
+_RULES = {
+    "angles": _angles,
+    "n_train": whole(1),
+    "n_test": whole(1),
+    "max_angle": real(0, 180),
+    "fill": one_of("reflection", "black"),
+    "interpolation": one_of("bilinear", "nearest"),
+    "brightness": real(0, below=1),
+    "contrast": real(0, below=1),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,27 +75,7 @@ class Transformations:
     contrast: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.angles is not None:
-            object.__setattr__(self, "angles", tuple(float(a) for a in self.angles))
-            if not self.angles or not all(math.isfinite(a) for a in self.angles):
-                raise ValueError(
-                    f"angles: expected one or more finite angles in degrees, got {self.angles}"
-                )
-        if self.n_train < 1 or self.n_test < 1:
-            raise ValueError(
-                f"n_train and n_test: expected at least 1, got {self.n_train} and {self.n_test}"
-            )
-        if not 0 <= self.max_angle <= 180:
-            raise ValueError(f"max_angle: expected 0 to 180 degrees, got {self.max_angle}")
-        if self.fill not in ("reflection", "black"):
-            raise ValueError(f"fill: expected 'reflection' or 'black', got {self.fill!r}")
-        if self.interpolation not in ("bilinear", "nearest"):
-            raise ValueError(
-                f"interpolation: expected 'bilinear' or 'nearest', got {self.interpolation!r}"
-            )
-        for name in ("brightness", "contrast"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected 0 <= {name} < 1, got {getattr(self, name)}")
+        check_fields(self, _RULES)
 
     @classmethod
     def grid(cls, n: int = 16, **settings: object) -> Transformations:

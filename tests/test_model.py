@@ -20,7 +20,7 @@ from differnet_lite.data.datasets import DatasetError
 from differnet_lite.data.images import ImageError, as_rgb
 from differnet_lite.model import CheckpointError, DifferNet, NotFittedError
 from differnet_lite.settings import Settings
-from differnet_lite.thresholding import TooFewNormalsError, p_values
+from differnet_lite.calibration.thresholding import TooFewNormalsError, p_values
 from differnet_lite.training import train_flow
 from differnet_lite.transforms import Transformations
 

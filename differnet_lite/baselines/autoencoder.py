@@ -101,7 +101,7 @@ class Autoencoder(NetworkDetector):
         Structural Similarity to Autoencoders", VISAPP 2019, arXiv 1807.02011.
     """
 
-    name = "autoencoder-l2"
+    kind = "autoencoder-l2"
     Settings: ClassVar[type[AutoencoderSettings]] = AutoencoderSettings
 
     def _network(self) -> nn.Module:
@@ -129,5 +129,5 @@ class Autoencoder(NetworkDetector):
 class SSIMAutoencoder(Autoencoder):
     """The same network, trained and scored by 1 - SSIM: structure counts, a small shift in brightness hardly."""
 
-    name = "autoencoder-ssim"
+    kind = "autoencoder-ssim"
     Settings = SSIMAutoencoderSettings

@@ -75,7 +75,7 @@ class DSEBM(NetworkDetector):
         Zhai, Cheng, Lu, Zhang, "Deep Structured Energy Based Models for Anomaly Detection", ICML 2016, arXiv 1605.07717.
     """
 
-    name = "dsebm"
+    kind = "dsebm"
     Settings = DSEBMSettings
 
     def _network(self) -> nn.Module:

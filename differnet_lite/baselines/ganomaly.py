@@ -75,7 +75,7 @@ class GANomaly(NetworkDetector):
         Training", ACCV 2018, arXiv 1805.06725.
     """
 
-    name = "ganomaly"
+    kind = "ganomaly"
     Settings = GANomalySettings
 
     def _network(self) -> nn.Module:

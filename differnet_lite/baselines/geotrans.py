@@ -55,7 +55,7 @@ class GeoTrans(NetworkDetector):
         Golan, El-Yaniv, "Deep Anomaly Detection Using Geometric Transformations", NeurIPS 2018, arXiv 1805.10917.
     """
 
-    name = "geotrans"
+    kind = "geotrans"
     Settings = GeoTransSettings
 
     def _network(self) -> nn.Module:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Iterator
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torchvision.transforms.functional import gaussian_blur
 from tqdm.auto import tqdm
 
-from differnet_lite.baselines.detector import BaseDetector
-from differnet_lite.data.datasets import Images, as_images
+from differnet_lite.calibration.splits import Split
+from differnet_lite.checks import check_fields, real, whole
 from differnet_lite.data.images import ImageLike, iter_decoded
-from differnet_lite.features import resolve_device
+from differnet_lite.data.listing import Images, as_images
+from differnet_lite.detector import Detector
+from differnet_lite.trunk import resolve_device
 
 __all__ = ["NetworkDetector", "NetworkSettings", "decoder", "encoder"]
 
@@ -35,6 +39,7 @@ class NetworkSettings:
         steps: of the optimiser; the same for few images and many, so the cost does not depend on their number.
         batch_size: images in a step; fewer images than that are repeated.
         learning_rate: of Adam.
+        holdout: share of the images kept for calibration; 0 keeps none.
     """
 
     size: int = 64
@@ -42,105 +47,141 @@ class NetworkSettings:
     steps: int = 500
     batch_size: int = 16
     learning_rate: float = 1e-3
+    holdout: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.size < 32 or self.size & (self.size - 1):
-            raise ValueError(
-                f"size: expected a power of two of at least 32 pixels, got {self.size}"
-            )
-        for name in ("width", "steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        counts = dict.fromkeys(("width", "steps", "batch_size"), whole(1))
+        rates = {"learning_rate": real(above=0), "holdout": real(0, below=1)}
+        check_fields(self, counts | rates | {"size": whole(32)})
+        if self.size & (self.size - 1):
+            raise ValueError(f"size: expected a power of two, at least 32 pixels, got {self.size}")
 
 
-class NetworkDetector(BaseDetector[nn.Module]):
-    """A detector whose state is a network. A method gives the network, the loss of a step and the score of a batch.
+class NetworkDetector(Detector):
+    """A detector whose state is a network: a method gives it, the loss of a step and the score.
 
-    Images are (B, 3, H, W) in [-1, 1]. They are decoded once and, as in the methods' papers, not rotated: the
-    published recipes know no rotations of the test image, and GeoTrans lives on orientation.
+    Images are (B, 3, H, W) in [-1, 1]. They are decoded once and, as in the methods' papers, not
+    rotated: the published recipes know no rotations of the test image, and GeoTrans lives on
+    orientation.
+
+    Attributes:
+        network_: the trained network.
     """
 
-    def _prepare(self, device: str | torch.device, cache: str | os.PathLike[str] | None) -> None:
-        self.device = resolve_device(device)
+    Settings: ClassVar[type[NetworkSettings]] = NetworkSettings
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        device: str | torch.device = "auto",
+        cache: str | os.PathLike[str] | None = "auto",
+        progress: bool = True,
+        **options: Any,
+    ) -> None:
+        common: dict[str, Any] = {"device": device, "cache": cache, "progress": progress}
+        super().__init__(self.Settings(), seed=seed, options=options, **common)
+
+    @property
+    def target(self) -> torch.device:
+        """The device to compute on."""
+        return resolve_device(self.device)
 
     def inputs(self, images: Images) -> Tensor:
-        """What the network sees of images: (N, 3, size, size) in [-1, 1]. `fitted_` is the network."""
-        return to_input(
-            torch.cat(list(iter_decoded(list(as_images(images)), size=self.settings.size)))
-        ).to(self.device)
+        """What the network sees of images: (N, 3, size, size) in [-1, 1]."""
+        return to_input(self._pixels(as_images(images))).to(self.target)
 
+    def _pixels(self, images: Sequence[ImageLike]) -> Tensor:
+        return torch.cat(list(iter_decoded(images, size=self.settings.size)))
+
+    @abstractmethod
     def _network(self) -> nn.Module:
-        """A new network; its weights come from torch's global generator, which the caller seeds and restores."""
-        raise NotImplementedError
+        """A new network; its weights come from torch's global generator, which is contained."""
 
+    @abstractmethod
     def _stepper(self, network: nn.Module, images: Tensor) -> Step:
-        """A function of a batch and a generator that makes one step of training and returns the loss.
+        """A function of a batch and a generator that makes one step and returns the loss.
 
         Args:
             network: to train.
-            images: (N, 3, H, W), all training images, for what must be known of the data in advance.
+            images: (N, 3, H, W), all training images, for what must be known in advance.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def _score_batch(self, network: nn.Module, x: Tensor) -> Tensor:
         """(B,) scores of (B, 3, H, W)."""
-        raise NotImplementedError
 
-    def _train(self, images: list[ImageLike]) -> nn.Module:
-        s = self.settings
-        pixels = torch.cat(list(iter_decoded(images, size=s.size)))  # (N, 3, H, W) uint8
-        generator = torch.Generator().manual_seed(self.seed)
+    def _fit(
+        self, images: Sequence[ImageLike], splits: Sequence[Split]
+    ) -> tuple[dict[str, Any], np.ndarray]:
+        pixels = self._pixels(images)  # (N, 3, H, W) uint8
+        networks = [self._trained(pixels[split.train]) for split in splits]
+        scores = [
+            np.concatenate([np.empty(0), *self._scores_by(network, pixels[split.calibrate].split(16))])
+            for network, split in zip(networks, splits, strict=True)
+        ]
+        return {"network_": networks[0]}, np.concatenate(scores)
+
+    def _trained(self, pixels: Tensor) -> nn.Module:
+        s, generator = self.settings, torch.Generator().manual_seed(self.seed)
         with contained(self.seed):
-            network = self._network().to(self.device).train()
-            step = self._stepper(network, to_input(pixels).to(self.device))
+            network = self._network().to(self.target).train()
+            step = self._stepper(network, to_input(pixels).to(self.target))
             batches = endless(len(pixels), s.batch_size, generator)
+            steps, silent = range(1, s.steps + 1), not self.progress
             with tqdm(
-                range(1, s.steps + 1),
-                desc=f"training {self.name}",
-                unit="step",
-                disable=not self.progress,
-                leave=False,
+                steps, f"training {self.kind}", unit="step", disable=silent, leave=False
             ) as bar:
                 for k in bar:
-                    loss = float(step(to_input(pixels[next(batches)]).to(self.device), generator))
+                    loss = float(step(to_input(pixels[next(batches)]).to(self.target), generator))
                     if not math.isfinite(loss):
                         raise FloatingPointError(
-                            f"{self.name}: the training loss is {loss} in step {k}: expected a finite number; "
-                            f"lower the learning rate (it is {s.learning_rate:g})"
+                            f"{self.kind}: the training loss is {loss} in step {k}: expected a "
+                            f"finite number; lower the learning rate ({s.learning_rate:g})"
                         )
                     bar.set_postfix(loss=f"{loss:.3f}")
         return network.eval()
 
-    def _score(self, fitted: nn.Module, images: list[ImageLike]) -> np.ndarray:
-        scores = []
-        with (
-            contained(self.seed),
-            tqdm(
-                total=len(images),
-                desc="scoring",
-                unit="image",
-                disable=not self.progress,
-                leave=False,
-            ) as bar,
-        ):
-            for pixels in iter_decoded(images, size=self.settings.size):
-                scores.append(
-                    self._score_batch(fitted, to_input(pixels).to(self.device))
-                    .detach()
-                    .double()
-                    .cpu()
-                )
-                bar.update(len(pixels))
-        return torch.cat(scores).numpy()
+    def _scores_by(self, network: nn.Module, batches: Iterable[Tensor]) -> Iterator[np.ndarray]:
+        """Scores of batches of uint8 pixels."""
+        for pixels in batches:
+            with contained(self.seed):
+                found = self._score_batch(network, to_input(pixels).to(self.target))
+            yield found.detach().double().cpu().numpy()
 
-    def _pack(self, fitted: nn.Module) -> dict[str, Tensor]:
-        return dict(fitted.state_dict())
+    def _iter_scores(self, images: Sequence[ImageLike]) -> Iterator[np.ndarray]:
+        silent = not self.progress
+        with tqdm(
+            total=len(images), desc="scoring", unit="image", disable=silent, leave=False
+        ) as bar:
+            batches = iter_decoded(images, size=self.settings.size)
+            for scores in self._scores_by(self.network_, batches):
+                yield scores
+                bar.update(len(scores))
 
-    def _unpack(self, tensors: dict[str, Tensor]) -> nn.Module:
+    def anomaly_maps(self, images: Images) -> np.ndarray:
+        """Where the score comes from: |d score / d pixel|, mean over channels, blurred.
+
+        Returns:
+            (N, size, size) float32 at the network's own, small size.
+        """
+        self.check_fitted()
+        found = []
+        for pixels in self._pixels(as_images(images)).split(16):
+            with contained(self.seed):
+                x = to_input(pixels).to(self.target).requires_grad_(True)
+                (slope,) = torch.autograd.grad(self._score_batch(self.network_, x).sum(), x)
+            found.append(gaussian_blur(slope, [5, 5], [1.0, 1.0]).abs().mean(1).cpu())
+        return torch.cat(found).numpy()
+
+    def _pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        return dict(self.network_.state_dict()), {}
+
+    def _unpack(self, tensors: dict[str, Tensor], header: dict[str, Any]) -> dict[str, Any]:
         with contained(0):
             network = self._network()
         network.load_state_dict(tensors)
-        return network.to(self.device).eval()
+        return {"network_": network.to(self.target).eval()}
 
 
 def to_input(pixels: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from differnet_lite.evaluation.metrics import Interval, bootstrap
 from differnet_lite.flow import CouplingFlow
 from differnet_lite.localization.maps import score_gradient
 from differnet_lite.settings import Settings
-from differnet_lite.thresholding import Threshold, TooFewNormalsError
+from differnet_lite.calibration.thresholding import Threshold, TooFewNormalsError
 
 __all__ = [
     "angle_subset",

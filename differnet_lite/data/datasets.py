@@ -10,17 +10,24 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 from PIL import Image
 
-from differnet_lite.data.images import IMAGE_SUFFIXES, ImageError, ImageLike, digest, open_image
+from differnet_lite.data.images import IMAGE_SUFFIXES, ImageLike, digest, open_image
+from differnet_lite.data.listing import (
+    DatasetError,
+    Images,
+    as_images,
+    images_in,
+    list_images,
+    natural_order,
+    some_names,
+)
 
 __all__ = [
     "Category",
@@ -32,12 +39,6 @@ __all__ = [
     "load_mask",
     "training_images",
 ]
-
-Images: TypeAlias = "str | os.PathLike[str] | Sequence[ImageLike]"
-
-
-class DatasetError(ValueError):
-    """A folder that does not hold what it should."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +100,7 @@ def load_category(root: str | os.PathLike[str]) -> Category:
         raise FileNotFoundError(
             f"{root}: expected train/good/ with normal images, found {found}; see data/README.md"
         )
-    train, ignored = _images_in(normal)
+    train, ignored = images_in(normal)
     if not train:
         raise DatasetError(
             f"{normal}: expected images ({', '.join(IMAGE_SUFFIXES)}), found none among {len(ignored)} file(s)"
@@ -107,11 +108,11 @@ def load_category(root: str | os.PathLike[str]) -> Category:
     test: list[Path] = []
     kinds: list[str] = []
     masks: list[Path | None] = []
-    for folder in _sorted((root / "test").iterdir()) if (root / "test").is_dir() else []:
+    for folder in natural_order((root / "test").iterdir()) if (root / "test").is_dir() else []:
         if not folder.is_dir():
             ignored.append(folder)
             continue
-        paths, stray = _images_in(folder)
+        paths, stray = images_in(folder)
         ignored += stray
         found_masks = _masks_for(root, folder.name, paths) if folder.name != "good" else {}
         test += paths
@@ -119,7 +120,7 @@ def load_category(root: str | os.PathLike[str]) -> Category:
         masks += [found_masks.get(path) for path in paths]
     if ignored:
         warnings.warn(
-            f"{root}: {len(ignored)} file(s) ignored, they are no images or lie in the wrong place: {_some(ignored)}",
+            f"{root}: {len(ignored)} file(s) ignored, they are no images or lie in the wrong place: {some_names(ignored)}",
             stacklevel=2,
         )
     return Category(root, tuple(train), tuple(test), tuple(kinds), tuple(masks), tuple(ignored))
@@ -141,49 +142,10 @@ def training_images(source: Images) -> list[ImageLike]:
                 f"{root}: has train/ or test/ but no train/good/; expected the MVTec layout or a plain folder of normal images"
             )
         return list(list_images(root))
-    images = list(source)
+    images = as_images(source)
     if not images:
         raise DatasetError("expected at least two normal images to train on, got none")
     return images
-
-
-def as_images(images: Images) -> Sequence[ImageLike]:
-    """A file, a folder or a list of images as a list of images; errors as in `list_images`."""
-    return list_images(images) if isinstance(images, (str, os.PathLike)) else list(images)
-
-
-def list_images(source: str | os.PathLike[str]) -> list[Path]:
-    """All images in a folder and its sub-folders, sorted; or the one file that is named.
-
-    Raises:
-        FileNotFoundError: there is nothing of that name.
-        DatasetError: the folder holds no image.
-        ImageError: an image file is empty.
-    """
-    root = Path(source)
-    if root.is_file():
-        return [root]
-    if not root.is_dir():
-        raise FileNotFoundError(f"{root}: there is no such file or folder of images")
-    paths: list[Path] = []
-    ignored: list[Path] = []
-    for folder in [
-        root,
-        *_sorted(p for p in root.rglob("*") if p.is_dir() and not _hidden(p.relative_to(root))),
-    ]:
-        found, stray = _images_in(folder)
-        paths += found
-        ignored += [p for p in stray if not p.is_dir()]
-    if not paths:
-        raise DatasetError(
-            f"{root}: expected images ({', '.join(IMAGE_SUFFIXES)}), found none among {len(ignored)} file(s)"
-        )
-    if ignored:
-        warnings.warn(
-            f"{root}: {len(ignored)} file(s) ignored, they are no images: {_some(ignored)}",
-            stacklevel=2,
-        )
-    return paths
 
 
 def load_mask(path: str | os.PathLike[str] | None, size: int = 448) -> np.ndarray:
@@ -213,31 +175,12 @@ def load_mask(path: str | os.PathLike[str] | None, size: int = 448) -> np.ndarra
     return np.asarray(Image.fromarray(marked).resize((size, size), Image.Resampling.NEAREST))
 
 
-def _images_in(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Images directly in a folder, and what else lies there."""
-    images: list[Path] = []
-    stray: list[Path] = []
-    for path in _sorted(folder.iterdir()):
-        is_image = (
-            path.is_file()
-            and path.suffix.lower() in IMAGE_SUFFIXES
-            and not path.name.startswith(".")
-        )
-        (images if is_image else stray).append(path)
-    empty = [path for path in images if path.stat().st_size == 0]
-    if empty:
-        raise ImageError(
-            f"{empty[0]}: the image file is empty ({len(empty)} such file(s) in {folder}); copy it again or remove it"
-        )
-    return images, stray
-
-
 def _masks_for(root: Path, kind: str, images: Sequence[Path]) -> dict[Path, Path]:
     """The mask of each image, by name: NAME_mask.* or NAME.* in ground_truth/KIND."""
     folder = root / "ground_truth" / kind
     if not folder.is_dir():
         return {}
-    by_stem = {path.stem.removesuffix("_mask"): path for path in _images_in(folder)[0]}
+    by_stem = {path.stem.removesuffix("_mask"): path for path in images_in(folder)[0]}
     shared = [
         stem
         for stem, n in Counter(path.stem for path in images).items()
@@ -248,22 +191,3 @@ def _masks_for(root: Path, kind: str, images: Sequence[Path]) -> dict[Path, Path
             f"{root / 'test' / kind}: {shared[0]!r} names several images but one mask; give each image a name of its own"
         )
     return {path: by_stem[path.stem] for path in images if path.stem in by_stem}
-
-
-def _sorted(paths) -> list[Path]:  # type: ignore[no-untyped-def]
-    """In natural order: 2 before 10."""
-    return sorted(
-        paths,
-        key=lambda path: [
-            int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.as_posix())
-        ],
-    )
-
-
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
-
-
-def _some(paths: Sequence[Path]) -> str:
-    names = ", ".join(path.name for path in paths[:3])
-    return names + (", ..." if len(paths) > 3 else "")

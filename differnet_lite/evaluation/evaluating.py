@@ -13,7 +13,7 @@ from differnet_lite.data.datasets import Category, DatasetError, load_category, 
 from differnet_lite.evaluation import metrics
 from differnet_lite.evaluation.metrics import Interval
 from differnet_lite.model import DifferNet
-from differnet_lite.thresholding import Threshold
+from differnet_lite.calibration.thresholding import Threshold
 
 __all__ = ["Evaluation", "evaluate"]
 

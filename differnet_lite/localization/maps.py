@@ -25,7 +25,8 @@ absolute value averaged. The paper calls it "not optimised"; its maps are beside
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -33,155 +34,138 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
-from differnet_lite.data.images import ImageLike, iter_decoded
+from differnet_lite.checks import one_of
 from differnet_lite.features import MultiScaleExtractor
-from differnet_lite.flow import CouplingFlow
-from differnet_lite.scoring import score_views
-from differnet_lite.settings import Settings
-from differnet_lite.training import pooled
-from differnet_lite.transforms import iter_views, rotate
+from differnet_lite.localization.reference import evenly
+from differnet_lite.scoring import Scorer
+from differnet_lite.transforms import Transformations, iter_views, rotate
 
-__all__ = ["METHODS", "NormalMaps", "anomaly_map", "reference_maps", "score_gradient"]
+__all__ = ["BLURS", "METHODS", "Localizer"]
 
-METHODS = ("attribution", "deviation", "gradient")
+BLURS = {"attribution": 4.0, "deviation": 4.0, "gradient": 3.0}  # pixels; 3 is the paper's
+METHODS = tuple(BLURS)
+SPATIAL_SHARE = 0.1  # of the mean variance, added to each place's own: few images know it badly
+VARIANCE_FLOOR = 1e-3  # of a channel that hardly ever fires
 
 
-def anomaly_map(
-    extractor: MultiScaleExtractor,
-    flow: CouplingFlow,
-    image: Tensor,
-    *,
-    angles: Sequence[float],
-    settings: Settings,
-    reference: Sequence[Tensor] | None = None,
-    spread: Sequence[Tensor] | None = None,
-    method: str = "attribution",
-    sigma: float | None = None,
-    n_angles: int | None = None,
-) -> np.ndarray:
-    """A map of one image, (size, size) float32, at least 0, comparable between images of one model.
+@dataclasses.dataclass(frozen=True)
+class Localizer:
+    """The one way from an image to its map: what a fitted model knows of scores and of normal maps.
 
     Args:
         extractor: the trunk.
-        flow: a trained flow.
-        image: (3, size, size) uint8.
-        angles: the model's angles, degrees.
-        settings: the model's settings.
-        reference: mean maps of normal images, see `reference_maps`; "attribution" and "deviation" need them.
-        spread: standard deviations of these maps; "deviation" needs them.
-        method: "attribution", "deviation" or "gradient", see above.
-        sigma: deviation of a Gaussian blur, pixels; None takes 3 for "gradient", as in the paper, and 4
-            for the others.
-        n_angles: use only so many of the angles, evenly chosen; None uses all.
-
-    Raises:
-        ValueError: the method is unknown, has no reference, or `n_angles` is out of range.
+        scorer: the flow and its score.
+        transformations: give the fill and the interpolation.
+        angles: the model's T angles, degrees.
+        means, deviations: of normal images' maps, see `reference_maps`; "attribution" and
+            "deviation" need them.
     """
-    if method not in METHODS:
-        raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
-    if method != "gradient" and (not reference or (method == "deviation" and not spread)):
-        raise ValueError(
-            f"method={method!r} needs reference maps of normal images; fit with reference_images > 0, or use method='gradient'"
-        )
-    if n_angles is not None and not 1 <= n_angles <= len(angles):
-        raise ValueError(f"n_angles: expected 1 to {len(angles)}, got {n_angles}")
-    chosen = (
-        range(len(angles))
-        if n_angles is None
-        else [k * len(angles) // n_angles for k in range(n_angles)]
-    )
-    turns = [angles[k] for k in chosen]
-    t = settings.transformations
-    x = image[None].to(extractor.device).float() / 255
-    views = torch.cat(
-        [view for _, view in sorted(iter_views(x, turns, t), key=lambda item: item[0])]
-    )  # (T, 3, size, size)
-    with torch.no_grad():
-        maps = extractor.feature_maps(views)
-        gradient = score_gradient(flow, extractor.pool(maps)[None], settings)[0]  # (T, D)
-    if method == "gradient":
-        drawn = _pixel_gradient(extractor, views, gradient)
-    else:
-        if method == "attribution":
-            terms = _attribution(maps, _of_angles(reference, chosen, gradient), gradient)
+
+    extractor: MultiScaleExtractor
+    scorer: Scorer
+    transformations: Transformations
+    angles: tuple[float, ...]
+    means: Sequence[Tensor] = ()
+    deviations: Sequence[Tensor] = ()
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods that this model has maps by, the default first."""
+        return METHODS if len(self.means) and len(self.deviations) else ("gradient",)
+
+    def anomaly_map(
+        self,
+        image: Tensor,
+        *,
+        method: str | None = None,
+        sigma: float | None = None,
+        n_angles: int | None = None,
+    ) -> np.ndarray:
+        """A map (size, size) float32, at least 0, comparable between images of one model.
+
+        Args:
+            image: (3, size, size) uint8.
+            method: "attribution", "deviation" or "gradient", see above; None takes the first that
+                the model has.
+            sigma: deviation of a Gaussian blur, pixels; None takes the method's own, `BLURS`.
+            n_angles: use only so many of the angles, evenly chosen; None uses all.
+
+        Raises:
+            ValueError: the method is unknown, has no reference, or `n_angles` is out of range.
+        """
+        method = self._method(method)
+        chosen = evenly(len(self.angles), len(self.angles) if n_angles is None else n_angles)
+        views = self.views(image, chosen)
+        with torch.no_grad():
+            maps = self.extractor.feature_maps(views)
+            gradient = self.scorer.gradient(self.extractor.pool(maps)[None])[0]  # (T, D)
+        if method == "gradient":
+            drawn = self.pixel_gradient(views, gradient)  # (T, 3, size, size)
         else:
-            terms = _deviation(
-                maps,
-                _of_angles(reference, chosen, gradient),
-                _of_angles(spread, chosen, gradient),
-                gradient,
+            terms = self.terms(method, maps, gradient, chosen)
+            drawn = sum(_enlarged(scale, image.shape[-1]) for scale in terms)  # (T, 1, size, size)
+        turned = torch.cat([self.turned_back(one[None], k) for one, k in zip(drawn, chosen, strict=True)])
+        blur = BLURS[method] if sigma is None else sigma
+        if method == "gradient":
+            return _blur(turned, blur).abs().mean((0, 1)).cpu().numpy()
+        return _blur(turned.mean(0, keepdim=True), blur).clamp_min(0)[0, 0].cpu().numpy()
+
+    def views(self, image: Tensor, chosen: Sequence[int]) -> Tensor:
+        """The views at some of the angles, (T, 3, size, size) in [0, 1], of (3, size, size) uint8."""
+        x = image[None].to(self.extractor.device).float() / 255
+        turns = [self.angles[k] for k in chosen]
+        found = dict(iter_views(x, turns, self.transformations))
+        return torch.cat([found[k] for k in range(len(turns))])
+
+    def terms(
+        self, method: str, maps: Sequence[Tensor], gradient: Tensor, chosen: Sequence[int]
+    ) -> list[Tensor]:
+        """What each place of the trunk's maps adds, (T, h_s, w_s) for each scale.
+
+        Args:
+            method: "attribution" or "deviation".
+            maps: S tensors (T, C, h_s, w_s) of views at the chosen angles.
+            gradient: (T, D), d tau / d y of these views.
+            chosen: positions of their angles.
+        """
+        found = []
+        for s, (here, g) in enumerate(zip(maps, gradient.chunk(len(maps), dim=1), strict=True)):
+            change = here.float() - self.means[s][list(chosen)].to(here.device).float()
+            if method == "attribution":
+                found.append(torch.einsum("tchw,tc->thw", change, g))
+                continue
+            variance = self.deviations[s][list(chosen)].to(here.device).float().square()
+            mean = variance.mean((2, 3), keepdim=True)  # (T, C, 1, 1)
+            weight = g.abs() * mean[..., 0, 0].sqrt()
+            weight = weight / weight.sum(1, keepdim=True).clamp_min(1e-12)
+            squares = change.square() / (variance + SPATIAL_SHARE * mean + VARIANCE_FLOOR)
+            found.append(torch.einsum("tchw,tc->thw", squares, weight))
+        return found
+
+    def pixel_gradient(self, views: Tensor, gradient: Tensor) -> Tensor:
+        """The gradient (T, D) carried back to the pixels of each view, (T, 3, size, size)."""
+        with torch.enable_grad():
+            pixels = views.detach().clone().requires_grad_(True)
+            total = (self.extractor(pixels) * gradient).sum()
+        return torch.autograd.grad(total, pixels)[0]
+
+    def turned_back(self, maps: Tensor, k: int) -> Tensor:
+        """Maps (N, C, H, H) of the view at angle k, in the pose of the image."""
+        return rotate(maps, -self.angles[k], fill=self.transformations.fill)
+
+    def _method(self, method: str | None) -> str:
+        method = self.methods[0] if method is None else one_of(*METHODS)("method", method)
+        if method not in self.methods:
+            raise ValueError(
+                f"method={method!r} needs reference maps of normal images; "
+                "fit with reference_images > 0, or use method='gradient'"
             )
-        drawn = torch.stack(
-            [
-                F.interpolate(
-                    t[:, None], size=image.shape[-2:], mode="bilinear", align_corners=False
-                )
-                for t in terms
-            ]
-        ).sum(0)
-    turned_back = torch.cat(
-        [rotate(one[None], -angle, fill=t.fill) for one, angle in zip(drawn, turns, strict=True)]
-    )
-    if method == "gradient":
-        total = _blur(turned_back, 3.0 if sigma is None else sigma).abs().mean((0, 1))
-    else:
-        total = _blur(turned_back.mean(0, keepdim=True), 4.0 if sigma is None else sigma).clamp_min(
-            0
-        )[0, 0]
-    return total.cpu().numpy()
+        return method
 
 
-def score_gradient(flow: CouplingFlow, features: Tensor, settings: Settings) -> Tensor:
-    """d tau / d y for every view, (N, T, D), of features (N, T, D); each view's score counts in full.
-
-    With pooled views the flow sees their mean, so all views share one gradient.
-    """
-    seen = pooled(features, settings).detach().requires_grad_(True)
-    with torch.enable_grad():
-        z, log_det = flow(seen.flatten(0, 1))
-        score_views(z, log_det, use_log_det=settings.use_log_det).sum().backward()
-    assert seen.grad is not None
-    flow.zero_grad(set_to_none=True)
-    return seen.grad.expand_as(features)
-
-
-def _of_angles(kept: Sequence[Tensor] | None, chosen: Sequence[int], like: Tensor) -> list[Tensor]:
-    """Reference maps (T, C, h, w) of the chosen angles, scale by scale, float32 on the device of `like`."""
-    return [maps[list(chosen)].to(like.device).float() for maps in kept or ()]
-
-
-def _attribution(
-    maps: Sequence[Tensor], reference: Sequence[Tensor], gradient: Tensor
-) -> list[Tensor]:
-    """g . (F - F_normal) at each position of each view, (T, h, w) for each scale."""
-    parts = zip(maps, reference, gradient.chunk(len(maps), dim=1), strict=True)
-    return [torch.einsum("tchw,tc->thw", here.float() - normal, g) for here, normal, g in parts]
-
-
-def _deviation(
-    maps: Sequence[Tensor], reference: Sequence[Tensor], spread: Sequence[Tensor], gradient: Tensor
-) -> list[Tensor]:
-    """Squared deviations from normal, in units of their variance, of the channels that count: (T, h, w) for each scale."""
-    terms = []
-    for here, normal, stray, g in zip(
-        maps, reference, spread, gradient.chunk(len(maps), dim=1), strict=True
-    ):
-        variance = stray.square()
-        mean = variance.mean((2, 3))  # (T, C)
-        weight = g.abs() * mean.sqrt()
-        weight = weight / weight.sum(1, keepdim=True).clamp_min(1e-12)
-        squares = (here.float() - normal).square() / (variance + 0.1 * mean[..., None, None] + 1e-3)
-        terms.append(torch.einsum("tchw,tc->thw", squares, weight))
-    return terms
-
-
-def _pixel_gradient(extractor: MultiScaleExtractor, views: Tensor, gradient: Tensor) -> Tensor:
-    """The gradient carried back to the pixels of each view, (T, 3, size, size)."""
-    with torch.enable_grad():
-        pixels = views.detach().clone().requires_grad_(True)
-        (extractor(pixels) * gradient).sum().backward()
-    assert pixels.grad is not None
-    return pixels.grad
+def _enlarged(terms: Tensor, size: int) -> Tensor:
+    """(T, h, w) to (T, 1, size, size)."""
+    return F.interpolate(terms[:, None], size=(size, size), mode="bilinear", align_corners=False)
 
 
 def _blur(maps: Tensor, sigma: float) -> Tensor:
@@ -189,76 +173,3 @@ def _blur(maps: Tensor, sigma: float) -> Tensor:
         return maps
     radius = min(int(4 * sigma + 0.5), maps.shape[-1] // 2 - 1)
     return gaussian_blur(maps, [2 * radius + 1, 2 * radius + 1], [sigma, sigma])
-
-
-class NormalMaps:
-    """Collects the trunk's maps of some normal images, for their mean and deviation: `reference_maps`.
-
-    Sums are float64, so that they do not depend on the order in which the images come.
-
-    Args:
-        wanted: positions of the images that count, in a list of images.
-        n_angles: T, the number of views of each.
-
-    Attributes:
-        missing: positions whose maps have not come yet.
-    """
-
-    def __init__(self, wanted: Iterable[int], n_angles: int) -> None:
-        self.missing = set(wanted)
-        self._wanted = frozenset(self.missing)
-        self._sums: list[list[Tensor]] = [
-            [] for _ in range(n_angles)
-        ]  # of the maps, scale by scale, then of their squares
-
-    def watch(self, positions: Sequence[int], k: int, maps: Sequence[Tensor]) -> None:
-        """Take the maps of view k of the images at `positions`, S tensors (N, C, h_s, w_s)."""
-        rows = [i for i, position in enumerate(positions) if position in self._wanted]
-        if rows:
-            chosen = [m[rows].float().cpu().double() for m in maps]
-            new = [m.sum(0) for m in chosen] + [m.square().sum(0) for m in chosen]
-            self._sums[k] = (
-                [a + b for a, b in zip(self._sums[k], new, strict=True)] if self._sums[k] else new
-            )
-            self.missing.difference_update(positions[i] for i in rows)
-
-    def moments(self) -> tuple[list[Tensor], list[Tensor]]:
-        """Mean and standard deviation, S tensors (T, C, h_s, w_s) float16 each; none if no image is wanted."""
-        both = [
-            torch.stack(list(scale)) / len(self._wanted) for scale in zip(*self._sums, strict=True)
-        ]
-        means, squares = both[: len(both) // 2], both[len(both) // 2 :]
-        return [mean.half() for mean in means], [
-            (q - m.square()).clamp_min(0).sqrt().half() for m, q in zip(means, squares, strict=True)
-        ]
-
-
-@torch.inference_mode()
-def reference_maps(
-    extractor: MultiScaleExtractor,
-    images: Sequence[ImageLike],
-    *,
-    angles: Sequence[float],
-    settings: Settings,
-    seen: NormalMaps | None = None,
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Mean and standard deviation of the trunk's maps over normal images: S tensors (T, C, h_s, w_s) each, float16, on the CPU.
-
-    Args:
-        extractor: the trunk.
-        images: normal training images; 32 are enough.
-        angles: T angles in degrees.
-        settings: give the fill and the interpolation.
-        seen: which of the images count, with the maps of those that have been through the trunk already; None takes all, anew.
-    """
-    seen = NormalMaps(range(len(images)), len(angles)) if seen is None else seen
-    missing = sorted(seen.missing)
-    for first, batch in zip(
-        range(0, len(missing), 8),
-        iter_decoded([images[i] for i in missing], size=settings.size, batch=8),
-        strict=True,
-    ):
-        x = batch.to(extractor.device).float() / 255
-        for k, found in extractor.iter_view_maps(x, angles, settings.transformations):
-            seen.watch(missing[first : first + 8], k, found)
-    return seen.moments()

@@ -24,7 +24,7 @@ from sklearn.metrics import roc_curve
 
 from differnet_lite.data.images import ImageLike, as_rgb
 from differnet_lite.evaluation.metrics import auroc, bootstrap
-from differnet_lite.thresholding import Threshold
+from differnet_lite.calibration.thresholding import Threshold
 
 __all__ = [
     "TEMPLATE",

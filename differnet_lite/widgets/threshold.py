@@ -24,7 +24,7 @@ from differnet_lite.plots.scores import (
     jpeg_bytes,
     jpeg_uri,
 )
-from differnet_lite.thresholding import conformal_threshold, p_values
+from differnet_lite.calibration.thresholding import conformal_threshold, p_values
 
 __all__ = ["ThresholdExplorer"]
 

@@ -21,7 +21,7 @@ from differnet_lite.baselines.autoencoder import ssim
 from differnet_lite.baselines.feature_methods import reduction
 from differnet_lite.baselines.geotrans import symmetries
 from differnet_lite.cache import FeatureBank
-from differnet_lite.checkpoint import CheckpointError, NotFittedError
+from differnet_lite.data.checkpoint import CheckpointError, NotFittedError
 from differnet_lite.data.datasets import DatasetError, load_category
 from differnet_lite.data.images import ImageError
 from differnet_lite.evaluation.metrics import auroc

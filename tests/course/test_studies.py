@@ -19,7 +19,7 @@ from differnet_lite.flow import build_flow
 from differnet_lite.plots import views as score_plots
 from differnet_lite.scoring import anomaly_score
 from differnet_lite.settings import Settings
-from differnet_lite.thresholding import conformal_threshold, pac_threshold, quantile_threshold
+from differnet_lite.calibration.thresholding import conformal_threshold, pac_threshold, quantile_threshold
 
 Y = torch.randn(5, 4, 12, generator=torch.Generator().manual_seed(0))
 

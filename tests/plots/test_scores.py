@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from differnet_lite.plots import scores as plots
-from differnet_lite.thresholding import Threshold
+from differnet_lite.calibration.thresholding import Threshold
 
 
 def image(seed: int = 0, shape: tuple[int, int] = (448, 448)) -> np.ndarray:

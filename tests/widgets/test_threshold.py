@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("ipywidgets")
 pytest.importorskip("anywidget")
 
-from differnet_lite.thresholding import conformal_threshold
+from differnet_lite.calibration.thresholding import conformal_threshold
 from differnet_lite.widgets.threshold import ThresholdExplorer
 
 GENERATOR = np.random.default_rng(0)

@@ -1,7 +1,11 @@
-"""A fitted detector as one file: its tensors in safetensors, everything else as JSON in the header. No pickle."""
+"""A fitted detector as one file: tensors in safetensors, all else as JSON in its header, no pickle.
+
+A digest over header and tensors is kept beside them: one flipped bit is noticed.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -9,20 +13,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from differnet_lite.data.files import replacing
 
-__all__ = ["CheckpointError", "NotFittedError", "read_checkpoint", "rebuilding", "write_checkpoint"]
+__all__ = ["CheckpointError", "read_checkpoint", "rebuilding", "write_checkpoint"]
 
-FORMAT = 1
-DIFFERNET = "differnet"
-
-
-class NotFittedError(RuntimeError):
-    """The detector has not been fitted yet."""
+FORMAT = 2
 
 
 class CheckpointError(ValueError):
@@ -30,7 +30,11 @@ class CheckpointError(ValueError):
 
 
 def write_checkpoint(
-    path: str | os.PathLike[str], tensors: Mapping[str, Tensor], header: Mapping[str, Any]
+    path: str | os.PathLike[str],
+    tensors: Mapping[str, Tensor],
+    header: Mapping[str, Any],
+    *,
+    kind: str,
 ) -> Path:
     """Write one safetensors file, whole or not at all.
 
@@ -38,6 +42,7 @@ def write_checkpoint(
         path: where to.
         tensors: by name, on any device.
         header: what JSON can hold.
+        kind: the method that it is a model of.
 
     Returns:
         The path.
@@ -51,34 +56,36 @@ def write_checkpoint(
             f"{path.parent}: there is no such folder to save the model in; create it first"
         )
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    text = json.dumps({"format": FORMAT, "kind": kind, **header}, allow_nan=False)
+    metadata = {"differnet_lite": text, "sha256": _digest(text, plain)}
     with replacing(path) as file:
-        file.write(
-            save(plain, metadata={"differnet_lite": json.dumps({"format": FORMAT, **header})})
-        )
+        file.write(save(plain, metadata=metadata))
     return path
 
 
 def read_checkpoint(
-    path: str | os.PathLike[str], *, kind: str = DIFFERNET
+    path: str | os.PathLike[str], *, kind: str | None = None
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The header and the tensors of a file that `write_checkpoint` wrote.
 
     Args:
         path: of the file.
-        kind: the method that it must hold: the header's "kind", or DifferNet where there is none.
+        kind: the method that it must be a model of; None takes any.
 
     Raises:
         FileNotFoundError: there is no such file.
-        CheckpointError: it is damaged, no model of this package, of another version, or of another method.
+        CheckpointError: it is damaged, no model of this package, or of another version or method.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such model file")
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get("differnet_lite", "null"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
-    except (SafetensorError, json.JSONDecodeError, OSError) as error:
+            metadata = file.metadata() or {}
+            text = metadata.get("differnet_lite", "null")
+            header = json.loads(text)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, ValueError, OSError, RecursionError) as error:
         raise CheckpointError(
             f"{path}: damaged, cut short, or no safetensors file ({error})"
         ) from error
@@ -86,18 +93,22 @@ def read_checkpoint(
         raise CheckpointError(f"{path}: a safetensors file, but no model of differnet_lite")
     if header.get("format") != FORMAT:
         raise CheckpointError(
-            f"{path}: expected model format {FORMAT}, got {header.get('format')}; fit again, or install the version that wrote it"
+            f"{path}: expected model format {FORMAT}, got {header.get('format')!r}; "
+            "fit again, or install the version that wrote it"
         )
-    if (found := header.get("kind", DIFFERNET)) != kind:
+    if metadata.get("sha256") != _digest(text, tensors):
+        raise CheckpointError(f"{path}: damaged: its digest does not fit; copy it again")
+    if kind is not None and header.get("kind") != kind:
         raise CheckpointError(
-            f"{path}: expected a {kind!r} model, got a {found!r} one; load it with the class of that method"
+            f"{path}: expected a {kind!r} model, got a {header.get('kind')!r} one; "
+            "load it with the class of that method"
         )
     return header, tensors
 
 
 @contextmanager
 def rebuilding(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turns what goes wrong while a detector is built from a file into a `CheckpointError` that names the file."""
+    """Turns what goes wrong while a detector is built from a file into a `CheckpointError`."""
     try:
         yield
     except CheckpointError:
@@ -106,3 +117,11 @@ def rebuilding(path: str | os.PathLike[str]) -> Iterator[None]:
         raise CheckpointError(
             f"{path}: the file is incomplete or of another version: {error}"
         ) from error
+
+
+def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
+    found = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return found.hexdigest()

@@ -14,9 +14,12 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from differnet_lite.checks import one_of, rate, vector
 
 __all__ = [
     "Threshold",
@@ -59,7 +62,10 @@ class Threshold:
         promise = (
             "no guarantee" if self.guaranteed is None else f"false alarms <= {self.guaranteed:.1%}"
         )
-        return f"theta = {self.value:.4g} ({self.rule}, n = {self.n}, asked {self.alpha:.1%}: {promise}; smallest reachable {self.smallest_alpha:.1%})"
+        return (
+            f"theta = {self.value:.4g} ({self.rule}, n = {self.n}, asked {self.alpha:.1%}: "
+            f"{promise}; smallest reachable {self.smallest_alpha:.1%})"
+        )
 
 
 def conformal_threshold(
@@ -88,32 +94,32 @@ def conformal_threshold(
         >>> print(conformal_threshold(range(1, 20), alpha=0.05))
         theta = 19 (conformal, n = 19, asked 5.0%: false alarms <= 5.0%; smallest reachable 5.0%)
     """
-    ordered = _checked(scores, alpha)
+    ordered, share = _checked(scores, alpha)
+    one_of("raise", "fallback")("if_too_few", if_too_few)
     n = len(ordered)
-    k = math.ceil(
-        (n + 1) * (1 - alpha) - 1e-9
-    )  # 1e-9: (19 + 1) * 0.95 is 19.000000000000004 in floating point
+    k = n + 1 - math.floor((n + 1) * share)  # exact, or 20 * 0.95 would be 19.000000000000004
     guaranteed = alpha
     if k > n:
-        needed = math.ceil(1 / alpha - 1 - 1e-9)
+        needed = math.ceil(1 / share - 1)
         if if_too_few != "fallback":
             raise TooFewNormalsError(
-                f"a false-alarm rate of {alpha:.2%} needs at least {needed} held-out normal images, got {n}, which can "
-                f"guarantee {1 / (n + 1):.2%} at best; add images, ask for more, or pass if_too_few='fallback'"
+                f"a false-alarm rate of {alpha:.2%} needs at least {needed} held-out normal "
+                f"images, got {n}, which can guarantee {1 / (n + 1):.2%} at best; add images, ask "
+                "for more, or pass if_too_few='fallback'"
             )
         k, guaranteed = n, 1 / (n + 1)
         warnings.warn(
-            f"{n} held-out normals cannot guarantee {alpha:.2%} ({needed} are needed); the threshold is their largest "
-            f"score and guarantees {guaranteed:.2%}",
+            f"{n} held-out normals cannot guarantee {alpha:.2%} ({needed} are needed); "
+            f"the threshold is their largest score and guarantees {guaranteed:.2%}",
             stacklevel=2,
         )
     return Threshold(float(np.nextafter(ordered[k - 1], np.inf)), alpha, n, "conformal", guaranteed)
 
 
 def pac_threshold(scores: ArrayLike, alpha: float = 0.05, *, delta: float = 0.1) -> Threshold:
-    """A threshold whose false-alarm rate is at most alpha with probability 1 - delta over calibration sets.
+    """A threshold whose false-alarm rate is at most alpha with probability 1 - delta.
 
-    Given theta = s_(k) the false-alarm rate is Beta(n + 1 - k, k); the smallest k is taken with
+    The probability is over calibration sets. Given theta = s_(k) the false-alarm rate is Beta(n + 1 - k, k); the smallest k is taken with
     P(rate <= alpha) >= 1 - delta. Stricter than `conformal_threshold`, which holds on average.
 
     Raises:
@@ -122,25 +128,23 @@ def pac_threshold(scores: ArrayLike, alpha: float = 0.05, *, delta: float = 0.1)
     """
     from scipy.special import betainc  # 0.3 s to import, and rarely wanted
 
-    ordered = _checked(scores, alpha)
-    if not 0 < delta < 1:
-        raise ValueError(f"delta: expected 0 < delta < 1, got {delta}")
+    ordered, _ = _checked(scores, alpha)
+    rate("delta", delta)
     n = len(ordered)
     k = np.arange(1, n + 1)
-    enough = np.flatnonzero(
-        betainc(n + 1 - k, k, alpha) >= 1 - delta
-    )  # the distribution function of the Beta
+    enough = np.flatnonzero(betainc(n + 1 - k, k, alpha) >= 1 - delta)  # P(Beta <= alpha)
     if not len(enough):
         needed = math.ceil(math.log(delta) / math.log(1 - alpha))
         raise TooFewNormalsError(
-            f"a false-alarm rate of {alpha:.2%} with confidence {1 - delta:.0%} needs at least {needed} held-out normal images, got {n}"
+            f"a false-alarm rate of {alpha:.2%} with confidence {1 - delta:.0%} needs at least "
+            f"{needed} held-out normal images, got {n}"
         )
     return Threshold(float(np.nextafter(ordered[enough[0]], np.inf)), alpha, n, "pac", alpha)
 
 
 def quantile_threshold(scores: ArrayLike, alpha: float = 0.05) -> Threshold:
     """The plain (1 - alpha) quantile: the common rule, which guarantees nothing at small n."""
-    ordered = _checked(scores, alpha)
+    ordered, _ = _checked(scores, alpha)
     return Threshold(float(np.quantile(ordered, 1 - alpha)), alpha, len(ordered), "quantile", None)
 
 
@@ -158,21 +162,12 @@ def p_values(calibration: ArrayLike, scores: ArrayLike) -> np.ndarray:
         >>> p_values([1, 2, 3, 4], [0, 2.5, 9]).tolist()
         [1.0, 0.6, 0.2]
     """
-    ordered = _checked(calibration, 0.5)
-    at_least = len(ordered) - np.searchsorted(ordered, np.asarray(scores, dtype=float), side="left")
+    ordered, _ = _checked(calibration, 0.5)
+    at_least = len(ordered) - np.searchsorted(ordered, vector("scores", scores), side="left")
     return (1 + at_least) / (len(ordered) + 1)
 
 
-def _checked(scores: ArrayLike, alpha: float) -> np.ndarray:
-    ordered = np.sort(np.asarray(scores, dtype=float).ravel())
-    if not len(ordered):
-        raise ValueError(
-            "expected scores of held-out normal images, got none; fit with a calibration set"
-        )
-    if not np.isfinite(ordered).all():
-        raise ValueError(
-            f"expected finite scores, got {int((~np.isfinite(ordered)).sum())} that are not, of {len(ordered)}"
-        )
-    if not 0 < alpha < 1:
-        raise ValueError(f"alpha: expected a rate with 0 < alpha < 1, got {alpha}")
-    return ordered
+def _checked(scores: ArrayLike, alpha: float) -> tuple[np.ndarray, Fraction]:
+    """The scores in order, and alpha as the decimal that was written."""
+    ordered = np.sort(vector("calibration scores", scores, empty="fit with a calibration set"))
+    return ordered, Fraction(repr(rate("alpha", alpha)))

@@ -1,0 +1,135 @@
+"""What all methods share that see the frozen trunk's features: features, scores of them, and maps.
+
+`DifferNet` is one; the baselines OCSVM, 1-NN and Mahalanobis are the others. They differ in the
+score of a row of features alone, so whatever separates them is the density model.
+"""
+
+from __future__ import annotations
+
+import functools
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from differnet_lite.cache import FeatureCache
+from differnet_lite.checks import reals, real
+from differnet_lite.data.images import ImageLike, iter_decoded
+from differnet_lite.data.listing import Images, as_images
+from differnet_lite.detector import Detector
+from differnet_lite.features import MultiScaleExtractor
+from differnet_lite.localization import Localizer, evenly, reference_maps
+from differnet_lite.scoring import Scorer
+
+__all__ = ["FeatureDetector"]
+
+
+class FeatureDetector(Detector):
+    """A detector whose score is a function of rows of features.
+
+    Attributes:
+        angles_: the angles at which images are scored, degrees.
+        reference_: means and deviations of normal images' maps, see `reference_maps`; empty if
+            `reference_images` is 0.
+    """
+
+    @functools.cached_property
+    def extractor(self) -> MultiScaleExtractor:
+        """The trunk; its weights are loaded on first use."""
+        return MultiScaleExtractor(device=self.device, **self.settings.of_extractor())
+
+    @functools.cached_property
+    def feature_cache(self) -> FeatureCache:
+        """Where features are kept."""
+        return FeatureCache(
+            self.extractor,
+            self.settings.transformations,
+            folder=self.cache,
+            seed=self.seed,
+            progress=self.progress,
+        )
+
+    @property
+    def scorer(self) -> Scorer:
+        """The one way from features to scores."""
+        self.check_fitted()
+        return Scorer(self._score_rows(), self.settings.pool_views)
+
+    @property
+    def localizer(self) -> Localizer:
+        """The one way from an image to its map."""
+        transformations, angles = self.settings.transformations, self.angles_
+        return Localizer(self.extractor, self.scorer, transformations, angles, *self.reference_)
+
+    @abstractmethod
+    def _score_rows(self) -> Callable[[Tensor], Tensor]:
+        """The fitted method's scores (M,) of rows (M, D), differentiable."""
+
+    def scoring_angles(self) -> tuple[float, ...]:
+        """The T angles at which images are scored, in degrees."""
+        return self.settings.transformations.test_angles(self.seed)
+
+    def features(self, images: Images, *, description: str = "features") -> Tensor:
+        """Features of every view that scoring takes, (N, T, D) float32."""
+        listed = as_images(images)
+        return self.feature_cache.features(listed, self.scoring_angles(), description=description)
+
+    def _reference(self, images: Sequence[ImageLike]) -> tuple[list[Tensor], list[Tensor]]:
+        """Mean maps of some of the training images, evenly chosen."""
+        n = min(self.settings.reference_images, len(images))
+        return reference_maps(
+            self.extractor,
+            [images[i] for i in evenly(len(images), n)] if n else [],
+            angles=self.scoring_angles(),
+            transformations=self.settings.transformations,
+        )
+
+    def _iter_scores(self, images: Sequence[ImageLike]) -> Iterator[np.ndarray]:
+        chunks = self.feature_cache.iter_features(images, self.angles_, description="scoring")
+        return map(self.scorer.scores, chunks)
+
+    def anomaly_maps(self, images: Images, **options: Any) -> np.ndarray:
+        """Where the score comes from: (N, size, size) float32, larger is more anomalous.
+
+        All maps of one model are on one scale.
+
+        Args:
+            images: as in `anomaly_scores`.
+            **options: `method`, `sigma` and `n_angles` of `Localizer.anomaly_map`.
+        """
+        return np.stack(list(self.iter_anomaly_maps(images, **options)))
+
+    def iter_anomaly_maps(self, images: Images, **options: Any) -> Iterator[np.ndarray]:
+        """Anomaly maps one by one, in constant memory."""
+        localizer, listed = self.localizer, as_images(images)
+        silent = not self.progress
+        with tqdm(total=len(listed), desc="maps", unit="image", disable=silent, leave=False) as bar:
+            for batch in iter_decoded(listed, size=self.settings.size, batch=4):
+                for image in batch:
+                    yield localizer.anomaly_map(image, **options)
+                    bar.update()
+
+    def _pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors = {
+            f"{kind}.{s}": maps
+            for kind, scales in zip(("reference", "spread"), self.reference_, strict=True)
+            for s, maps in enumerate(scales)
+        }
+        return tensors, {"trunk": self.extractor.identity, "angles": list(self.angles_)}
+
+    def _unpack(self, tensors: dict[str, Tensor], header: dict[str, Any]) -> dict[str, Any]:
+        if self.extractor.identity != header["trunk"]:
+            raise ValueError(
+                f"made with the trunk {header['trunk']}, this package has {self.extractor.identity}"
+            )
+        scales = range(self.settings.n_scales if self.settings.reference_images else 0)
+        reference = tuple([tensors[f"{kind}.{s}"] for s in scales] for kind in ("reference", "spread"))
+        return {"angles_": reals(real())("angles", header["angles"]), "reference_": reference}
+
+    @classmethod
+    def _saved_options(cls, header: dict[str, Any]) -> dict[str, Any]:
+        """A trunk dtype of "auto" stays what the model was calibrated with, on any machine."""
+        return super()._saved_options(header) | {"dtype": header["trunk"].rsplit("/", 1)[1]}

@@ -1,0 +1,99 @@
+"""Which views a training step sees: drawn from features that are known, or made anew each time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from differnet_lite.data.images import ImageLike, decode, iter_decoded
+from differnet_lite.features import MultiScaleExtractor
+from differnet_lite.flow import whitening_matrix
+from differnet_lite.transforms import Transformations
+
+__all__ = ["Sampler", "fresh_view_sampler", "view_sampler", "whitening_of_views"]
+
+Sampler = Callable[[Tensor, torch.Generator], Tensor]
+
+KEPT_IN_MEMORY = 4000  # images; 2.4 GB at 448 px
+
+
+def view_sampler(features: Tensor, *, views_per_image: int, pool_views: bool) -> Sampler:
+    """How a step draws views of images whose features are known.
+
+    Args:
+        features: (N, T, D), every view of every training image.
+        views_per_image: V, how many are drawn for each image: V of its T views without repetition
+            while that is possible.
+        pool_views: draw V means over random halves of the T views instead.
+
+    Returns:
+        A function of image indices (B,) and a generator that gives (B, V, D).
+    """
+    n_angles, n_views = features.shape[1], views_per_image
+
+    def draw(indices: Tensor, generator: torch.Generator) -> Tensor:
+        chosen = features[indices]  # (B, T, D)
+        if pool_views:
+            half = (n_angles + 1) // 2
+            ranks = torch.rand(len(indices), n_views, n_angles, generator=generator).argsort(2)
+            weights = torch.zeros_like(ranks, dtype=chosen.dtype)
+            weights.scatter_(2, ranks[..., :half], 1.0 / half)  # (B, V, T)
+            return weights.to(chosen.device) @ chosen
+        order = torch.rand(len(indices), n_angles, generator=generator).argsort(1)
+        order = order.repeat(1, -(-n_views // n_angles))[:, :n_views]  # (B, V)
+        index = order.to(chosen.device)[..., None].expand(-1, -1, chosen.shape[-1])
+        return chosen.gather(1, index)
+
+    return draw
+
+
+def fresh_view_sampler(
+    extractor: MultiScaleExtractor, images: Sequence[ImageLike], transformations: Transformations
+) -> Sampler:
+    """Views at new random angles in every step, as in the paper: the trunk runs again and again.
+
+    Args:
+        extractor: the trunk.
+        images: training images; decoded once if they are few enough for the memory.
+        transformations: `n_train` = V views are made of each image.
+
+    Returns:
+        As `view_sampler`.
+    """
+    t, size = transformations, extractor.size
+    few = len(images) <= KEPT_IN_MEMORY
+    pixels = torch.cat(list(iter_decoded(images, size=size))) if few else None
+
+    def draw(indices: Tensor, generator: torch.Generator) -> Tensor:
+        if pixels is None:
+            batch = torch.stack([decode(images[i], size) for i in indices])
+        else:
+            batch = pixels[indices]
+        angles = t.draw_angles(len(indices) * t.n_train, generator).view(-1, t.n_train)
+        return extractor.views(batch, angles, t, generator)
+
+    return draw
+
+
+def whitening_of_views(
+    sample: Sampler,
+    n_images: int,
+    *,
+    views_per_image: int,
+    noise: float,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Mean (D,) and matrix (D, D) that whiten about 16 drawn views of each training image.
+
+    Args:
+        sample: draws views, see `view_sampler`.
+        n_images: number of training images.
+        views_per_image: how many it draws at a time.
+        noise: the deviation that the covariance is inflated with.
+        generator: draws the views.
+    """
+    everyone = torch.arange(n_images)
+    draws = [sample(everyone, generator) for _ in range(max(1, 16 // views_per_image))]
+    return whitening_matrix(torch.cat(draws, dim=1).flatten(0, 1), eps=noise)
