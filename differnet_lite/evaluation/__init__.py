@@ -1,4 +1,4 @@
-"""Where scores meet labels: metrics, the evaluation of a category, and the paper's published figures."""
+"""Where scores meet labels: metrics, the evaluation of a category, the paper's figures."""
 
 from __future__ import annotations
 
