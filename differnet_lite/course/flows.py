@@ -32,10 +32,7 @@ __all__ = [
 
 
 def two_moons(n: int, *, noise: float = 0.08, seed: int = 0) -> Tensor:
-    """Two interleaved half circles (n, 2), about zero mean and unit deviation.
-
-    They have torch's default dtype.
-    """
+    """Two interleaved half circles (n, 2): zero mean, unit deviation, torch's default dtype."""
     rng = np.random.default_rng(seed)
     angle, upper = math.pi * rng.random(n), rng.random(n) < 0.5
     x = np.where(upper, np.cos(angle), 1 - np.cos(angle)) - 0.5
@@ -57,7 +54,8 @@ class Chain(nn.Module):
 
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Data y (N, D) and log |det dy/dz| (N,)."""
-        return self._run(z, [getattr(part, "inverse") for part in reversed(self.parts)])  # noqa: B009
+        backwards = reversed(self.parts)
+        return self._run(z, [getattr(part, "inverse") for part in backwards])  # noqa: B009
 
     def _run(self, x: Tensor, calls: Sequence) -> tuple[Tensor, Tensor]:
         total = x.new_zeros(len(x))
@@ -236,10 +234,7 @@ def fit(
 
 
 def log_density(flow: nn.Module, y: Tensor) -> Tensor:
-    """log p_Y(y) = log p_Z(z) + log |det dz/dy|, constants included: (N,).
-
-    p_Z is the standard normal distribution.
-    """
+    """log p_Y(y) = log p_Z(z) + log |det dz/dy| (N,) for a standard normal p_Z, with constants."""
     with torch.no_grad():
         z, log_det = flow(y)
     return log_det - 0.5 * (z.square() + math.log(2 * math.pi)).sum(1)
@@ -248,10 +243,7 @@ def log_density(flow: nn.Module, y: Tensor) -> Tensor:
 def density_on_grid(
     flow: nn.Module, *, limit: float = 3.0, n: int = 81, centre: tuple[float, float] = (0.0, 0.0)
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Both axes (n,), centre +- limit, and p_Y on their grid (n, n).
-
-    The grid has a row for each second coordinate.
-    """
+    """Both axes (n,), centre +- limit, and p_Y on their grid (n, n): a row for each y."""
     axis = torch.linspace(-limit, limit, n)
     x, y = torch.meshgrid(axis + centre[0], axis + centre[1], indexing="xy")
     density = log_density(flow, torch.stack([x.flatten(), y.flatten()], 1)).exp().reshape(n, n)

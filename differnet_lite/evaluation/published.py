@@ -8,7 +8,10 @@ be lower.
 
 from __future__ import annotations
 
-import pandas as pd
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["CITATION", "METHODS", "published_auroc", "published_table"]
 
@@ -67,4 +70,6 @@ def published_table() -> pd.DataFrame:
         >>> published_table().mean().round(3).to_dict()["differnet"]
         0.947
     """
+    import pandas as pd  # an optional dependency, which the figures do without
+
     return pd.DataFrame.from_dict(_ROWS, orient="index", columns=list(_COLUMNS)) / 100
