@@ -22,7 +22,7 @@ notebooks: .venv/installed-dev   ## run all notebooks and keep their outputs
 	$(BIN)/python scripts/execute_notebooks.py
 
 lint: .venv/installed-dev
-	$(BIN)/ruff check . && $(BIN)/mypy
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 clean:                           ## forget the virtual environment and generated data
 	rm -rf .venv data/flange data/weave data/tablet data/switch report.html

@@ -1,10 +1,11 @@
-"""How the cost grows: with images, with rotations and with the flow's width; seconds, peak memory and a power law.
+"""How the cost grows with images, rotations and the flow's width: seconds, memory, power law.
 
     python benchmarks/growth.py [--images 50 200 800 3200] [--out results/growth.json]
 
-Images are made up (noise over a gradient, JPEG, 448 px). Every point runs in a process of its own, so that its
-peak memory is its own; "beyond torch" is the peak less what the imports alone take. The power law is the slope
-of log seconds over log size between the two largest points, where fixed costs matter least.
+Images are made up (noise over a gradient, JPEG, 448 px). Every point runs in a process of its own,
+so that its peak memory is its own; "beyond torch" is the peak less what the imports alone take.
+The power law is the slope of log seconds over log size between the two largest points, where fixed
+costs matter least.
 """
 
 from __future__ import annotations
@@ -95,14 +96,12 @@ def point(task: str, *arguments: object) -> dict[str, float]:
 def print_curve(title: str, unit: str, points: dict[int, dict[str, float]], floor: float) -> None:
     print(f"\n{title}")
     for size, p in points.items():
-        print(
-            f"  {size:>6} {unit:<12}{p['seconds']:>10.2f} s{p['memory_GB'] - floor:>10.2f} GB beyond torch"
-        )
+        beyond = p["memory_GB"] - floor
+        print(f"  {size:>6} {unit:<12}{p['seconds']:>10.2f} s{beyond:>10.2f} GB beyond torch")
     (a, first), (b, last) = list(points.items())[-2:]
     slope = math.log(last["seconds"] / first["seconds"]) / math.log(b / a)
-    print(
-        f"  seconds grow as {unit}^{slope:.2f}; at {b} {unit}: {1000 * last['seconds'] / b:.1f} ms each"
-    )
+    each = 1000 * last["seconds"] / b
+    print(f"  seconds grow as {unit}^{slope:.2f}; at {b} {unit}: {each:.1f} ms each")
 
 
 def main() -> None:
@@ -118,17 +117,9 @@ def main() -> None:
     if args.point:
         task, *rest = args.point
         if task == "score":
-            folder, n, rotations, cache = rest
-            print(
-                json.dumps(
-                    score(
-                        Path(folder),
-                        int(n),
-                        int(rotations),
-                        None if cache == "none" else Path(cache),
-                    )
-                )
-            )
+            folder, n, rotations, kept = rest
+            cache = None if kept == "none" else Path(kept)
+            print(json.dumps(score(Path(folder), int(n), int(rotations), cache)))
         else:
             print(json.dumps(train(int(rest[0])) if task == "train" else {"memory_GB": memory()}))
         return

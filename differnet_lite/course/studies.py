@@ -46,9 +46,12 @@ def scale_contributions(
 
     Integrated gradients along the straight way from the normal features to the image's,
 
-    .. math:: c_s = \sum_{d \in s} (y_d - \bar y_d) \int_0^1 \frac{\partial \tau}{\partial y_d}(\bar y + u (y - \bar y))\, du ,
+    .. math::
+        c_s = \sum_{d \in s} (y_d - \bar y_d)
+        \int_0^1 \frac{\partial \tau}{\partial y_d}(\bar y + u (y - \bar y))\, du ,
 
-    by the midpoint rule; the contributions add up to the difference of the scores, but for the rule's error.
+    by the midpoint rule; the contributions add up to the difference of the scores, but for the
+    rule's error.
 
     Args:
         flow: a trained flow.
@@ -58,7 +61,8 @@ def scale_contributions(
         steps: of the midpoint rule.
 
     Returns:
-        Contributions in units of the score, mean over the views; negative where a scale looks more normal than the mean.
+        Contributions in units of the score, mean over the views; negative where a scale looks
+        more normal than the mean.
 
     References:
         Sundararajan, Taly, Yan, "Axiomatic Attribution for Deep Networks", arXiv 1703.01365.
@@ -67,14 +71,8 @@ def scale_contributions(
     total = torch.zeros_like(change)
     for step in range(steps):
         total += score_gradient(flow, normal + (step + 0.5) / steps * change, settings) / steps
-    return (
-        torch.stack(
-            [part.sum(-1).mean(1) for part in (total * change).chunk(settings.n_scales, dim=-1)],
-            dim=1,
-        )
-        .double()
-        .numpy()
-    )
+    scales = (total * change).chunk(settings.n_scales, dim=-1)  # S of (N, T, D / S)
+    return torch.stack([part.sum(-1).mean(1) for part in scales], dim=1).double().numpy()
 
 
 def paired_difference(
@@ -86,7 +84,9 @@ def paired_difference(
     n_resamples: int = 500,
     seed: int = 0,
 ) -> Interval:
-    """metric(first) - metric(second) with its 95 % bootstrap interval, both on the same resampled images.
+    """metric(first) - metric(second) with its 95 % bootstrap interval.
+
+    Both are taken on the same resampled images.
 
     Args:
         metric: such as `metrics.auroc`.
@@ -149,7 +149,7 @@ def recalibrated_rates(
     n_sets: int = 2000,
     seed: int = 0,
 ) -> np.ndarray:
-    """False-alarm rates of a rule when real normal scores are split at random, again and again, (n_sets,).
+    """False-alarm rates of a rule over random splits of real normal scores, (n_sets,).
 
     Args:
         rule: as in `simulated_rates`.

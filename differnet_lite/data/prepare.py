@@ -1,4 +1,4 @@
-"""Bring a downloaded data set into the MVTec layout. Nothing is downloaded here; see data/README.md."""
+"""Bring a data set into the MVTec layout. Nothing is downloaded here; see data/README.md."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from PIL import Image
 
 from differnet_lite.data.datasets import DatasetError, load_category
 
-__all__ = ["MTD_COUNTS", "MVTEC_COUNTS", "prepare_mtd", "prepare_mvtec"]
+__all__ = ["MTD_COUNTS", "MTD_KINDS", "MVTEC_COUNTS", "prepare_mtd", "prepare_mvtec"]
 
 # category: (train/good, test/good, anomalous test images), Bergmann et al., CVPR 2019, table 1
 MVTEC_COUNTS = {
@@ -48,7 +48,8 @@ def prepare_mvtec(
     """Unpack an archive of MVTec AD, of one category or of all, and check the numbers of images.
 
     Args:
-        archive: the .tar.xz (or .tar, .tar.gz, .zip) file as downloaded, or a folder that was unpacked already.
+        archive: the .tar.xz (or .tar, .tar.gz, .zip) file as downloaded, or a folder that was
+            unpacked already.
         root: where the category folders go. An existing one is never touched.
 
     Returns:
@@ -82,7 +83,8 @@ def prepare_mvtec(
             _check_counts(category)
             if (root / category.name).exists():
                 raise FileExistsError(
-                    f"{root / category.name}: is there already; move it away, or choose another root"
+                    f"{root / category.name}: is there already;"
+                    " move it away, or choose another root"
                 )
         return [
             _put(category, root / category.name, keep_source=archive.is_dir()) for category in found
@@ -98,8 +100,9 @@ def prepare_mtd(
 
     Args:
         clone: the folder with MT_Blowhole, MT_Break, MT_Crack, MT_Fray, MT_Free and MT_Uneven.
-        split: the text file that names the defect-free TRAINING images, one a line: `mtd_train_filenames.txt` of
-            the authors' repository. The other defect-free images are for testing. Folders and suffixes do not matter.
+        split: the text file that names the defect-free TRAINING images, one a line:
+            `mtd_train_filenames.txt` of the authors' repository. The other defect-free images are
+            for testing. Folders and suffixes do not matter.
         root: where the folder magnetic_tile goes.
 
     Returns:
@@ -113,7 +116,8 @@ def prepare_mtd(
     clone, split, target = Path(clone), Path(split), Path(root) / "magnetic_tile"
     if not split.is_file():
         raise FileNotFoundError(
-            f"{split}: there is no such split file; expected mtd_train_filenames.txt, see data/README.md"
+            f"{split}: there is no such split file; expected mtd_train_filenames.txt,"
+            " see data/README.md"
         )
     folders = {kind: clone / f"MT_{kind}" / "Imgs" for kind in (*MTD_KINDS, "Free")}
     for folder in folders.values():
@@ -131,8 +135,9 @@ def prepare_mtd(
     n_defects = sum(len(images[kind]) for kind in MTD_KINDS)
     if (len(trained), len(tested), n_defects) != MTD_COUNTS:
         raise DatasetError(
-            f"expected {MTD_COUNTS[0]} training, {MTD_COUNTS[1]} normal test and {MTD_COUNTS[2]} defect images, got "
-            f"{len(trained)}, {len(tested)} and {n_defects}; is the split file the published one, and the clone complete?"
+            f"expected {MTD_COUNTS[0]} training, {MTD_COUNTS[1]} normal test and {MTD_COUNTS[2]}"
+            f" defect images, got {len(trained)}, {len(tested)} and {n_defects};"
+            " is the split file the published one, and the clone complete?"
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=".magnetic_tile-"))
@@ -165,7 +170,8 @@ def _unpack(archive: Path, into: Path) -> None:
                 opened_tar.extractall(into, filter="data")  # refuses paths that lead outside
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
         raise DatasetError(
-            f"{archive}: not a complete .tar.xz, .tar.gz, .tar or .zip archive ({error}); download it again"
+            f"{archive}: not a complete .tar.xz, .tar.gz, .tar or .zip archive ({error});"
+            " download it again"
         ) from error
 
 
@@ -177,18 +183,21 @@ def _check_counts(category: Path) -> None:
     expected = MVTEC_COUNTS.get(category.name)
     if expected is None:
         raise DatasetError(
-            f"{category.name}: expected a category of MVTec AD ({', '.join(MVTEC_COUNTS)}); for your own folder nothing needs preparing"
+            f"{category.name}: expected a category of MVTec AD ({', '.join(MVTEC_COUNTS)});"
+            " for your own folder nothing needs preparing"
         )
     if counts != expected:
         raise DatasetError(
-            f"{category.name}: expected {expected} training, normal test and anomalous test images, got {counts}; the archive is incomplete"
+            f"{category.name}: expected {expected} training, normal test and anomalous test"
+            f" images, got {counts}; the archive is incomplete"
         )
     missing = sum(
         mask is None for mask, anomalous in zip(found.masks, found.labels, strict=True) if anomalous
     )
     if missing:
         raise DatasetError(
-            f"{category.name}: {missing} anomalous images have no mask in ground_truth/; the archive is incomplete"
+            f"{category.name}: {missing} anomalous images have no mask in ground_truth/;"
+            " the archive is incomplete"
         )
 
 

@@ -1,4 +1,4 @@
-"""A fitted model measured on the test set of a category: the one place where it meets labels."""
+"""A fitted model measured on the test set of a category: scores and maps against labels."""
 
 from __future__ import annotations
 
@@ -97,8 +97,9 @@ def evaluate(
     labels = category.labels
     if not labels.any() or labels.all():
         raise DatasetError(
-            f"{category.root}: an evaluation needs test/good/ and at least one test/DEFECT/, "
-            f"found {int((~labels).sum())} normal and {int(labels.sum())} anomalous images; use score_samples() without labels"
+            f"{category.root}: an evaluation needs test/good/ and at least one test/DEFECT/,"
+            f" found {int((~labels).sum())} normal and {int(labels.sum())} anomalous images;"
+            " the model scores images without labels"
         )
     threshold = model.threshold(alpha, if_too_few="fallback")
     scores = model.score_samples(category.test)

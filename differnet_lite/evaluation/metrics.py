@@ -1,6 +1,7 @@
-"""How good scores and maps are, measured with labels: AUROC, average precision, AUPRO, and intervals.
+"""How good scores and maps are, measured with labels: AUROC, average precision, AUPRO.
 
-Labels touch this module alone; nothing in training, scoring or thresholding sees one.
+Only functions of this folder, and those that call them to report, see labels; nothing in
+training, scoring or thresholding does.
 """
 
 from __future__ import annotations
@@ -60,7 +61,10 @@ def auroc_by_kind(kinds: Sequence[str], scores: ArrayLike) -> dict[str, float]:
 
 
 def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
-    """Average precision, the area under the precision-recall curve; chance level is the share of anomalies."""
+    """Average precision, the area under the precision-recall curve.
+
+    Chance level is the share of anomalies.
+    """
     return float(average_precision_score(*_checked(labels, scores)))
 
 
@@ -98,7 +102,7 @@ def bootstrap(
 
 
 def rates(labels: ArrayLike, decisions: ArrayLike) -> tuple[float, float]:
-    """False-alarm rate (flagged share of normals) and detection rate (flagged share of anomalies)."""
+    """False-alarm rate and detection rate: the flagged shares of normals and of anomalies."""
     y, a = _checked(labels, decisions)
     return float(a[y == 0].mean()), float(a[y == 1].mean())
 
@@ -154,9 +158,8 @@ def aupro(
     fpr = np.cumsum(y[order] == 0)[last_of_ties] / (y == 0).sum()
     overlap, fpr = np.append(0.0, overlap), np.append(0.0, fpr)
     inside = fpr < max_fpr
-    end = int(
-        inside.sum()
-    )  # the first point at or beyond the limit: where the curve rises straight up, its foot
+    # The first point at or beyond the limit: where the curve rises straight up, its foot.
+    end = int(inside.sum())
     share = (max_fpr - fpr[end - 1]) / (fpr[end] - fpr[end - 1])
     at_limit = overlap[end - 1] + share * (overlap[end] - overlap[end - 1])
     return float(
@@ -170,7 +173,8 @@ def _flat(masks: Sequence[np.ndarray], maps: Sequence[np.ndarray]) -> tuple[np.n
     for i, (of_mask, of_map) in enumerate(shapes):
         if of_mask != of_map or len(of_mask) != 2:
             raise ValueError(
-                f"image {i}: expected a mask and a map of one shape (H, W), got {of_mask} and {of_map}; resize the mask (nearest)"
+                f"image {i}: expected a mask and a map of one shape (H, W), got {of_mask} and"
+                f" {of_map}; resize the mask (nearest)"
             )
     if not shapes:
         raise ValueError("expected at least one mask and map, got none")
@@ -186,7 +190,8 @@ def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarr
         )
     if not np.isin(y, (0, 1)).all() or len(np.unique(y)) < 2:
         raise ValueError(
-            f"expected labels 0 (normal) and 1 (anomalous), both present, got {np.unique(y).tolist()[:5]}"
+            "expected labels 0 (normal) and 1 (anomalous), both present,"
+            f" got {np.unique(y).tolist()[:5]}"
         )
     y = y.astype(int)
     if not np.isfinite(s).all():

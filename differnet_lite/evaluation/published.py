@@ -1,19 +1,24 @@
 """The paper's numbers, to stand beside one's own.
 
-Image AUROC in percent on MVTec AD: Rudolph, Wandt, Rosenhahn, "Same Same But DifferNet: Semi-Supervised Defect
-Detection with Normalizing Flows", WACV 2021, arXiv 2008.12577, table 1. The authors report the best epoch on the
-test set; our tables hold the last epoch, which can only be lower.
+Image AUROC in percent on MVTec AD: Rudolph, Wandt, Rosenhahn, "Same Same But DifferNet:
+Semi-Supervised Defect Detection with Normalizing Flows", WACV 2021, arXiv 2008.12577, table 1.
+The authors report the best epoch on the test set; our tables hold the last epoch, which can only
+be lower.
 """
 
 from __future__ import annotations
 
-import pandas as pd
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["CITATION", "METHODS", "published_auroc", "published_table"]
 
 CITATION = "Rudolph, Wandt, Rosenhahn, WACV 2021, arXiv 2008.12577, table 1"
 
-# name of the detector: as people write it; the paper's six in its order, then the two that we add and their variants
+# name of the detector: as people write it; the paper's six in its order, then the two that we add
+# and their variants
 METHODS = {
     "geotrans": "GeoTrans",
     "ganomaly": "GANomaly",
@@ -65,4 +70,6 @@ def published_table() -> pd.DataFrame:
         >>> published_table().mean().round(3).to_dict()["differnet"]
         0.947
     """
+    import pandas as pd  # an optional dependency, which the figures do without
+
     return pd.DataFrame.from_dict(_ROWS, orient="index", columns=list(_COLUMNS)) / 100

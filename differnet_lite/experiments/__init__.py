@@ -1,9 +1,11 @@
-"""Comparisons: a declarative grid of methods, categories, seeds and settings, and the studies of the paper.
+"""Comparisons: a grid of methods, categories, seeds and settings, and the studies of the paper.
 
     from differnet_lite.experiments import Grid, run
-    table = run(Grid(methods=["differnet", "mahalanobis"], categories=["data/flange"], seeds=range(3)), "results", n_jobs=2)
+    grid = Grid(methods=["differnet", "mahalanobis"], categories=["data/flange"], seeds=range(3))
+    table = run(grid, "results", n_jobs=2)
 
-Reading order: grid (what is to be done), measuring (one cell), running (all of them), studies (the paper's), published (its numbers).
+Reading order: grid (what is to be done), measuring (one cell), workers (many at a time), storing
+(results on disk), running (all of it), summaries (mean and spread), studies (the paper's).
 Needs pandas and joblib: `pip install 'differnet_lite[experiments]'`.
 """
 
@@ -12,7 +14,8 @@ from __future__ import annotations
 from differnet_lite.evaluation.published import published_table
 from differnet_lite.experiments.grid import Cell, Grid, subset
 from differnet_lite.experiments.running import run
-from differnet_lite.experiments.studies import STUDIES, Study, as_text, provenance, summarise
+from differnet_lite.experiments.studies import STUDIES, Study
+from differnet_lite.experiments.summaries import as_text, provenance, summarise
 
 __all__ = [
     "STUDIES",

@@ -1,4 +1,4 @@
-"""The studies' command line: `python -m differnet_lite.experiments table1 | few-shot | ablations`."""
+"""The command line: `python -m differnet_lite.experiments table1 | few-shot | ablations`."""
 
 from __future__ import annotations
 
@@ -16,36 +16,47 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from differnet_lite.evaluation.published import CITATION, METHODS
-from differnet_lite.experiments.running import run, write_atomically, write_table
-from differnet_lite.experiments.studies import ABLATIONS, N_TRAIN, STUDIES, as_text
+from differnet_lite.experiments.running import run
+from differnet_lite.experiments.storing import write_atomically, write_table
+from differnet_lite.experiments.studies import ABLATIONS, N_TRAIN, STUDIES
+from differnet_lite.experiments.summaries import as_text
 from differnet_lite.plots.experiments import plot_ablations, plot_comparison, plot_few_shot
 from differnet_lite.plots.report import write_report
 from differnet_lite.samples import SAMPLE_CATEGORIES, make_sample_category
 
+__all__ = ["main"]
+
 PLOTS = {"table1": plot_comparison, "few-shot": plot_few_shot, "ablations": plot_ablations}
 QUESTIONS = {
     "table1": "Which method finds the defects of which category?",
-    "few-shot": f"How many training images does each method need? Each learns from {', '.join(str(n) for n in N_TRAIN if n)} of them, and from all.",
+    "few-shot": "How many training images does each method need? Each learns from "
+    + ", ".join(str(n) for n in N_TRAIN if n)
+    + " of them, and from all.",
     "ablations": "What does each part of DifferNet add? One factor at a time leaves its default: "
     + "; ".join(f"{factor}: {', '.join(levels)}" for factor, levels in ABLATIONS.items())
     + ".",
 }
 WRITES = (
-    "Writes into --out: {0}.csv (a row for each fit), {0}-summary.csv (mean and spread over seeds), {0}.html (the figure), and cells/ "
-    "(finished fits: interrupt as you like, the same command goes on). Features are extracted once and kept. See it work first: --quick."
+    "Writes into --out: {0}.csv (a row for each fit), {0}-summary.csv (mean and spread over seeds),"
+    " {0}.html (the figure), and cells/ (finished fits: interrupt as you like, the same command"
+    " goes on). Features are extracted once and kept. See it work first: --quick."
 )
 DEFAULT_CATEGORIES = ("flange", "weave", "tablet")
 
 
 def main(arguments: Sequence[str] | None = None, *, make: Callable[..., Any] | None = None) -> int:
-    """Run one study; 0 if all went well, 1 if every cell failed, 2 and one line on stderr for bad input, 130 after Ctrl-C.
+    """Run one study.
 
     Args:
         arguments: of the command line.
         make: makes the detectors, see `run`.
+
+    Returns:
+        0 if all went well, 1 if every cell failed, 2 and one line on stderr for bad input, 130
+        after Ctrl-C.
     """
     args = _parser().parse_args(arguments)
-    warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)  # type: ignore[assignment]
+    warnings.showwarning = _note  # type: ignore[assignment]
     try:
         return _study(args, make)
     except (OSError, ValueError, RuntimeError) as error:
@@ -53,10 +64,15 @@ def main(arguments: Sequence[str] | None = None, *, make: Callable[..., Any] | N
         return 2
     except KeyboardInterrupt:
         print(
-            f"interrupted; finished cells are kept in {Path(args.out) / 'cells'}, the same command goes on from there",
+            f"interrupted; finished cells are kept in {Path(args.out) / 'cells'},"
+            " the same command goes on from there",
             file=sys.stderr,
         )
         return 130
+
+
+def _note(message: object, *_: object, **__: object) -> None:
+    print(f"note: {message}", file=sys.stderr)
 
 
 def _study(args: argparse.Namespace, make: Callable[..., Any] | None) -> int:
@@ -88,13 +104,10 @@ def _study(args: argparse.Namespace, make: Callable[..., Any] | None) -> int:
     _write_figure(out / args.study, study.title, figure, table)
     print(as_text(summary))
     failed = table[table["error"].notna()]
-    for (method, error), cells in failed.groupby(
-        ["method", failed["error"].str.split("\n").str[0]], sort=False
-    ):
-        print(
-            f"failed: {method}, {len(cells)} cell(s) on {', '.join(dict.fromkeys(cells['category']))}: {error}",
-            file=sys.stderr,
-        )
+    first_line = failed["error"].str.split("\n").str[0]
+    for (method, error), cells in failed.groupby(["method", first_line], sort=False):
+        where = ", ".join(dict.fromkeys(cells["category"]))
+        print(f"failed: {method}, {len(cells)} cell(s) on {where}: {error}", file=sys.stderr)
     if len(failed):
         print(
             f"{len(failed)} of {len(table)} cells failed; the same command tries them again",
@@ -106,19 +119,20 @@ def _study(args: argparse.Namespace, make: Callable[..., Any] | None) -> int:
 
 def _write_figure(path: Path, title: str, figure: go.Figure, table: pd.DataFrame) -> None:
     """`path`.html, which opens offline, and `path`.png where kaleido can draw it."""
+    versions = ", ".join(sorted(set(table["version"])))
+    made = f"{table['when'].min()} to {table['when'].max()}, differnet_lite {versions}"
     summary = [
         ("cells", f"{len(table)}, of which {int(table['error'].notna().sum())} failed"),
         ("seeds", ", ".join(str(seed) for seed in sorted(set(table["seed"])))),
-        (
-            "made",
-            f"{table['when'].min()} to {table['when'].max()}, differnet_lite {', '.join(sorted(set(table['version'])))}",
-        ),
+        ("made", made),
         ("machines", "; ".join(sorted(set(table["machine"])))),
         ("paper", CITATION),
     ]
     notes = (
-        "Each test set was scored once, by the model of the last epoch; nothing was selected on its labels.",
-        "The paper's numbers are the best epoch on the test set. The spread is that of the seeds, not that of the test images.",
+        "Each test set was scored once, by the model of the last epoch;"
+        " nothing was selected on its labels.",
+        "The paper's numbers are the best epoch on the test set."
+        " The spread is that of the seeds, not that of the test images.",
     )
     write_report(
         path.with_name(path.name + ".html"),
@@ -134,7 +148,8 @@ def _write_figure(path: Path, title: str, figure: go.Figure, table: pd.DataFrame
             )
         except Exception as error:  # it needs a browser
             warnings.warn(
-                f"no PNG was drawn ({str(error).strip().splitlines()[0]}); the HTML file holds the figure",
+                f"no PNG was drawn ({str(error).strip().splitlines()[0]});"
+                " the HTML file holds the figure",
                 stacklevel=2,
             )
 
@@ -155,7 +170,8 @@ def _cluster(address: str | None) -> Iterator[None]:
         client = Client(address, timeout=10)
     except (OSError, ValueError) as error:
         raise OSError(
-            f"--scheduler: expected a Dask scheduler at {address}, got none ({error}); start one with `dask scheduler`"
+            f"--scheduler: expected a Dask scheduler at {address}, got none ({error});"
+            " start one with `dask scheduler`"
         ) from error
     with client, joblib.parallel_config(backend="dask"):
         yield
@@ -176,7 +192,8 @@ def _parser() -> argparse.ArgumentParser:
             nargs="+",
             default=DEFAULT_CATEGORIES,
             metavar="CATEGORY",
-            help=f"built-in names ({', '.join(SAMPLE_CATEGORIES)}) or folders in the MVTec layout (default: {' '.join(DEFAULT_CATEGORIES)})",
+            help=f"built-in names ({', '.join(SAMPLE_CATEGORIES)}) or folders in the MVTec layout"
+            f" (default: {' '.join(DEFAULT_CATEGORIES)})",
         )
         if len(study.methods) > 1:
             made.add_argument(

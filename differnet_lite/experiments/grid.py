@@ -1,4 +1,4 @@
-"""What is to be done: a grid of methods, categories, seeds, settings and numbers of training images."""
+"""What is to be done: methods, categories, seeds, settings and numbers of training images."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ import torch
 
 import differnet_lite
 from differnet_lite.data.datasets import Category, DatasetError, load_category
+from differnet_lite.data.images import digest, in_parallel
 
-__all__ = ["Cell", "Grid", "subset"]
+__all__ = ["Cell", "Grid", "Options", "fingerprint", "options_json", "subset"]
 
 Options: TypeAlias = "Mapping[str, Any]"
 T = TypeVar("T")
@@ -50,10 +51,11 @@ class Cell:
     def key(self) -> str:
         """The name under which the result is kept.
 
-        It holds everything that the result depends on: the method, its options, the seed, the images and
-        the version of this package. A new version therefore computes anew and never mixes with an old one;
-        results of the old one stay in the folder. The place of the images is no part of it, nor are the
-        device and the number of threads: they move a result in its last digits, and the table records them.
+        It holds everything that the result depends on: the method, its options, the seed, the
+        content of the images and the version of this package. A new version therefore computes
+        anew and never mixes with an old one; results of the old one stay in the folder. The place
+        of the images is no part of it, nor are the device and the number of threads: they move a
+        result in its last digits, and the table records them.
         """
         what = [
             self.method,
@@ -75,8 +77,8 @@ class Grid:
         methods: names, or a mapping from each name to options of that method alone.
         categories: folders in the MVTec layout, with labelled test images, of different names.
         seeds: one or more.
-        settings: options for every method, each a mapping; they win over a method's own. Values are what
-            JSON can hold, or dataclasses such as `Transformations`.
+        settings: options for every method, each a mapping; they win over a method's own. Values
+            are what JSON can hold, or dataclasses such as `Transformations`.
         n_train: numbers of training images, see `subset`; None takes all.
 
     Raises:
@@ -105,7 +107,8 @@ class Grid:
                 )
         if any(n is not None and n < 1 for n in self.n_train):
             raise ValueError(
-                f"n_train: expected numbers of at least 1, or None for all images, got {list(self.n_train)}"
+                "n_train: expected numbers of at least 1, or None for all images,"
+                f" got {list(self.n_train)}"
             )
 
     def cells(self) -> list[Cell]:
@@ -127,7 +130,8 @@ class Grid:
         ]
         if shared:
             raise DatasetError(
-                f"expected categories of different names, got {shared[0]!r} more than once; rename one folder"
+                f"expected categories of different names, got {shared[0]!r} more than once;"
+                " rename one folder"
             )
         return list(
             dict.fromkeys(
@@ -158,16 +162,20 @@ def options_json(options: Options) -> str:
 
 
 def fingerprint(category: Category) -> str:
-    """Tells two sets of images apart by the names and sizes of their files, without reading them."""
-    files = [
-        (path.relative_to(category.root).as_posix(), path.stat().st_size)
-        for path in category.train + category.test
-    ]
+    """Tells two sets of images apart by the names and the content of their files.
+
+    Every file is read once, in threads; names are relative to the category's folder.
+    """
+    paths = category.train + category.test
+    names = [path.relative_to(category.root).as_posix() for path in paths]
+    files = list(zip(names, in_parallel(digest, paths), strict=True))
     return hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]
 
 
 def subset(images: Sequence[T], n: int | None, seed: int) -> list[T]:
-    """The first n of the images in an order drawn from the seed: a larger subset contains the smaller ones.
+    """The first n of the images in an order drawn from the seed.
+
+    A larger subset contains the smaller ones.
 
     Args:
         images: N images.
@@ -185,7 +193,8 @@ def subset(images: Sequence[T], n: int | None, seed: int) -> list[T]:
         return list(images)
     if n > len(images):
         raise ValueError(
-            f"expected at least {n} training images, got {len(images)}; ask for fewer, or None for all"
+            f"expected at least {n} training images, got {len(images)};"
+            " ask for fewer, or None for all"
         )
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
     return [images[i] for i in order[:n].tolist()]
@@ -195,8 +204,9 @@ def _with_labels(folder: str | os.PathLike[str]) -> Category:
     """The category in a folder, if results on it can be measured."""
     category = load_category(folder)
     if not category.labels.any() or category.labels.all():
+        n_anomalous = int(category.labels.sum())
         raise DatasetError(
             f"{category.root}: expected test/good/ and at least one test/DEFECT/ to measure with, "
-            f"got {int((~category.labels).sum())} normal and {int(category.labels.sum())} anomalous test images"
+            f"got {len(category.test) - n_anomalous} normal and {n_anomalous} anomalous test images"
         )
     return category

@@ -46,16 +46,18 @@ COLUMNS = [
 
 
 def extract(cells: list[Cell], *, threads: int, **arguments: Any) -> None:
-    """Fill the feature bank for the first of these cells whose method has one. Errors are left to the cells themselves."""
+    """Keep the features for the first of these cells whose method looks at features.
+
+    Errors are left to the cells themselves.
+    """
     with _threads(threads):
         for cell in cells:
             try:
                 detector = _detector(cell, **arguments)
-                if hasattr(detector, "bank"):
+                bank = getattr(detector, "bank", None)
+                if bank is not None:
                     category = load_category(cell.folder)
-                    for _ in detector.bank.iter_features(
-                        category.train + category.test, detector.angles_
-                    ):
+                    for _ in bank.iter_features(category.train + category.test, detector.angles_):
                         pass
                     return
             except Exception:
@@ -107,8 +109,10 @@ def _detector(
 
 
 def row_of(cell: Cell, **values: Any) -> Row:
+    """The row of a cell: what is known of it and of this machine, and these values."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    machine = f"{platform.system()} {platform.machine()}, {joblib.cpu_count()} cores, torch {torch.__version__}"
+    cores = f"{joblib.cpu_count()} cores"
+    machine = f"{platform.system()} {platform.machine()}, {cores}, torch {torch.__version__}"
     known = {
         "method": cell.method,
         "category": cell.category,

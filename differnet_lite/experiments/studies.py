@@ -1,4 +1,4 @@
-"""The paper's studies as grids, and what to read from their tables: the mean over seeds, and its spread.
+"""The paper's studies as grids, and what to read from their tables.
 
 | study | question |
 |---|---|
@@ -6,8 +6,9 @@
 | `few-shot` | how many training images does each method need? |
 | `ablations` | what does each part of DifferNet add? |
 
-DifferNet runs without held-out images here (`holdout=0`): no threshold is needed, so every method trains on the
-same images. One training image is a cell like any other; where a method cannot use it, its row holds the error.
+DifferNet runs without held-out images here: no threshold is needed, so every method trains on
+the same images. One training image is a cell like any other; where a method cannot use it, its
+row holds the error.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from typing import Any
 
 import pandas as pd
 
-from differnet_lite.evaluation.published import METHODS, published_auroc
+from differnet_lite.evaluation.published import METHODS
 from differnet_lite.experiments.grid import Grid, options_json
+from differnet_lite.experiments.summaries import over_categories, summarise
 from differnet_lite.settings import DEFAULT
 from differnet_lite.transforms import Transformations
 
-__all__ = ["ABLATIONS", "STUDIES", "Study", "as_text", "provenance", "summarise"]
+__all__ = ["ABLATIONS", "N_TRAIN", "STUDIES", "TABLE1_METHODS", "Study"]
 
 TABLE1_METHODS = tuple(method for method in METHODS if method != "autoencoder-ssim")
 FEW_SHOT_METHODS = ("ocsvm", "1-nn", "differnet", "mahalanobis")
@@ -35,8 +37,9 @@ QUICK: dict[str, dict[str, Any]] = {"differnet": {"epochs": 2}} | {
     for method in ("geotrans", "ganomaly", "dsebm", "autoencoder-l2", "autoencoder-ssim")
 }
 
-# factor: level: settings; an empty one is the default. Random angles run the trunk anew in every epoch, so that
-# pair gets few epochs, and a mean over views, which needs a fixed grid, is a factor of its own.
+# factor: level: settings; an empty one is the default. Random angles run the trunk anew in every
+# epoch, so that pair gets few epochs, and a mean over views, which needs a fixed grid, is a factor
+# of its own.
 ABLATIONS: dict[str, dict[str, dict[str, Any]]] = {
     "scales": {"1": {"n_scales": 1}, "2": {"n_scales": 2}, "3": {}},
     "rotations": {
@@ -81,99 +84,15 @@ class Study:
     def summary(self, table: pd.DataFrame, *, quick: bool = False) -> pd.DataFrame:
         """The table of a run, summarised; see `summarise`.
 
-        For table 1 with a row for each method's mean over categories, where there are several; for ablations with
-        columns `factor`, `level` and `default`.
+        For table 1 with a row for each method's mean over categories, where there are several;
+        for ablations with columns `factor`, `level` and `default`.
         """
         short = summarise(table, self.by)
         if self.by == ("category", "method") and table["category"].nunique() > 1:
-            short = pd.concat([short, _over_categories(table)], ignore_index=True)
+            short = pd.concat([short, over_categories(table)], ignore_index=True)
         if "n_train" in self.by:
             short = short.sort_values(["category", "n_train"], kind="stable", ignore_index=True)
         return _by_level(short, quick) if "options" in self.by else short
-
-
-def summarise(table: pd.DataFrame, by: Sequence[str] = ("category", "method")) -> pd.DataFrame:
-    """Mean and spread over seeds.
-
-    Args:
-        table: of `run`.
-        by: columns that tell the rows of the summary apart.
-
-    Returns:
-        A row for each combination, in the order of the table, with `auroc` (mean over the seeds that succeeded),
-        `std` (of a sample; none for one seed), `low` and `high` (smallest and largest), `seeds`, `failed`,
-        `seconds` (mean of fitting and scoring) and the `paper`'s AUROC, where it has one. AUROC from 0 to 1.
-    """
-    table = table.assign(
-        seconds=table["fit_s"].astype(float) + table["score_s"].astype(float),
-        auroc=table["auroc"].astype(float),
-    )
-    groups = table.groupby(list(by), sort=False, dropna=False)
-    short = groups["auroc"].agg(auroc="mean", std="std", low="min", high="max", seeds="count")
-    short["failed"] = groups.size() - short["seeds"]
-    short = short.assign(seconds=groups["seconds"].mean().round(2)).reset_index()
-    paper = [
-        published_auroc(method, category)
-        for method, category in zip(short["method"], short["category"], strict=True)
-    ]
-    return short.assign(paper=pd.Series(paper, dtype=float))
-
-
-def _over_categories(table: pd.DataFrame) -> pd.DataFrame:
-    """A row for each method: `summarise` of each seed's mean over all categories. A seed that lacks a category has none."""
-    categories = list(dict.fromkeys(table["category"]))
-    columns = {name: table[name].astype(float) for name in ("auroc", "fit_s", "score_s")}
-    groups = table.assign(**columns).groupby(["method", "seed"], sort=False)
-    means = groups[list(columns)].mean()
-    means["auroc"] = means["auroc"].where(groups["auroc"].count() == len(categories))
-    short = summarise(means.reset_index().assign(category=f"mean of {len(categories)}"))
-    known = [
-        [published_auroc(method, category) for category in categories] for method in short["method"]
-    ]
-    paper = [float("nan") if None in row else sum(filter(None, row)) / len(row) for row in known]
-    return short.assign(paper=pd.Series(paper, dtype=float))
-
-
-def as_text(summary: pd.DataFrame) -> str:
-    """A summary for people: AUROC in percent, mean ± standard deviation and range over seeds, beside the paper's."""
-
-    def percent(value: float, sign: str = "") -> str:
-        return "" if pd.isna(value) else f"{sign}{100 * value:.1f}"
-
-    shown = summary[
-        [c for c in ("factor", "level", "category", "method", "n_train") if c in summary]
-    ].copy()
-    columns = [summary[c] for c in ("auroc", "std", "low", "high", "paper")]
-    rows = list(zip(*columns, strict=True))
-    shown["AUROC %"] = [
-        f"{percent(mean)} {percent(std, '± ')}".strip() or "failed" for mean, std, *_ in rows
-    ]
-    shown["range"] = [
-        "" if pd.isna(low) else f"{percent(low)} to {percent(high)}" for _, _, low, high, _ in rows
-    ]
-    shown["paper"] = [percent(paper) for *_, paper in rows]
-    return shown.assign(seeds=summary["seeds"], seconds=summary["seconds"]).to_string(index=False)
-
-
-def provenance(table: pd.DataFrame, study: str) -> str:
-    """How to make a table of `run` again, and where it was made, as the table itself says: three lines.
-
-    Args:
-        table: of `run`, or read from its CSV file.
-        study: name of the study that made it.
-    """
-    categories, seeds = (list(dict.fromkeys(table[name])) for name in ("category", "seed"))
-    versions, machines = (
-        " and ".join(dict.fromkeys(table[name])) for name in ("version", "machine")
-    )
-    start, end = (
-        str(when).replace("T", " ")[:16] for when in (table["when"].min(), table["when"].max())
-    )
-    return (
-        f"python -m differnet_lite.experiments {study} --categories {' '.join(categories)} --seeds {max(seeds) + 1}\n"
-        f"{len(table)} cells, of which {int(table['error'].notna().sum())} failed; made from {start} to {end} UTC\n"
-        f"differnet_lite {versions} on {machines}"
-    )
 
 
 def _options(methods: Sequence[str], quick: bool) -> dict[str, dict[str, Any]]:

@@ -10,19 +10,10 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from .rendering import (
-    Array,
-    blotch,
-    cover,
-    grid,
-    mix,
-    polyline,
-    rotate,
-    shadow,
-    slopes,
-    smooth_noise,
-    wander,
-)
+from differnet_lite.samples.rendering import mix, shadow, slopes, smooth_noise
+from differnet_lite.samples.shapes import Array, blotch, cover, grid, polyline, rotate, wander
+
+__all__ = ["DEFECTS", "scene"]
 
 DEFECTS = ("scratch", "dent", "chip", "stain", "blocked_hole")
 

@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .rendering import Array, cover, grid, ink, mix, polyline, rotate, slopes, smooth_noise, wander
+from differnet_lite.samples.rendering import ink, mix, slopes, smooth_noise
+from differnet_lite.samples.shapes import Array, cover, grid, polyline, rotate, wander
+
+__all__ = ["DEFECTS", "scene"]
 
 DEFECTS = ("turned", "scratch", "missing_mark", "crack")
 

@@ -8,21 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .rendering import (
-    Array,
-    arc,
-    blotch,
-    cover,
-    grid,
-    ink,
-    mix,
-    polyline,
-    rotate,
-    shadow,
-    slopes,
-    smooth_noise,
-    wander,
-)
+from differnet_lite.samples.rendering import ink, mix, shadow, slopes, smooth_noise
+from differnet_lite.samples.shapes import Array, arc, blotch, cover, grid, polyline, rotate, wander
+
+__all__ = ["DEFECTS", "scene"]
 
 DEFECTS = ("chip", "crack", "contamination", "misprint", "discoloration")
 

@@ -11,19 +11,20 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .rendering import (
+from differnet_lite.samples.rendering import mix, smooth_noise
+from differnet_lite.samples.shapes import (
     SIZE,
     Array,
     Mask,
     blotch,
     cover,
     grid,
-    mix,
     polyline,
     rotate,
-    smooth_noise,
     wander,
 )
+
+__all__ = ["AGEING", "DEFECTS", "scene"]
 
 DEFECTS = ("broken_thread", "loose_thread", "hole", "oil_spot", "doubled_thread")
 

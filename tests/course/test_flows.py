@@ -1,4 +1,4 @@
-"""The teaching pieces in float64: log-dets against the autograd Jacobian, inverses, MADE's masks, densities."""
+"""The teaching flows in float64: log-dets against the Jacobian, inverses, masks, densities."""
 
 from __future__ import annotations
 

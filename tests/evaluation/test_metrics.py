@@ -82,7 +82,8 @@ def test_aupro_of_hand_made_cases() -> None:
     only_small = np.zeros((20, 20))
     only_small[2:4, 2:4] = 1
     assert aupro([mask], [mask * 1.0]) == 1
-    # One of two regions found at once; the other comes with all other pixels, at a rate of 1: 0.5 + 0.5 * fpr / 2.
+    # One of two regions found at once; the other comes with all other pixels, at a rate of 1:
+    # 0.5 + 0.5 * fpr / 2.
     assert aupro([mask], [only_small]) == pytest.approx(0.5 + 0.5 * 0.3 / 2)
     assert aupro([mask], [only_small], max_fpr=0.01) == pytest.approx(0.5, abs=0.01)
     assert aupro([mask], [1.0 - mask]) == 0
@@ -184,7 +185,8 @@ def test_bad_masks_and_maps_are_named() -> None:
     for metric in (aupro, pixel_auroc):
         with pytest.raises(
             ValueError,
-            match=r"image 1: expected a mask and a map of one shape .*\(4, 4\) and \(4, 5\); resize",
+            match=r"image 1: expected a mask and a map of one shape .*"
+            r"\(4, 4\) and \(4, 5\); resize",
         ):
             metric([mask, mask], [drawn, np.zeros((4, 5))])
         with pytest.raises(ValueError, match="shape"):

@@ -13,14 +13,14 @@ import pytest
 from PIL import Image
 
 from differnet_lite import samples
-from differnet_lite.samples import DEFECTS, SAMPLE_CATEGORIES, make_sample_category, render
+from differnet_lite.samples import DEFECTS, SAMPLE_CATEGORIES, folders, make_sample_category, render
 
 SMALL: dict[str, Any] = {"n_train": 2, "n_test_good": 1, "n_per_defect": 1, "progress": False}
 KINDS = [(c, d) for c in SAMPLE_CATEGORIES for d in DEFECTS[c]]
 
 # sha256 of pixels and mask of `render(category, default_rng(2021), defect=<first kind>)`,
 # and the mean grey values of its 4 x 4 blocks, which every machine must reproduce.
-# `python tests/test_samples.py` pins anew, after an intended change.
+# `python tests/samples/test_samples.py` pins anew, after an intended change.
 PINS = Path(__file__).parent / "samples_pinned.json"
 PINNED: dict[str, tuple[str, list[float]]] = json.loads(PINS.read_text(encoding="utf-8"))
 
@@ -158,8 +158,8 @@ def test_interruption_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
             raise KeyboardInterrupt
         genuine(*args, **kwargs)  # type: ignore[arg-type]
 
-    genuine = samples._save
-    monkeypatch.setattr(samples, "_save", interrupted)
+    genuine = folders._save
+    monkeypatch.setattr(folders, "_save", interrupted)
     with pytest.raises(KeyboardInterrupt):
         make_sample_category("weave", tmp_path, **SMALL)
     assert list(tmp_path.iterdir()) == []
@@ -174,8 +174,8 @@ def test_global_random_state_is_untouched() -> None:
 
 
 def test_test_normals_of_the_weave_are_darker() -> None:
-    train = [samples._image("weave", "train", "good", k, 0)[0].mean() for k in range(8)]
-    test = [samples._image("weave", "test", "good", k, 0)[0].mean() for k in range(8)]
+    train = [folders._image("weave", "train", "good", k, 0)[0].mean() for k in range(8)]
+    test = [folders._image("weave", "test", "good", k, 0)[0].mean() for k in range(8)]
     assert np.mean(test) < 0.97 * np.mean(train)
 
 
