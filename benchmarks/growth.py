@@ -61,7 +61,7 @@ def score(folder: Path, n: int, rotations: int, cache: Path | None) -> dict[str,
     model.fit(paths[:4], calibration=paths[:2])
     before = memory()
     start = time.perf_counter()
-    for scores in model.iter_scores(paths):
+    for scores in model.iter_anomaly_scores(paths):
         assert np.isfinite(scores).all()
     return {
         "seconds": time.perf_counter() - start,

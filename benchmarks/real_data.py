@@ -49,7 +49,7 @@ def run(folder: Path, *, preset: str, seeds: int, maps: bool, gradient_every: in
             start = time.perf_counter()
             model = DifferNet(preset, seed=seed, cache=cache).fit(folder)
             fitted = time.perf_counter()
-            model.score_samples(category.test)
+            model.anomaly_scores(category.test)
             scored = time.perf_counter()
             result = evaluate(model, category, alpha=0.05)
             entry = {

@@ -82,7 +82,9 @@ class FeatureCache:
         progress: bool = True,
     ) -> None:
         self.extractor, self.transformations = extractor, transformations
-        self.folder = default_cache() if folder == "auto" else None if folder is None else Path(folder)
+        self.folder = (
+            default_cache() if folder == "auto" else None if folder is None else Path(folder)
+        )
         self.batch_size = batch_size or (8 if extractor.device.type == "cpu" else 32)
         self.seed, self.progress = seed, progress
 
@@ -123,7 +125,9 @@ class FeatureCache:
         store = self._store(turns)
         shape = (len(turns), self.extractor.n_features)
         silent = not self.progress
-        with tqdm(total=len(images), desc=description, unit="image", disable=silent, leave=False) as bar:
+        with tqdm(
+            total=len(images), desc=description, unit="image", disable=silent, leave=False
+        ) as bar:
             load = functools.partial(self._load, store=store, shape=shape)
             batch: list[tuple[str, Tensor, bool]] = []
             for n, item in enumerate(in_parallel(load, images, ahead=4 * self.batch_size), start=1):

@@ -13,7 +13,18 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Rule", "check_fields", "flag", "one_of", "options_of", "rate", "real", "reals", "vector", "whole"]
+__all__ = [
+    "Rule",
+    "check_fields",
+    "flag",
+    "one_of",
+    "options_of",
+    "rate",
+    "real",
+    "reals",
+    "vector",
+    "whole",
+]
 
 Rule = Callable[[str, Any], Any]
 
@@ -26,14 +37,17 @@ def whole(least: int, most: int | None = None) -> Rule:
         Traceback (most recent call last):
         ValueError: epochs: expected a whole number of at least 1, got 0
     """
-    wanted = f"a whole number of at least {least}" + ("" if most is None else f" and at most {most}")
+    wanted = f"a whole number of at least {least}" + (
+        "" if most is None else f" and at most {most}"
+    )
 
     def rule(name: str, value: Any) -> int:
         if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
             raise TypeError(f"{name}: expected {wanted}, got {_shown(value)}")
-        if value < least or (most is not None and value > most):
-            raise ValueError(f"{name}: expected {wanted}, got {value}")
-        return int(value)
+        number = int(value)
+        if number < least or (most is not None and number > most):
+            raise ValueError(f"{name}: expected {wanted}, got {number}")
+        return number
 
     return rule
 
@@ -122,7 +136,9 @@ def vector(name: str, values: Any, *, empty: str = "") -> np.ndarray:
         raise ValueError(f"{name}: expected at least one number, got none; {empty}")
     bad = int((~np.isfinite(array)).sum())
     if bad:
-        raise ValueError(f"{name}: expected finite numbers, got {bad} that are not, of {len(array)}")
+        raise ValueError(
+            f"{name}: expected finite numbers, got {bad} that are not, of {len(array)}"
+        )
     return array
 
 

@@ -13,7 +13,7 @@ import os
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from differnet_lite.data.images import ImageLike
 from differnet_lite.data.listing import Images, as_images
 
 __all__ = ["Detector", "Judgement", "NotFittedError"]
+
 
 @dataclasses.dataclass(frozen=True)
 class Judgement:
@@ -95,8 +96,7 @@ class Detector(BaseEstimator):
         """Change arguments of the constructor; the detector is then no longer fitted."""
         given = self.get_params() | params
         fresh = type(self)(**given)
-        vars(self).clear()
-        vars(self).update(vars(fresh))
+        self.__dict__ = fresh.__dict__
         return self
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -141,8 +141,7 @@ class Detector(BaseEstimator):
             train = train + judged
         fitted, scores = self._fit(train, splits)
         scores = vector("the scores of the calibration images", scores)
-        vars(self).update(fitted)
-        self.n_train_, self.calibration_scores_ = len(splits[0].train), scores
+        self.__dict__ |= fitted | {"n_train_": len(splits[0].train), "calibration_scores_": scores}
         return self
 
     @abstractmethod
@@ -189,9 +188,7 @@ class Detector(BaseEstimator):
         self.check_fitted()
         return conformal_threshold(self.calibration_scores_, alpha, if_too_few=if_too_few)
 
-    def judge(
-        self, images: Images, *, alpha: float = 0.05, if_too_few: str = "raise"
-    ) -> Judgement:
+    def judge(self, images: Images, *, alpha: float = 0.05, if_too_few: str = "raise") -> Judgement:
         """Scores, p-values and decisions, from one pass over the images."""
         threshold = self.threshold(alpha, if_too_few=if_too_few)
         scores = self.anomaly_scores(images)
@@ -248,11 +245,11 @@ class Detector(BaseEstimator):
             scores = vector("calibration_scores", tensors.pop("calibration_scores").numpy())
             n_train = whole(1)("n_train", header["n_train"])
             fitted = detector._unpack(tensors, header)
-        vars(detector).update(fitted, n_train_=n_train, calibration_scores_=scores)
+        detector.__dict__ |= fitted | {"n_train_": n_train, "calibration_scores_": scores}
         return detector
 
     @classmethod
     def _saved_options(cls, header: dict[str, Any]) -> dict[str, Any]:
         """The constructor's arguments that give a header's settings: what differs from its own."""
-        plain = json.loads(json.dumps(dataclasses.asdict(cls().settings)))
+        plain = json.loads(json.dumps(dataclasses.asdict(cls().settings)))  # type: ignore[call-arg]
         return {name: value for name, value in header["settings"].items() if value != plain[name]}

@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from differnet_lite.cache import FeatureCache
-from differnet_lite.checks import reals, real
+from differnet_lite.checks import real, reals
 from differnet_lite.data.images import ImageLike, iter_decoded
 from differnet_lite.data.listing import Images, as_images
 from differnet_lite.detector import Detector
@@ -126,7 +126,9 @@ class FeatureDetector(Detector):
                 f"made with the trunk {header['trunk']}, this package has {self.extractor.identity}"
             )
         scales = range(self.settings.n_scales if self.settings.reference_images else 0)
-        reference = tuple([tensors[f"{kind}.{s}"] for s in scales] for kind in ("reference", "spread"))
+        reference = tuple(
+            [tensors[f"{kind}.{s}"] for s in scales] for kind in ("reference", "spread")
+        )
         return {"angles_": reals(real())("angles", header["angles"]), "reference_": reference}
 
     @classmethod

@@ -142,7 +142,10 @@ class MultiScaleExtractor(nn.Module):
             levels = self.pyramid(resampled)
             for t, turns in views:
                 turned = [torch.rot90(x, turns, (2, 3)) for x in levels] if turns else levels
-                yield t, [self.trunk(x.contiguous(memory_format=torch.channels_last)) for x in turned]
+                yield (
+                    t,
+                    [self.trunk(x.contiguous(memory_format=torch.channels_last)) for x in turned],
+                )
 
     def forward(self, images: Tensor) -> Tensor:
         """Features y, (N, D) float32, of images (N, 3, size, size) in [0, 1]; differentiable."""
@@ -177,10 +180,10 @@ class MultiScaleExtractor(nn.Module):
         if t.jitters and generator is None:
             raise ValueError("the transformations jitter: pass a torch.Generator")
         own = isinstance(angles, Tensor) and angles.ndim == 2
-        turns = list(angles.T) if own else [float(a) for a in angles]  # T x (N,), or T numbers
+        turns = angles.T if isinstance(angles, Tensor) else angles  # T x (N,), or T numbers
         features = torch.empty(len(x), len(turns), self.n_features)
         if not own and not t.jitters:
-            for k, maps in self.iter_view_maps(x, turns, t):  # type: ignore[arg-type]
+            for k, maps in self.iter_view_maps(x, [float(a) for a in turns], t):
                 features[:, k] = self.pool(maps)
             return features
         for k, angle in enumerate(turns):

@@ -102,12 +102,11 @@ class PreciseLinear(Fm.FixedLinearTransform):
 
     def forward(self, x: tuple[Tensor], rev: bool = False, jac: bool = True) -> tuple:
         """The mapped rows (N, D) and log |det| (N,), of rows (N, D)."""
-        x = x[0]
-        exact = x.dtype if x.device.type == "mps" else torch.float64
-        matrix, rows = self.M.to(exact), x.to(exact)
+        exact = x[0].dtype if x[0].device.type == "mps" else torch.float64
+        matrix, rows = self.M.to(exact), x[0].to(exact)
         out = torch.linalg.solve(matrix, rows, left=False) if rev else rows @ matrix
-        log_det = self.logDetM.expand(len(x))
-        return (out.to(x.dtype),), -log_det if rev else log_det
+        log_det = self.logDetM.expand(len(rows))
+        return (out.to(x[0].dtype),), -log_det if rev else log_det
 
 
 class FastPermutation(Fm.PermuteRandom):

@@ -1,8 +1,8 @@
 """The whole detector: photographs of good parts in, scores, decisions and maps out.
 
-    model = DifferNet().fit("data/flange")              # or a folder of your own good photographs
-    scores = model.anomaly_scores("new_photographs")    # higher is more anomalous
-    flagged = model.predict("new_photographs", alpha=0.05)
+model = DifferNet().fit("data/flange")              # or a folder of your own good photographs
+scores = model.anomaly_scores("new_photographs")    # higher is more anomalous
+flagged = model.predict("new_photographs", alpha=0.05)
 """
 
 from __future__ import annotations

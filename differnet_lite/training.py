@@ -18,6 +18,8 @@ from differnet_lite.trunk import fast_dtype
 __all__ = [
     "add_noise",
     "build_optimiser",
+    "products_of",
+    "set_products",
     "start_flow",
     "train_epoch",
     "train_flow",
@@ -126,10 +128,7 @@ def train_flow(
     s, generator = settings, torch.Generator().manual_seed(seed)
     flow = start_flow(sample, n_images, s, n_features=n_features, seed=seed, generator=generator)
     flow = flow.to(device)
-    products = products_of(s.train_dtype, s.hidden, flow.mean)
-    for subnet in flow.modules():
-        if isinstance(subnet, Subnet):
-            subnet.products = products
+    set_products(flow, products_of(s.train_dtype, s.hidden, flow.mean))
     optimiser = build_optimiser(flow, s)
     watched = None
     if held_out is not None and len(held_out):
@@ -161,6 +160,13 @@ def train_flow(
                 on_epoch(epoch, history, flow)
             bar.set_postfix({k: f"{v[-1]:.3f}" for k, v in history.items() if v and k != "epoch"})
     return flow, history
+
+
+def set_products(flow: CouplingFlow, dtype: torch.dtype | None) -> None:
+    """Multiply the subnets' matrices in `dtype` while training; None: in their own."""
+    for module in flow.modules():
+        if isinstance(module, Subnet):
+            module.products = dtype
 
 
 def products_of(train_dtype: str, hidden: int, weights: Tensor) -> torch.dtype | None:

@@ -30,7 +30,9 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     except (RuntimeError, TypeError):
         chosen = None
     if chosen is None or chosen.type not in ("cpu", *present):
-        raise ValueError(f"device: expected 'auto', 'cpu', 'cuda', 'cuda:1' or 'mps', got {device!r}")
+        raise ValueError(
+            f"device: expected 'auto', 'cpu', 'cuda', 'cuda:1' or 'mps', got {device!r}"
+        )
     missing = chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count()
     if missing or not present.get(chosen.type, True):
         raise RuntimeError(

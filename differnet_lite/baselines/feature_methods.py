@@ -95,7 +95,9 @@ class ClosedForm(FeatureDetector):
         features = self.features(images, description="features, training")
         states = [self._learn(features[split.train]) for split in splits]
         scores = [
-            Scorer(self._row_score(state), self.settings.pool_views).scores(features[split.calibrate])
+            Scorer(self._row_score(state), self.settings.pool_views).scores(
+                features[split.calibrate]
+            )
             for state, split in zip(states, splits, strict=True)
         ]
         reference = self._reference([images[i] for i in splits[0].train])
@@ -131,7 +133,9 @@ def reduction(rows: Tensor, n_components: int) -> State:
     mean, deviation = rows.mean(0), rows.std(0, correction=0).clamp_min(STD_FLOOR)
     k = min(n_components, len(rows) - 1)
     z = (rows - mean) / deviation
-    axes = torch.linalg.svd(z, full_matrices=False)[2][:k].T if k else torch.eye(z.shape[1]).double()
+    axes = (
+        torch.linalg.svd(z, full_matrices=False)[2][:k].T if k else torch.eye(z.shape[1]).double()
+    )
     return {"mean": mean, "deviation": deviation, "axes": axes.contiguous()}
 
 

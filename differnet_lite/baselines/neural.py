@@ -117,7 +117,9 @@ class NetworkDetector(Detector):
         pixels = self._pixels(images)  # (N, 3, H, W) uint8
         networks = [self._trained(pixels[split.train]) for split in splits]
         scores = [
-            np.concatenate([np.empty(0), *self._scores_by(network, pixels[split.calibrate].split(16))])
+            np.concatenate(
+                [np.empty(0), *self._scores_by(network, pixels[split.calibrate].split(16))]
+            )
             for network, split in zip(networks, splits, strict=True)
         ]
         return {"network_": networks[0]}, np.concatenate(scores)

@@ -12,14 +12,11 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from differnet_lite.evaluation.metrics import Interval, bootstrap
-from differnet_lite.flow import CouplingFlow
-from differnet_lite.localization.maps import score_gradient
-from differnet_lite.settings import Settings
 from differnet_lite.calibration.thresholding import Threshold, TooFewNormalsError
+from differnet_lite.evaluation.metrics import Interval, bootstrap
+from differnet_lite.scoring import Scorer
 
 __all__ = [
-    "angle_subset",
     "paired_difference",
     "recalibrated_rates",
     "scale_contributions",
@@ -27,20 +24,8 @@ __all__ = [
 ]
 
 
-def angle_subset(n_angles: int, n: int) -> list[int]:
-    """Indices of n of n_angles angles, as even over the circle as possible.
-
-    Example:
-        >>> angle_subset(16, 4)
-        [0, 4, 8, 12]
-    """
-    if not 1 <= n <= n_angles:
-        raise ValueError(f"n: expected 1 to {n_angles}, got {n}")
-    return [k * n_angles // n for k in range(n)]
-
-
 def scale_contributions(
-    flow: CouplingFlow, features: Tensor, normal: Tensor, settings: Settings, *, steps: int = 8
+    scorer: Scorer, features: Tensor, normal: Tensor, *, n_scales: int = 3, steps: int = 8
 ) -> np.ndarray:
     r"""How much of tau(y) - tau(normal) comes from each scale, (N, S).
 
@@ -54,10 +39,10 @@ def scale_contributions(
     rule's error.
 
     Args:
-        flow: a trained flow.
+        scorer: of a fitted model.
         features: (N, T, D).
         normal: (D,) or (T, D), the mean features of normal images.
-        settings: of the model; its `n_scales` scales are equal parts of D.
+        n_scales: S; the scales are equal parts of D.
         steps: of the midpoint rule.
 
     Returns:
@@ -70,8 +55,8 @@ def scale_contributions(
     change = features - normal  # (N, T, D)
     total = torch.zeros_like(change)
     for step in range(steps):
-        total += score_gradient(flow, normal + (step + 0.5) / steps * change, settings) / steps
-    scales = (total * change).chunk(settings.n_scales, dim=-1)  # S of (N, T, D / S)
+        total += scorer.gradient(normal + (step + 0.5) / steps * change) / steps
+    scales = (total * change).chunk(n_scales, dim=-1)  # S of (N, T, D / S)
     return torch.stack([part.sum(-1).mean(1) for part in scales], dim=1).double().numpy()
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from differnet_lite.calibration.thresholding import Threshold
 from differnet_lite.data.datasets import Category, DatasetError, load_category, load_mask
+from differnet_lite.detector import Detector
 from differnet_lite.evaluation import metrics
 from differnet_lite.evaluation.metrics import Interval
-from differnet_lite.model import DifferNet
-from differnet_lite.calibration.thresholding import Threshold
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -72,7 +72,7 @@ class Evaluation:
 
 
 def evaluate(
-    model: DifferNet,
+    model: Detector,
     category: Category | str | os.PathLike[str],
     *,
     alpha: float = 0.05,
@@ -87,7 +87,7 @@ def evaluate(
         alpha: false-alarm rate of the threshold; where the calibration set is too small for it, the
             fallback of `conformal_threshold` is taken, and the threshold says so.
         maps: whether to draw anomaly maps, and measure them where masks are.
-        **map_options: see `DifferNet.anomaly_maps`.
+        **map_options: see `FeatureDetector.anomaly_maps`.
 
     Raises:
         DatasetError: the test set lacks normal or anomalous images.
@@ -99,14 +99,14 @@ def evaluate(
         raise DatasetError(
             f"{category.root}: an evaluation needs test/good/ and at least one test/DEFECT/,"
             f" found {int((~labels).sum())} normal and {int(labels.sum())} anomalous images;"
-            " the model scores images without labels"
+            " use anomaly_scores() for images without labels"
         )
     threshold = model.threshold(alpha, if_too_few="fallback")
-    scores = model.score_samples(category.test)
+    scores = model.anomaly_scores(category.test)
     false_alarms, detections = metrics.rates(labels, scores >= threshold.value)
     drawn, pixel_auroc, aupro = None, None, None
     if maps:
-        drawn = model.anomaly_maps(category.test, **map_options)
+        drawn = model.anomaly_maps(category.test, **map_options)  # type: ignore[attr-defined]
         if category.has_masks:  # anomalous images without a mask would count as normal pixels
             known = [
                 i for i, mask in enumerate(category.masks) if mask is not None or not labels[i]

@@ -54,10 +54,12 @@ def extract(cells: list[Cell], *, threads: int, **arguments: Any) -> None:
         for cell in cells:
             try:
                 detector = _detector(cell, **arguments)
-                bank = getattr(detector, "bank", None)
-                if bank is not None:
+                kept = getattr(detector, "feature_cache", None)
+                if kept is not None:
                     category = load_category(cell.folder)
-                    for _ in bank.iter_features(category.train + category.test, detector.angles_):
+                    for _ in kept.iter_features(
+                        category.train + category.test, detector.scoring_angles()
+                    ):
                         pass
                     return
             except Exception:
@@ -80,7 +82,7 @@ def measure(cell: Cell, *, threads: int, **arguments: Any) -> tuple[Cell, Row]:
             detector = _detector(cell, **arguments)
             detector.fit(train)
             fitted = time.perf_counter()
-            scores = detector.score_samples(list(category.test))
+            scores = detector.anomaly_scores(list(category.test))
             row |= {
                 "fit_s": round(fitted - start, 3),
                 "score_s": round(time.perf_counter() - fitted, 3),

@@ -103,8 +103,11 @@ class Localizer:
             drawn = self.pixel_gradient(views, gradient)  # (T, 3, size, size)
         else:
             terms = self.terms(method, maps, gradient, chosen)
-            drawn = sum(_enlarged(scale, image.shape[-1]) for scale in terms)  # (T, 1, size, size)
-        turned = torch.cat([self.turned_back(one[None], k) for one, k in zip(drawn, chosen, strict=True)])
+            enlarged = [_enlarged(scale, image.shape[-1]) for scale in terms]
+            drawn = torch.stack(enlarged).sum(0)  # (T, 1, size, size)
+        turned = torch.cat(
+            [self.turned_back(one[None], k) for one, k in zip(drawn, chosen, strict=True)]
+        )
         blur = BLURS[method] if sigma is None else sigma
         if method == "gradient":
             return _blur(turned, blur).abs().mean((0, 1)).cpu().numpy()

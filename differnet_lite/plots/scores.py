@@ -22,9 +22,9 @@ from PIL import Image
 from scipy.stats import binom, chi2, norm
 from sklearn.metrics import roc_curve
 
+from differnet_lite.calibration.thresholding import Threshold
 from differnet_lite.data.images import ImageLike, as_rgb
 from differnet_lite.evaluation.metrics import auroc, bootstrap
-from differnet_lite.calibration.thresholding import Threshold
 
 __all__ = [
     "TEMPLATE",

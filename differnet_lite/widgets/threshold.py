@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 from plotly.subplots import make_subplots
 
+from differnet_lite.calibration.thresholding import conformal_threshold, p_values
 from differnet_lite.data.images import ImageLike, as_rgb
 from differnet_lite.plots.scores import (
     BLUE,
@@ -24,7 +25,6 @@ from differnet_lite.plots.scores import (
     jpeg_bytes,
     jpeg_uri,
 )
-from differnet_lite.calibration.thresholding import conformal_threshold, p_values
 
 __all__ = ["ThresholdExplorer"]
 
