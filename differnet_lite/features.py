@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -179,11 +180,13 @@ class MultiScaleExtractor(nn.Module):
         x = images.to(self.device).float() / 255
         if t.jitters and generator is None:
             raise ValueError("the transformations jitter: pass a torch.Generator")
-        own = isinstance(angles, Tensor) and angles.ndim == 2
-        turns = angles.T if isinstance(angles, Tensor) else angles  # T x (N,), or T numbers
+        own = torch.is_tensor(angles) and angles.ndim == 2
+        turns: list[Any] = (
+            list(torch.as_tensor(angles).T) if own else [float(a) for a in angles]
+        )  # T x (N,), or T numbers
         features = torch.empty(len(x), len(turns), self.n_features)
         if not own and not t.jitters:
-            for k, maps in self.iter_view_maps(x, [float(a) for a in turns], t):
+            for k, maps in self.iter_view_maps(x, turns, t):
                 features[:, k] = self.pool(maps)
             return features
         for k, angle in enumerate(turns):
