@@ -1,7 +1,5 @@
 """Where scores meet labels: metrics, the evaluation of a category, and the paper's published figures."""
 
-from __future__ import annotations
+import lazy_loader
 
-from differnet_lite.evaluation.evaluating import Evaluation, evaluate
-
-__all__ = ["Evaluation", "evaluate"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -18,8 +18,7 @@ import plotly.graph_objects as go
 from differnet_lite.evaluation.published import CITATION, METHODS
 from differnet_lite.experiments.running import run, write_atomically, write_table
 from differnet_lite.experiments.studies import ABLATIONS, N_TRAIN, STUDIES, as_text
-from differnet_lite.plots.experiments import plot_ablations, plot_comparison, plot_few_shot
-from differnet_lite.plots.report import write_report
+from differnet_lite.plots import plot_ablations, plot_comparison, plot_few_shot, write_report
 from differnet_lite.samples import SAMPLE_CATEGORIES, make_sample_category
 
 PLOTS = {"table1": plot_comparison, "few-shot": plot_few_shot, "ablations": plot_ablations}

@@ -8,7 +8,8 @@ from plotly.subplots import make_subplots
 from torch import Tensor
 
 from differnet_lite.course.flows import Chain
-from differnet_lite.plots.flows import ends, stage_traces, stages, style
+from differnet_lite.plots.flow_stages import stages
+from differnet_lite.plots.flows import ends, stage_traces, style
 
 __all__ = ["DensityExplorer"]
 

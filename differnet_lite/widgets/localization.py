@@ -19,7 +19,8 @@ from torch import Tensor
 from differnet_lite.data.images import ImageLike, decode
 from differnet_lite.localization.maps import score_gradient
 from differnet_lite.model import DifferNet, NotFittedError
-from differnet_lite.plots.scores import VERMILLION, plot_map
+from differnet_lite.plots.maps import plot_map
+from differnet_lite.plots.style import VERMILLION
 from differnet_lite.scoring import anomaly_score
 from differnet_lite.training import pooled
 from differnet_lite.transforms import rotate

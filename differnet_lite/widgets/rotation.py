@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 
 from differnet_lite.data.images import ImageLike, decode
 from differnet_lite.plots.images import jpeg
-from differnet_lite.plots.scores import COLOURS, DARK, DASHES, GREY, SYMBOLS, TEMPLATE
+from differnet_lite.plots.style import COLOURS, DARK, DASHES, GREY, SYMBOLS, TEMPLATE
 from differnet_lite.transforms import rotate
 
 __all__ = ["RotationExplorer"]

@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 from plotly.subplots import make_subplots
 
 from differnet_lite.data.images import ImageLike, as_rgb
-from differnet_lite.plots.scores import (
+from differnet_lite.plots.images import jpeg_bytes, jpeg_uri
+from differnet_lite.plots.style import (
     BLUE,
     COLOURS,
     DARK,
@@ -21,8 +22,6 @@ from differnet_lite.plots.scores import (
     SYMBOLS,
     TEMPLATE,
     VERMILLION,
-    jpeg_bytes,
-    jpeg_uri,
 )
 from differnet_lite.thresholding import conformal_threshold, p_values
 

@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets as widgets
 import plotly.graph_objects as go
 
-from differnet_lite.plots.scores import BLUE, TEMPLATE, VERMILLION
+from differnet_lite.plots.style import BLUE, TEMPLATE, VERMILLION
 
 __all__ = ["LiveLoss"]
 

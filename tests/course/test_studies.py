@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 import pytest
 import torch
 
+from differnet_lite import plots as score_plots
 from differnet_lite.course.studies import (
     angle_subset,
     paired_difference,
@@ -16,7 +17,6 @@ from differnet_lite.course.studies import (
 )
 from differnet_lite.evaluation.metrics import auroc
 from differnet_lite.flow import build_flow
-from differnet_lite.plots import views as score_plots
 from differnet_lite.scoring import anomaly_score
 from differnet_lite.settings import Settings
 from differnet_lite.thresholding import conformal_threshold, pac_threshold, quantile_threshold

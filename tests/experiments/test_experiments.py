@@ -38,7 +38,7 @@ from differnet_lite.experiments import (
 from differnet_lite.experiments.__main__ import main
 from differnet_lite.experiments.grid import options_json
 from differnet_lite.experiments.studies import ABLATIONS, TABLE1_METHODS
-from differnet_lite.plots.experiments import (
+from differnet_lite.plots import (
     plot_ablations,
     plot_comparison,
     plot_few_shot,

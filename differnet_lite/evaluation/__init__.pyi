@@ -1,0 +1,2 @@
+from .evaluating import Evaluation as Evaluation
+from .evaluating import evaluate as evaluate
