@@ -62,7 +62,10 @@ class DensityExplorer(widgets.VBox):
             )
         variable = {0: "the data y", last: "the latent z"}.get(k, "between y and z")
         square = stage.points.square().sum(1).mean().item() / 2
-        self.label.value = f"after {k} of {last} blocks ({variable}): mean square per dimension {square:.2f}, mean log |det| so far {stage.log_det:+.2f}"
+        self.label.value = (
+            f"after {k} of {last} blocks ({variable}): mean square per dimension {square:.2f}, "
+            f"mean log |det| so far {stage.log_det:+.2f}"
+        )
 
     def __repr__(self) -> str:
         return f"DensityExplorer of {len(self.stages) - 1} blocks: run this cell to move its slider"
