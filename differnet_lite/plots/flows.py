@@ -107,7 +107,7 @@ def plot_stages(stages: Mapping[str, Stage], *, width: int = 860) -> go.Figure:
 
 def stage_traces(stage: Stage) -> tuple[go.Scatter, go.Scatter, go.Heatmap]:
     """The grid, the points, and the density of one stage."""
-    x, y = broken(stage.lines)
+    x, y = _broken(stage.lines)
     grid = go.Scatter(x=x, y=y, mode="lines", line={"color": SKY, "width": 1}, hoverinfo="skip")
     heat = go.Heatmap(
         x=_slim(stage.axes[0]),
@@ -155,7 +155,7 @@ def plot_grids(
                 col=column,
             )
         figure.add_scatter(
-            **dict(zip("xy", broken(lines), strict=True)),
+            **dict(zip("xy", _broken(lines), strict=True)),
             mode="lines",
             hoverinfo="skip",
             line={"color": "#999999", "width": 1},
@@ -195,7 +195,7 @@ def plot_matrices(matrices: Mapping[str, Tensor], *, width: int = 860) -> go.Fig
     )
 
 
-def broken(lines: Tensor) -> tuple[np.ndarray, np.ndarray]:
+def _broken(lines: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Lines (L, P, 2) as one x and one y, with NaN between them: one trace draws all."""
     gaps = torch.cat([lines, torch.full_like(lines[:, :1], float("nan"))], 1).reshape(-1, 2)
     return _slim(gaps[:, 0]), _slim(gaps[:, 1])

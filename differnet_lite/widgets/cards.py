@@ -13,7 +13,7 @@ from differnet_lite.plots.style import BLUE, DARK, VERMILLION
 
 __all__ = ["Cards"]
 
-THUMBNAIL, CARD = 48, 70  # px: of a thumbnail, and width of its card
+THUMBNAIL, CARD = 40, 52  # px: of a thumbnail, and width of its card
 NEIGHBOURS = 3  # images shown on each side of theta
 
 
@@ -56,18 +56,18 @@ class Cards:
         ]
         cells = "".join(self._group(*group, flagged) for group in groups)
         style = (
-            f"background:white;color:{DARK};padding:6px;display:flex;flex-wrap:wrap;"
-            "font-size:11px;line-height:1.3"
+            f"background:white;color:{DARK};padding:4px;display:flex;flex-wrap:wrap;"
+            "font-size:11px;line-height:1.25"
         )
         return f"<div style='{style}'>{cells}</div>"
 
     def _group(self, title: str, chosen: Sequence[int], more: int, flagged: np.ndarray) -> str:
         cards = "".join(self._card(i, bool(flagged[i])) for i in chosen) or "<i>none</i>"
         rest = f"<i>and {more} more</i>" if more > 0 else ""
-        width = NEIGHBOURS * (CARD + 4)
+        width = NEIGHBOURS * (CARD + 4) - 4
         row = f"display:flex;flex-wrap:wrap;gap:4px;min-height:{THUMBNAIL + 40}px;width:{width}px"
         return (
-            f"<div style='margin-right:8px'><b>{title}</b><div style='{row}'>{cards}{rest}</div>"
+            f"<div style='margin-right:6px'><b>{title}</b><div style='{row}'>{cards}{rest}</div>"
             "</div>"
         )
 

@@ -12,7 +12,7 @@ import ipywidgets as widgets
 
 __all__ = ["BESIDE", "COLUMN", "columns", "labelled", "slider_style"]
 
-COLUMN = 350  # px
+COLUMN = 290  # px: with a picture of 540 px it fits beside JupyterLab's file browser
 BESIDE = {"flex_flow": "row wrap", "align_items": "flex-start"}  # of the box that holds the columns
 
 

@@ -19,9 +19,9 @@ from differnet_lite.widgets.layout import BESIDE, columns, labelled, slider_styl
 from differnet_lite.widgets.maps_state import BLURS, CELLS, MapStates
 from differnet_lite.widgets.model_maps import WORK, check_fitted
 
-__all__ = ["BLURS", "CELLS", "LocalizationExplorer"]
+__all__ = ["LocalizationExplorer"]
 
-LABEL = "80px"
+LABEL = "64px"
 
 
 class LocalizationExplorer(widgets.HBox):
@@ -136,7 +136,7 @@ class LocalizationExplorer(widgets.HBox):
             options=numbered, value=0, description="image", **wide
         )
         self.method_buttons = widgets.ToggleButtons(
-            options=methods, style={"button_width": "122px"}
+            options=methods, style={"button_width": "104px"}
         )
         self.angles_slider = widgets.SelectionSlider(
             options=counts, value=counts[-1], description="rotations", **wide
@@ -144,8 +144,8 @@ class LocalizationExplorer(widgets.HBox):
         blur = {"min": 0, "max": 24, "step": 1, "description": "blur, px", "readout_format": ".0f"}
         self.blur_slider = widgets.FloatSlider(value=BLURS[methods[0]], **blur, **wide)
         self.scale_buttons = widgets.ToggleButtons(
-            options=[("one scale for all", True), ("each its own", False)],
-            style={"button_width": "122px"},
+            options=[("one for all", True), ("each its own", False)],
+            style={"button_width": "104px"},
         )
         self.top_slider = widgets.IntSlider(
             value=100, min=5, max=100, step=5, description="top, %", **wide

@@ -106,7 +106,7 @@ class ThresholdExplorer(widgets.HBox):
         )
 
     def _make_controls(self) -> None:
-        wide = slider_style("100px")
+        wide = slider_style("90px")
         self.theta_slider = widgets.SelectionSlider(
             options=[(f"{theta:.3g}", i) for i, theta in enumerate(self.thetas)],
             description="threshold θ",

@@ -15,7 +15,7 @@ from differnet_lite.plots.style import COLOURS, DARK, GREY, SYMBOLS, TEMPLATE
 __all__ = ["draw_threshold", "move_threshold"]
 
 HELD_OUT = "held out"  # the row of the calibration scores
-WIDTH, HEAD, ROW = 700, 126, 40  # px: of the figure, around its rows, of a row
+WIDTH, HEAD, ROW = 540, 120, 36  # px: of the figure, around its rows, of a row
 
 
 def draw_threshold(
@@ -34,7 +34,7 @@ def draw_threshold(
     anomalous = kinds != "good"
     rows = _rows(calibration, scores, kinds, names)
     top, bottom = -0.6, len(rows) - 0.4
-    figure = make_subplots(1, 2, column_widths=[0.72, 0.28], horizontal_spacing=0.14)
+    figure = make_subplots(1, 2, column_widths=[0.7, 0.3], horizontal_spacing=0.18)
     figure.add_scatter(
         x=[ends[1]] * 4,
         y=[top, top, bottom, bottom],
@@ -65,9 +65,9 @@ def draw_threshold(
         template=TEMPLATE,
         width=WIDTH,
         height=HEAD + ROW * len(rows),
-        margin={"l": 100, "r": 12, "t": 40, "b": 52},
+        margin={"l": 84, "r": 8, "t": 40, "b": 52},
     )
-    scale = {"range": list(ends)}
+    scale: dict[str, Any] = {"range": list(ends)}
     if logarithmic:
         scale = {"type": "log", "range": np.log10(ends).tolist(), "tickformat": "~g"}
     title = "anomaly score" + " (logarithmic)" * logarithmic + "; shaded: flagged"
@@ -119,7 +119,7 @@ def _rows(
     rows = [(HELD_OUT, calibration, [f"held out {i}" for i in range(len(calibration))])]
     for kind in order:
         chosen = np.flatnonzero(kinds == kind)
-        rows.append((kind, scores[chosen], [html.escape(names[i]) for i in chosen]))
+        rows.append((kind, scores[chosen], [html.escape(names[int(i)]) for i in chosen]))
     return rows
 
 
