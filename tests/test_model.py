@@ -16,11 +16,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from differnet_lite import model as model_module
+from differnet_lite.calibration.thresholding import TooFewNormalsError, p_values
 from differnet_lite.data.datasets import DatasetError
 from differnet_lite.data.images import ImageError, as_rgb
 from differnet_lite.model import CheckpointError, DifferNet, NotFittedError
 from differnet_lite.settings import Settings
-from differnet_lite.calibration.thresholding import TooFewNormalsError, p_values
 from differnet_lite.training import train_flow
 from differnet_lite.transforms import Transformations
 

@@ -7,6 +7,12 @@ import plotly.graph_objects as go
 import pytest
 import torch
 
+from differnet_lite import plots as score_plots
+from differnet_lite.calibration.thresholding import (
+    conformal_threshold,
+    pac_threshold,
+    quantile_threshold,
+)
 from differnet_lite.course.studies import (
     angle_subset,
     paired_difference,
@@ -16,10 +22,8 @@ from differnet_lite.course.studies import (
 )
 from differnet_lite.evaluation.metrics import auroc
 from differnet_lite.flow import build_flow
-from differnet_lite.plots import views as score_plots
 from differnet_lite.scoring import anomaly_score
 from differnet_lite.settings import Settings
-from differnet_lite.calibration.thresholding import conformal_threshold, pac_threshold, quantile_threshold
 
 Y = torch.randn(5, 4, 12, generator=torch.Generator().manual_seed(0))
 
