@@ -12,10 +12,10 @@ import FrEIA.modules as Fm
 import numpy as np
 import pytest
 import torch
+from differnet_lite.invertible import FastPermutation, PreciseLinear
 from torch import Tensor
 
 from differnet_lite.flow import CouplingFlow, build_flow, soft_clamp, whitening_matrix
-from differnet_lite.invertible import FastPermutation, PreciseLinear
 from differnet_lite.model import DifferNet
 from differnet_lite.training import pooled
 

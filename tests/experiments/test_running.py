@@ -45,7 +45,7 @@ def test_a_row_holds_what_the_scores_give(folder: Path, tmp_path: Path) -> None:
         [s, n, m] for s in (0, 1) for n in (4, 6) for m in "ab"
     ]
     category = load_category(folder)
-    scores = Fake("b", seed=1, device="", cache=None, progress=False).score_samples(
+    scores = Fake("b", seed=1, device="", cache=None, progress=False).anomaly_scores(
         list(category.test)
     )
     row = table.iloc[-1]

@@ -9,7 +9,8 @@ pytest.importorskip("ipywidgets")
 pytest.importorskip("anywidget")
 
 from differnet_lite import Settings, Transformations
-from differnet_lite.training import bank_views, pooled, train_flow
+from differnet_lite.sampling import view_sampler
+from differnet_lite.training import train_flow
 from differnet_lite.widgets import LiveLoss
 
 
@@ -22,11 +23,22 @@ def test_on_epoch_sees_every_epoch_and_changes_nothing():
     def watch(epoch, history, flow):
         seen.append((epoch, len(history["train"])))
         live(epoch, history, flow)
-        assert flow(pooled(y, settings).flatten(0, 1))[0].shape == (8, 6)
+        assert flow(y.mean(1, keepdim=True).flatten(0, 1))[0].shape == (8, 6)
 
-    common = {"n_features": 6, "held_out": pooled(y[:3], settings), "progress": False}
-    _, watched = train_flow(bank_views(y, settings), 8, settings, on_epoch=watch, **common)
-    _, alone = train_flow(bank_views(y, settings), 8, settings, **common)
+    common = {"n_features": 6, "held_out": y[:3].mean(1, keepdim=True), "progress": False}
+    _, watched = train_flow(
+        view_sampler(y, views_per_image=settings.views_per_image, pool_views=True),
+        8,
+        settings,
+        on_epoch=watch,
+        **common,
+    )
+    _, alone = train_flow(
+        view_sampler(y, views_per_image=settings.views_per_image, pool_views=True),
+        8,
+        settings,
+        **common,
+    )
     assert seen == [(1, 1), (2, 2), (3, 3), (4, 4)] and watched == alone
     assert (
         list(live.figure.data[0].y) == watched["train"]
