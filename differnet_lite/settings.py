@@ -8,7 +8,7 @@ What differs, and why:
 | corners of a rotated image | black | reflected | black edges dominate the features (notebook 03) |
 | angles | fresh random ones | a grid of 16, always | the trunk runs once for each view, ever |
 | a feature vector | of one view | mean over views | what differs between views is no defect |
-| first step of the flow | none | whitening, noise-inflated | ReLU features are often 0 (notebook 04) |
+| first step of the flow | none | whitening | ReLU features are often 0 (notebook 04) |
 | noise in training | none | the same as in the whitening | as above |
 | start of training | random couplings | identity | starts at the Mahalanobis distance |
 | Adam's eps | 1e-4 | 1e-8 | gradients of loss / D are far below 1e-4: Adam turns into slow SGD |

@@ -3,7 +3,9 @@ r"""A threshold on the anomaly score from normal images alone, with a known fals
 Let s_1..s_n be the scores of held-out NORMAL images that the flow never saw. If a new normal image
 is exchangeable with them, its rank among them is uniform, and so, for the k-th smallest s_(k),
 
-.. math:: P(s_\mathrm{new} > s_{(k)}) \le \alpha \quad\text{with}\quad k = \lceil (n + 1)(1 - \alpha) \rceil .
+.. math::
+    P(s_\mathrm{new} > s_{(k)}) \le \alpha
+    \quad\text{with}\quad k = \lceil (n + 1)(1 - \alpha) \rceil .
 
 This holds for every n and every distribution, on average over calibration sets. It needs k <= n,
 that is alpha >= 1 / (n + 1): 19 images for 5 %, 99 for 1 %.
@@ -119,8 +121,8 @@ def conformal_threshold(
 def pac_threshold(scores: ArrayLike, alpha: float = 0.05, *, delta: float = 0.1) -> Threshold:
     """A threshold whose false-alarm rate is at most alpha with probability 1 - delta.
 
-    The probability is over calibration sets. Given theta = s_(k) the false-alarm rate is Beta(n + 1 - k, k); the smallest k is taken with
-    P(rate <= alpha) >= 1 - delta. Stricter than `conformal_threshold`, which holds on average.
+    The probability is over calibration sets. Given theta = s_(k) the false-alarm rate is
+    Beta(n + 1 - k, k); the smallest k is taken with P(rate <= alpha) >= 1 - delta. Stricter than `conformal_threshold`, which holds on average.
 
     Raises:
         TooFewNormalsError: even the largest score is not enough.

@@ -2,25 +2,31 @@ r"""Where in the image the score comes from.
 
 Three maps, all from the gradient g = d tau / d y of the score with respect to the pooled features:
 
-*attribution* (default). Features are means over the positions p of the trunk's maps, y = mean_p F(p), so
-to first order the score splits into one term for each position,
+*attribution* (default). Features are means over the positions p of the trunk's maps,
+y = mean_p F(p), so to first order the score splits into one term for each position,
 
-.. math:: \tau(y) - \tau(\bar y) \approx g \cdot (y - \bar y) = \operatorname{mean}_p \, g \cdot (F(p) - \bar F(p)) ,
+.. math::
+    \tau(y) - \tau(\bar y) \approx g \cdot (y - \bar y)
+    = \operatorname{mean}_p \, g \cdot (F(p) - \bar F(p)) ,
 
 where \bar F are the mean maps of normal images. Each term is drawn where it arose. One pass through
 the trunk for each rotation, none back.
 
-*deviation*. The flow says which channels count, the normal images say how far each of them strays at each position:
+*deviation*. The flow says which channels count, the normal images say how far each of them strays
+at each position:
 
-.. math:: \sum_c w_c \frac{(F_c(p) - \bar F_c(p))^2}{\sigma_c^2(p) + 0.1\, \bar\sigma_c^2 + 10^{-3}} , \qquad w_c \propto |g_c| \, \bar\sigma_c
+.. math::
+    \sum_c w_c \frac{(F_c(p) - \bar F_c(p))^2}{\sigma_c^2(p) + 0.1\, \bar\sigma_c^2 + 10^{-3}} ,
+    \qquad w_c \propto |g_c| \, \bar\sigma_c
 
-with the variance \sigma^2 over normal images and its mean \bar\sigma^2 over positions; the weights of a scale sum to 1. It is no
-share of the score, but it keeps what cancels in the pooled mean, and so finds defects in parts that always lie alike
-where attribution does not. The formula was chosen among six by the built-in categories' masks; MVTec's bottle was in the same
-runs, so its figures are not those of an unseen category.
+with the variance \sigma^2 over normal images and its mean \bar\sigma^2 over positions; the weights
+of a scale sum to 1. It is no share of the score, but it keeps what cancels in the pooled mean, and
+so finds defects in parts that always lie alike where attribution does not. The formula was chosen
+among six by the built-in categories' masks; MVTec's bottle was in the same runs, so its figures are
+not those of an unseen category.
 
 *gradient* (the paper). The gradient is carried on through the trunk to the pixels, blurred, and its
-absolute value averaged. The paper calls it "not optimised"; its maps are beside ours in notebook 07.
+absolute value averaged. The paper calls it "not optimised"; notebook 07 shows it beside ours.
 """
 
 from __future__ import annotations
@@ -114,7 +120,7 @@ class Localizer:
         return _blur(turned.mean(0, keepdim=True), blur).clamp_min(0)[0, 0].cpu().numpy()
 
     def views(self, image: Tensor, chosen: Sequence[int]) -> Tensor:
-        """The views at some of the angles, (T, 3, size, size) in [0, 1], of (3, size, size) uint8."""
+        """The views (T, 3, size, size) in [0, 1] at some angles, of (3, size, size) uint8."""
         x = image[None].to(self.extractor.device).float() / 255
         turns = [self.angles[k] for k in chosen]
         found = dict(iter_views(x, turns, self.transformations))
