@@ -106,9 +106,7 @@ class Detector(BaseEstimator):
         """Raise scikit-learn's `NotFittedError` before `fit`."""
         if not self.__sklearn_is_fitted__():
             name = type(self).__name__
-            raise NotFittedError(
-                f"this {name} has not been fitted; call fit() first, or {name}.load()"
-            )
+            raise NotFittedError(f"this {name} is not fitted; call fit() first, or {name}.load()")
 
     # ------------------------------------------------------------ fit
 
@@ -207,14 +205,11 @@ class Detector(BaseEstimator):
         self.check_fitted()
         return p_values(self.calibration_scores_, self.anomaly_scores(images))
 
-    # ------------------------------------------------------------ keep
-
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the detector to one safetensors file, whole or not at all; no pickle.
 
         Raises:
-            NotFittedError: there is nothing to save yet.
-            FileNotFoundError: the folder to write into does not exist.
+            NotFittedError, FileNotFoundError: there is nothing to save, or no such folder.
         """
         self.check_fitted()
         tensors, header = self._pack()
@@ -235,8 +230,8 @@ class Detector(BaseEstimator):
         """Read a detector that `save` wrote; on the same machine its scores are identical.
 
         Raises:
-            FileNotFoundError: there is no such file.
-            CheckpointError: it is damaged, of another method or version, or of another trunk.
+            FileNotFoundError, CheckpointError: there is no such file, or it is damaged, of another
+                method or version, or of another trunk.
         """
         header, tensors = read_checkpoint(path, kind=cls.kind)
         with rebuilding(path):

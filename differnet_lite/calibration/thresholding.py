@@ -122,7 +122,8 @@ def pac_threshold(scores: ArrayLike, alpha: float = 0.05, *, delta: float = 0.1)
     """A threshold whose false-alarm rate is at most alpha with probability 1 - delta.
 
     The probability is over calibration sets. Given theta = s_(k) the false-alarm rate is
-    Beta(n + 1 - k, k); the smallest k is taken with P(rate <= alpha) >= 1 - delta. Stricter than `conformal_threshold`, which holds on average.
+    Beta(n + 1 - k, k); the smallest k is taken with P(rate <= alpha) >= 1 - delta. Stricter than
+    `conformal_threshold`, which holds on average.
 
     Raises:
         TooFewNormalsError: even the largest score is not enough.

@@ -117,10 +117,10 @@ class OnFeatures(Fake):
     def __init__(self, name: str, **options: Any) -> None:
         super().__init__(name, **options)
         if name != "ganomaly":
-            self.bank, self.angles_ = (
-                Bank(),
-                tuple(options.get("transformations", {}).get("angles") or (0.0,)),
-            )
+            self.feature_cache = Bank()
+
+    def scoring_angles(self) -> tuple[float, ...]:
+        return tuple(self.options.get("transformations", {}).get("angles") or (0.0,))
 
 
 def test_features_are_extracted_once_before_the_cells_that_share_them(
