@@ -42,7 +42,7 @@ class DifferNet(FeatureDetector):
         history_: losses, see `train_flow`.
         calibration_scores_: (n,) scores of held-out normal images, which the flow never saw.
         n_train_: number of images trained on.
-        angles_, reference_: see `FeatureDetector`.
+        angles_, reference_, places_: see `FeatureDetector`.
 
     References:
         Rudolph, Wandt, Rosenhahn, "Same Same But DifferNet", WACV 2021, arXiv 2008.12577.
@@ -92,8 +92,8 @@ class DifferNet(FeatureDetector):
             progress=self.progress,
         )
         scorer = Scorer(flow_score(flow, use_log_det=s.use_log_det), s.pool_views)
-        fitted = {"flow_": flow, "history_": history, "angles_": self.scoring_angles()}
-        return fitted | {"reference_": self._reference(train)}, scorer.scores(held_out)
+        fitted = {"flow_": flow, "history_": history} | self._known_normal(train)
+        return fitted, scorer.scores(held_out)
 
     def _score_rows(self) -> Callable[[Tensor], Tensor]:
         return flow_score(self.flow_, use_log_det=self.settings.use_log_det)

@@ -100,9 +100,8 @@ class ClosedForm(FeatureDetector):
             )
             for state, split in zip(states, splits, strict=True)
         ]
-        reference = self._reference([images[i] for i in splits[0].train])
-        fitted = {"state_": states[0], "angles_": self.scoring_angles(), "reference_": reference}
-        return fitted, np.concatenate(scores)
+        known = self._known_normal([images[i] for i in splits[0].train])
+        return {"state_": states[0]} | known, np.concatenate(scores)
 
     def _score_rows(self) -> Callable[[Tensor], Tensor]:
         return self._row_score(self.state_)
