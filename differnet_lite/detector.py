@@ -21,9 +21,10 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
-from differnet_lite.calibration.splits import Split, held_out_split
+from differnet_lite.calibration.copies import apart, near_copies, without_copies
+from differnet_lite.calibration.splits import CALIBRATIONS, Split, splits
 from differnet_lite.calibration.thresholding import Threshold, conformal_threshold, p_values
-from differnet_lite.checks import flag, options_of, vector, whole
+from differnet_lite.checks import flag, one_of, options_of, vector, whole
 from differnet_lite.data.checkpoint import read_checkpoint, rebuilding, write_checkpoint
 from differnet_lite.data.datasets import training_images
 from differnet_lite.data.images import ImageLike
@@ -65,6 +66,7 @@ class Detector(BaseEstimator):
         settings: with the options.
         n_train_: number of images trained on.
         calibration_scores_: (n,) scores of normal images by a detector that never saw them.
+        calibrated_by_: "cross", "split" or "none", as the settings say, or "given" to `fit`.
     """
 
     kind: ClassVar[str]
@@ -127,26 +129,34 @@ class Detector(BaseEstimator):
                 or damaged.
             FloatingPointError: a loss is no longer finite.
         """
-        train = training_images(images)
         if y is not None and vector("y", y).any():
             raise ValueError("y: expected normal images alone, all labels 0, got others")
+        train, s = without_copies(training_images(images)), self.settings
+        given = [] if calibration is None else apart(training_images(calibration), train)
+        seen = self._see(train + given)
         if calibration is None:
-            share = self.settings.holdout
-            splits = [held_out_split(len(train), share, seed=self.seed)]
+            groups = range(len(train)) if seen is None else near_copies(seen)
+            chosen = splits(s.calibration, groups, folds=s.folds, holdout=s.holdout, seed=self.seed)
         else:
-            n, judged = len(train), training_images(calibration)
-            splits = [Split(list(range(n)), list(range(n, n + len(judged))))]
-            train = train + judged
-        fitted, scores = self._fit(train, splits)
-        scores = vector("the scores of the calibration images", scores)
-        self.__dict__ |= fitted | {"n_train_": len(splits[0].train), "calibration_scores_": scores}
+            n = len(train)
+            chosen = [Split(list(range(n)), list(range(n, n + len(given))))]
+        fitted, parts = self._fit(train + given, seen, chosen)
+        order = np.argsort(np.concatenate([split.calibrate for split in chosen]))
+        scores = vector("the scores of the calibration images", np.concatenate(parts))
+        rule = "given" if calibration is not None else s.calibration
+        common = {"n_train_": len(chosen[0].train), "calibrated_by_": rule}
+        self.__dict__ |= fitted | common | {"calibration_scores_": scores[order.astype(int)]}
         return self
 
     @abstractmethod
+    def _see(self, images: Sequence[ImageLike]) -> Tensor | None:
+        """What the method sees of images, (N, T, D), if it needs that for all of them."""
+
+    @abstractmethod
     def _fit(
-        self, images: Sequence[ImageLike], splits: Sequence[Split]
-    ) -> tuple[dict[str, Any], np.ndarray]:
-        """The fitted attributes of the first split, and the scores of all that calibrates."""
+        self, images: Sequence[ImageLike], seen: Tensor | None, chosen: Sequence[Split]
+    ) -> tuple[dict[str, Any], list[np.ndarray]]:
+        """The fitted attributes of the first split; for each split the scores that calibrate."""
 
     @abstractmethod
     def _iter_scores(self, images: Sequence[ImageLike]) -> Iterator[np.ndarray]:
@@ -184,7 +194,9 @@ class Detector(BaseEstimator):
     def threshold(self, alpha: float = 0.05, *, if_too_few: str = "raise") -> Threshold:
         """The conformal threshold for a false-alarm rate alpha; see `conformal_threshold`."""
         self.check_fitted()
-        return conformal_threshold(self.calibration_scores_, alpha, if_too_few=if_too_few)
+        cross = self.calibrated_by_ == "cross"
+        scores = self.calibration_scores_
+        return conformal_threshold(scores, alpha, if_too_few=if_too_few, cross=cross)
 
     def judge(self, images: Images, *, alpha: float = 0.05, if_too_few: str = "raise") -> Judgement:
         """Scores, p-values and decisions, from one pass over the images."""
@@ -216,6 +228,7 @@ class Detector(BaseEstimator):
         tensors["calibration_scores"] = torch.from_numpy(self.calibration_scores_.copy())
         settings = dataclasses.asdict(self.settings)
         header |= {"settings": settings, "seed": self.seed, "n_train": self.n_train_}
+        header |= {"calibrated_by": self.calibrated_by_}
         return write_checkpoint(path, tensors, header, kind=self.kind)
 
     @classmethod
@@ -239,8 +252,10 @@ class Detector(BaseEstimator):
             detector = cls(seed=header["seed"], **common, **cls._saved_options(header))
             scores = vector("calibration_scores", tensors.pop("calibration_scores").numpy())
             n_train = whole(1)("n_train", header["n_train"])
+            rule = one_of("given", *CALIBRATIONS)("calibrated_by", header["calibrated_by"])
             fitted = detector._unpack(tensors, header)
-        detector.__dict__ |= fitted | {"n_train_": n_train, "calibration_scores_": scores}
+        common = {"n_train_": n_train, "calibrated_by_": rule, "calibration_scores_": scores}
+        detector.__dict__ |= fitted | common
         return detector
 
     @classmethod

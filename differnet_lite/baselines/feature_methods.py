@@ -35,7 +35,7 @@ State = dict[str, Tensor]
 class FeatureSettings(Settings):
     """Those of `differnet_lite.Settings` that make features, maps and calibration; no flow."""
 
-    holdout: float = 0.0
+    calibration: str = "none"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -90,18 +90,18 @@ class ClosedForm(FeatureDetector):
         """The score (M,) of rows (M, D) that a state gives, differentiable."""
 
     def _fit(
-        self, images: Sequence[ImageLike], splits: Sequence[Split]
-    ) -> tuple[dict[str, Any], np.ndarray]:
-        features = self.features(images, description="features, training")
-        states = [self._learn(features[split.train]) for split in splits]
+        self, images: Sequence[ImageLike], seen: Tensor | None, chosen: Sequence[Split]
+    ) -> tuple[dict[str, Any], list[np.ndarray]]:
+        features = self.features(images) if seen is None else seen
+        states = [self._learn(features[split.train]) for split in chosen]
         scores = [
             Scorer(self._row_score(state), self.settings.pool_views).scores(
                 features[split.calibrate]
             )
-            for state, split in zip(states, splits, strict=True)
+            for state, split in zip(states, chosen, strict=True)
         ]
-        known = self._known_normal([images[i] for i in splits[0].train])
-        return {"state_": states[0]} | known, np.concatenate(scores)
+        known = self._known_normal([images[i] for i in chosen[0].train])
+        return {"state_": states[0]} | known, scores
 
     def _score_rows(self) -> Callable[[Tensor], Tensor]:
         return self._row_score(self.state_)

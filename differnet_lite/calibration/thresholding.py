@@ -45,7 +45,7 @@ class Threshold:
         value: theta.
         alpha: the false-alarm rate asked for.
         n: number of calibration scores.
-        rule: "conformal", "pac" or "quantile".
+        rule: "conformal", "cross-conformal", "pac" or "quantile".
         guaranteed: the false-alarm rate that is guaranteed; None where nothing is.
     """
 
@@ -61,9 +61,12 @@ class Threshold:
         return 1 / (self.n + 1)
 
     def __str__(self) -> str:
-        promise = (
-            "no guarantee" if self.guaranteed is None else f"false alarms <= {self.guaranteed:.1%}"
-        )
+        reached = max(self.alpha, self.smallest_alpha)
+        promise = "no guarantee"
+        if self.guaranteed is not None:
+            promise = f"false alarms <= {self.guaranteed:.1%}"
+        elif self.rule == "cross-conformal":
+            promise = f"false alarms <= {reached:.1%} as measured, not proved"
         return (
             f"theta = {self.value:.4g} ({self.rule}, n = {self.n}, asked {self.alpha:.1%}: "
             f"{promise}; smallest reachable {self.smallest_alpha:.1%})"
@@ -71,9 +74,9 @@ class Threshold:
 
 
 def conformal_threshold(
-    scores: ArrayLike, alpha: float = 0.05, *, if_too_few: str = "raise"
+    scores: ArrayLike, alpha: float = 0.05, *, if_too_few: str = "raise", cross: bool = False
 ) -> Threshold:
-    """Split-conformal threshold.
+    """Conformal threshold: split, or cross if each score is of a detector of its own fold.
 
     The value is the next float above s_(k), so that "score >= value" flags exactly the images whose
     conformal p-value is at most alpha, ties included.
@@ -83,6 +86,9 @@ def conformal_threshold(
         alpha: wanted false-alarm rate, 0 < alpha < 1.
         if_too_few: what to do if n < 1 / alpha - 1: "raise", or "fallback", which takes the largest
             score and says that it guarantees 1 / (n + 1) only.
+        cross: the scores are out-of-fold, and the detector that scores new images saw all of them.
+            It then scores new images a little lower than its fold siblings do: the rate is measured
+            to be at most alpha (notebook 06), and not proved.
 
     Raises:
         TooFewNormalsError: n is too small and `if_too_few` is "raise".
@@ -115,7 +121,10 @@ def conformal_threshold(
             f"the threshold is their largest score and guarantees {guaranteed:.2%}",
             stacklevel=2,
         )
-    return Threshold(float(np.nextafter(ordered[k - 1], np.inf)), alpha, n, "conformal", guaranteed)
+    value = float(np.nextafter(ordered[k - 1], np.inf))
+    if cross:
+        return Threshold(value, alpha, n, "cross-conformal", None)
+    return Threshold(value, alpha, n, "conformal", guaranteed)
 
 
 def pac_threshold(scores: ArrayLike, alpha: float = 0.05, *, delta: float = 0.1) -> Threshold:
