@@ -61,6 +61,7 @@ class FeatureDetector(Detector):
     @property
     def localizer(self) -> Localizer:
         """The one way from an image to its map."""
+        self.check_fitted()
         transformations, angles = self.settings.transformations, self.angles_
         return Localizer(self.extractor, self.scorer, transformations, angles, *self.reference_)
 
@@ -100,7 +101,9 @@ class FeatureDetector(Detector):
             images: as in `anomaly_scores`.
             **options: `method`, `sigma` and `n_angles` of `Localizer.anomaly_map`.
         """
-        return np.stack(list(self.iter_anomaly_maps(images, **options)))
+        size = self.settings.size
+        maps = list(self.iter_anomaly_maps(images, **options))
+        return np.stack(maps) if maps else np.empty((0, size, size), np.float32)
 
     def iter_anomaly_maps(self, images: Images, **options: Any) -> Iterator[np.ndarray]:
         """Anomaly maps one by one, in constant memory."""
