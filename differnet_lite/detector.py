@@ -8,6 +8,7 @@ manners of a scikit-learn estimator.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import os
 from abc import abstractmethod
@@ -100,6 +101,18 @@ class Detector(BaseEstimator):
         fresh = type(self)(**given)
         self.__dict__ = fresh.__dict__
         return self
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:  # noqa: N803
+        """The arguments that change something: an option with its preset's own value is none."""
+        given = self.get_params().items()
+        common = {name: value for name, value in given if name not in self._options}
+        preset, known = type(self)(**common).settings, inspect.signature(type(self)).parameters
+        changed = {n: value for n, value in common.items() if value != known[n].default}
+        for name in self._options:
+            if getattr(self.settings, name) != getattr(preset, name):
+                changed[name] = getattr(self.settings, name)
+        inner = ", ".join(f"{name}={value!r}" for name, value in sorted(changed.items()))
+        return f"{type(self).__name__}({inner})"
 
     def __sklearn_is_fitted__(self) -> bool:
         return "calibration_scores_" in vars(self)
@@ -250,6 +263,7 @@ class Detector(BaseEstimator):
         with rebuilding(path):
             common: dict[str, Any] = {"device": device, "cache": cache, "progress": progress}
             detector = cls(seed=header["seed"], **common, **cls._saved_options(header))
+            detector._options = {n: getattr(detector.settings, n) for n in detector._options}
             scores = vector("calibration_scores", tensors.pop("calibration_scores").numpy())
             n_train = whole(1)("n_train", header["n_train"])
             rule = one_of("given", *CALIBRATIONS)("calibrated_by", header["calibrated_by"])

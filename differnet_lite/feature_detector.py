@@ -70,6 +70,7 @@ class FeatureDetector(Detector):
     @property
     def localizer(self) -> Localizer:
         """The one way from an image to its map."""
+        self.check_fitted()
         transformations, angles = self.settings.transformations, self.angles_
         normal = (*self.reference_, self.places_)
         return Localizer(self.extractor, self.scorer, transformations, angles, *normal)
@@ -169,15 +170,23 @@ class FeatureDetector(Detector):
         reference = tuple(
             [tensors[f"{kind}.{s}"] for s in scales] for kind in ("reference", "spread")
         )
+        angles = reals(real())("angles", header["angles"])
+        grid, n_test = self.settings.transformations.angles, self.settings.transformations.n_test
+        if angles != grid if grid else len(angles) != n_test:
+            raise ValueError(f"its angles {angles[:4]}... are not those of its settings")
+        wanted = (len(angles), self.extractor.n_channels)
+        for mean, deviation in zip(*reference, strict=True):
+            if mean.shape != deviation.shape or mean.shape[:2] != wanted or mean.ndim != 4:
+                raise ValueError(f"expected reference maps of {wanted}, got {tuple(mean.shape)}")
         prefix = "places."
         places = {n.removeprefix(prefix): x for n, x in tensors.items() if n.startswith(prefix)}
-        return {
-            "angles_": reals(real())("angles", header["angles"]),
-            "reference_": reference,
-            "places_": PlaceStatistics.of(places) if places else None,
-        }
+        found = PlaceStatistics.of(places) if places else None
+        return {"angles_": angles, "reference_": reference, "places_": found}
 
     @classmethod
     def _saved_options(cls, header: dict[str, Any]) -> dict[str, Any]:
         """A trunk dtype of "auto" stays what the model was calibrated with, on any machine."""
-        return super()._saved_options(header) | {"dtype": header["trunk"].rsplit("/", 1)[1]}
+        dtype, asked = header["trunk"].rsplit("/", 1)[1], header["settings"]["dtype"]
+        if asked not in ("auto", dtype):
+            raise ValueError(f"its trunk is in {dtype}, its settings say {asked}")
+        return super()._saved_options(header) | {"dtype": dtype}

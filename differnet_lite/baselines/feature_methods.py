@@ -139,8 +139,8 @@ def reduction(rows: Tensor, n_components: int) -> State:
 
 
 def reduced(rows: Tensor, state: State) -> Tensor:
-    """Rows (M, D) as components (M, K), float64."""
-    return ((rows.double() - state["mean"]) / state["deviation"]) @ state["axes"]
+    """Rows (M, D) of any device as components (M, K), float64, on the CPU."""
+    return ((rows.cpu().double() - state["mean"]) / state["deviation"]) @ state["axes"]
 
 
 class OCSVM(ClosedForm):
@@ -240,4 +240,6 @@ class Mahalanobis(ClosedForm):
         return {"mean": mean, "matrix": matrix.contiguous()}
 
     def _row_score(self, state: State) -> Callable[[Tensor], Tensor]:
-        return lambda rows: ((rows.double() - state["mean"]) @ state["matrix"]).square().mean(1)
+        return lambda rows: (
+            ((rows.cpu().double() - state["mean"]) @ state["matrix"]).square().mean(1)
+        )

@@ -112,7 +112,7 @@ class NetworkDetector(Detector):
 
     @abstractmethod
     def _score_batch(self, network: nn.Module, x: Tensor) -> Tensor:
-        """(B,) scores of (B, 3, H, W)."""
+        """(B,) scores of (B, 3, H, W), differentiable."""
 
     def _see(self, images: Sequence[ImageLike]) -> Tensor:
         """Pixels as one row for each image, (N, 1, 3 H W) uint8."""
@@ -155,7 +155,7 @@ class NetworkDetector(Detector):
     def _scores_by(self, network: nn.Module, batches: Iterable[Tensor]) -> Iterator[np.ndarray]:
         """Scores of batches of uint8 pixels."""
         for pixels in batches:
-            with contained(self.seed):
+            with contained(self.seed), torch.no_grad():
                 found = self._score_batch(network, to_input(pixels).to(self.target))
             yield found.detach().double().cpu().numpy()
 
@@ -176,8 +176,9 @@ class NetworkDetector(Detector):
             (N, size, size) float32 at the network's own, small size.
         """
         self.check_fitted()
-        found = []
-        for pixels in self._pixels(as_images(images)).split(16):
+        size = self.settings.size
+        found = [torch.empty(0, size, size)]
+        for pixels in iter_decoded(as_images(images), size=size):
             with contained(self.seed):
                 x = to_input(pixels).to(self.target).requires_grad_(True)
                 (slope,) = torch.autograd.grad(self._score_batch(self.network_, x).sum(), x)

@@ -16,7 +16,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from fractions import Fraction
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -102,13 +101,15 @@ def conformal_threshold(
         >>> print(conformal_threshold(range(1, 20), alpha=0.05))
         theta = 19 (conformal, n = 19, asked 5.0%: false alarms <= 5.0%; smallest reachable 5.0%)
     """
-    ordered, share = _checked(scores, alpha)
+    ordered = _checked(scores, alpha)
     one_of("raise", "fallback")("if_too_few", if_too_few)
     n = len(ordered)
-    k = n + 1 - math.floor((n + 1) * share)  # exact, or 20 * 0.95 would be 19.000000000000004
+    # by the p-values themselves: 20 * 0.95 would be 19.000000000000004, and 7 * (1 / 7) below 1
+    k = n + 1 - int((np.arange(1, n + 2) / (n + 1) <= alpha).sum())
     guaranteed = alpha
     if k > n:
-        needed = math.ceil(1 / share - 1)
+        nearest = round(1 / alpha)
+        needed = nearest - 1 if 1 / nearest <= alpha else nearest
         if if_too_few != "fallback":
             raise TooFewNormalsError(
                 f"a false-alarm rate of {alpha:.2%} needs at least {needed} held-out normal "
@@ -140,7 +141,7 @@ def pac_threshold(scores: ArrayLike, alpha: float = 0.05, *, delta: float = 0.1)
     """
     from scipy.special import betainc  # 0.3 s to import, and rarely wanted
 
-    ordered, _ = _checked(scores, alpha)
+    ordered = _checked(scores, alpha)
     rate("delta", delta)
     n = len(ordered)
     k = np.arange(1, n + 1)
@@ -156,7 +157,7 @@ def pac_threshold(scores: ArrayLike, alpha: float = 0.05, *, delta: float = 0.1)
 
 def quantile_threshold(scores: ArrayLike, alpha: float = 0.05) -> Threshold:
     """The plain (1 - alpha) quantile: the common rule, which guarantees nothing at small n."""
-    ordered, _ = _checked(scores, alpha)
+    ordered = _checked(scores, alpha)
     return Threshold(float(np.quantile(ordered, 1 - alpha)), alpha, len(ordered), "quantile", None)
 
 
@@ -174,12 +175,12 @@ def p_values(calibration: ArrayLike, scores: ArrayLike) -> np.ndarray:
         >>> p_values([1, 2, 3, 4], [0, 2.5, 9]).tolist()
         [1.0, 0.6, 0.2]
     """
-    ordered, _ = _checked(calibration, 0.5)
+    ordered = _checked(calibration, 0.5)
     at_least = len(ordered) - np.searchsorted(ordered, vector("scores", scores), side="left")
     return (1 + at_least) / (len(ordered) + 1)
 
 
-def _checked(scores: ArrayLike, alpha: float) -> tuple[np.ndarray, Fraction]:
-    """The scores in order, and alpha as the decimal that was written."""
-    ordered = np.sort(vector("calibration scores", scores, empty="fit with a calibration set"))
-    return ordered, Fraction(repr(rate("alpha", alpha)))
+def _checked(scores: ArrayLike, alpha: float) -> np.ndarray:
+    """The scores in order."""
+    rate("alpha", alpha)
+    return np.sort(vector("calibration scores", scores, empty="fit with a calibration set"))

@@ -87,8 +87,13 @@ class PlaceStatistics:
 
     @classmethod
     def of(cls, tensors: dict[str, Tensor]) -> PlaceStatistics:
-        """From what `tensors` gave."""
-        return cls(**{f.name: tensors[f.name].float() for f in dataclasses.fields(cls)})
+        """From what `tensors` gave; a ValueError if they do not fit together."""
+        found = cls(**{f.name: tensors[f.name].float() for f in dataclasses.fields(cls)})
+        d, *grid = found.mean.shape
+        shapes = [tuple(found.factor.shape), tuple(found.border.shape), found.maxima.ndim]
+        if shapes != [(d, d), tuple(grid), 1]:
+            raise ValueError(f"statistics of places that do not fit together: {shapes} for D = {d}")
+        return found
 
 
 @torch.inference_mode()
