@@ -3,7 +3,7 @@ r"""A threshold on the anomaly score from normal images alone, with a known fals
 Let s_1..s_n be the scores of held-out NORMAL images that the flow never saw. If a new normal image
 is exchangeable with them, its rank among them is uniform, and so, for the k-th smallest s_(k),
 
-.. math:: P(s_\mathrm{new} > s_{(k)}) \le \alpha \quad\text{with}\quad k = \lceil (n + 1)(1 - \alpha) \rceil .
+.. math:: P(s_\mathrm{new} > s_{(k)}) \le \alpha , \quad k = \lceil (n + 1)(1 - \alpha) \rceil .
 
 This holds for every n and every distribution, on average over calibration sets. It needs k <= n,
 that is alpha >= 1 / (n + 1): 19 images for 5 %, 99 for 1 %.
@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike
 from differnet_lite.checks import one_of, rate, vector
 
 __all__ = [
+    "Judgement",
     "Threshold",
     "TooFewNormalsError",
     "conformal_threshold",
@@ -65,6 +66,23 @@ class Threshold:
             f"theta = {self.value:.4g} ({self.rule}, n = {self.n}, asked {self.alpha:.1%}: "
             f"{promise}; smallest reachable {self.smallest_alpha:.1%})"
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class Judgement:
+    """What a detector says of N images.
+
+    Attributes:
+        scores: (N,) float64; higher is more anomalous.
+        p_values: (N,) conformal p-values.
+        anomalous: (N,) bool, scores at the threshold or above.
+        threshold: the rule, with its promise.
+    """
+
+    scores: np.ndarray
+    p_values: np.ndarray
+    anomalous: np.ndarray
+    threshold: Threshold
 
 
 def conformal_threshold(
@@ -120,8 +138,9 @@ def conformal_threshold(
 def pac_threshold(scores: ArrayLike, alpha: float = 0.05, *, delta: float = 0.1) -> Threshold:
     """A threshold whose false-alarm rate is at most alpha with probability 1 - delta.
 
-    The probability is over calibration sets. Given theta = s_(k) the false-alarm rate is Beta(n + 1 - k, k); the smallest k is taken with
-    P(rate <= alpha) >= 1 - delta. Stricter than `conformal_threshold`, which holds on average.
+    The probability is over calibration sets. Given theta = s_(k) the false-alarm rate is
+    Beta(n + 1 - k, k); the smallest k is taken with P(rate <= alpha) >= 1 - delta. Stricter than
+    `conformal_threshold`, which holds on average.
 
     Raises:
         TooFewNormalsError: even the largest score is not enough.
