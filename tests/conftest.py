@@ -1,4 +1,4 @@
-"""Shared fixtures: a tiny category, a fast extractor and a small fitted model, each made once a session."""
+"""Shared fixtures: a tiny category, fast extractors and a small model, made once a session."""
 
 from __future__ import annotations
 

@@ -156,7 +156,8 @@ def test_the_cache_takes_larger_batches_there() -> None:
 def test_reference_maps_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reference, "iter_decoded", lambda images, **_: iter([PIXELS, PIXELS[:1]]))
     extractor = extractor_on(META)
-    found = reference_maps(extractor, [None] * 3, angles=ANGLES, transformations=GRID)  # type: ignore[list-item]
+    images: list[Any] = [None] * 3
+    found = reference_maps(extractor, images, angles=ANGLES, transformations=GRID)
     for kind in found:
         assert [tuple(x.shape[:2]) for x in kind] == [(4, 256)] * 3
         assert {device_of(x) for x in kind} == {CPU}
