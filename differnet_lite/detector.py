@@ -1,8 +1,7 @@
 """The one contract of every method: fit on normal images, score, decide, keep.
 
-`DifferNet` and the baselines differ in what they learn and how they score. What is here is the same
-for all of them: which images train and which calibrate, the threshold, p-values, files, and the
-manners of a scikit-learn estimator.
+`DifferNet` and the baselines differ in what they learn and how they score. Here is what all share:
+which images train and which calibrate, threshold, p-values, files, scikit-learn's manners.
 """
 
 from __future__ import annotations
@@ -22,33 +21,16 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
+from differnet_lite.calibration import thresholding
 from differnet_lite.calibration.copies import apart, near_copies, without_copies
 from differnet_lite.calibration.splits import CALIBRATIONS, Split, splits
-from differnet_lite.calibration.thresholding import Threshold, conformal_threshold, p_values
 from differnet_lite.checks import flag, one_of, options_of, vector, whole
 from differnet_lite.data.checkpoint import read_checkpoint, rebuilding, write_checkpoint
 from differnet_lite.data.datasets import training_images
 from differnet_lite.data.images import ImageLike
 from differnet_lite.data.listing import Images, as_images
 
-__all__ = ["Detector", "Judgement", "NotFittedError"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Judgement:
-    """What a detector says of N images.
-
-    Attributes:
-        scores: (N,) float64; higher is more anomalous.
-        p_values: (N,) conformal p-values.
-        anomalous: (N,) bool, scores at the threshold or above.
-        threshold: the rule, with its promise.
-    """
-
-    scores: np.ndarray
-    p_values: np.ndarray
-    anomalous: np.ndarray
-    threshold: Threshold
+__all__ = ["Detector", "NotFittedError"]
 
 
 class Detector(BaseEstimator):
@@ -102,16 +84,15 @@ class Detector(BaseEstimator):
         self.__dict__ = fresh.__dict__
         return self
 
-    def __repr__(self, N_CHAR_MAX: int = 700) -> str:  # noqa: N803
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
         """The arguments that change something: an option with its preset's own value is none."""
         given = self.get_params().items()
         common = {name: value for name, value in given if name not in self._options}
         preset, known = type(self)(**common).settings, inspect.signature(type(self)).parameters
         changed = {n: value for n, value in common.items() if value != known[n].default}
-        for name in self._options:
-            if getattr(self.settings, name) != getattr(preset, name):
-                changed[name] = getattr(self.settings, name)
-        inner = ", ".join(f"{name}={value!r}" for name, value in sorted(changed.items()))
+        ours = {n: getattr(self.settings, n) for n in self._options}
+        changed |= {n: value for n, value in ours.items() if value != getattr(preset, n)}
+        inner = ", ".join(f"{n}={value!r}" for n, value in sorted(changed.items()))
         return f"{type(self).__name__}({inner})"
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -121,7 +102,7 @@ class Detector(BaseEstimator):
         """Raise scikit-learn's `NotFittedError` before `fit`."""
         if not self.__sklearn_is_fitted__():
             name = type(self).__name__
-            raise NotFittedError(f"this {name} is not fitted; call fit() first, or {name}.load()")
+            raise NotFittedError(f"this {name} has not been fitted; call fit() first, or load()")
 
     # ------------------------------------------------------------ fit
 
@@ -204,19 +185,23 @@ class Detector(BaseEstimator):
         """
         return np.concatenate([np.empty(0), *self.iter_anomaly_scores(images)])
 
-    def threshold(self, alpha: float = 0.05, *, if_too_few: str = "raise") -> Threshold:
+    def threshold(
+        self, alpha: float = 0.05, *, if_too_few: str = "raise"
+    ) -> thresholding.Threshold:
         """The conformal threshold for a false-alarm rate alpha; see `conformal_threshold`."""
         self.check_fitted()
         cross = self.calibrated_by_ == "cross"
         scores = self.calibration_scores_
-        return conformal_threshold(scores, alpha, if_too_few=if_too_few, cross=cross)
+        return thresholding.conformal_threshold(scores, alpha, if_too_few=if_too_few, cross=cross)
 
-    def judge(self, images: Images, *, alpha: float = 0.05, if_too_few: str = "raise") -> Judgement:
+    def judge(
+        self, images: Images, *, alpha: float = 0.05, if_too_few: str = "raise"
+    ) -> thresholding.Judgement:
         """Scores, p-values and decisions, from one pass over the images."""
         threshold = self.threshold(alpha, if_too_few=if_too_few)
         scores = self.anomaly_scores(images)
-        p = p_values(self.calibration_scores_, scores)
-        return Judgement(scores, p, scores >= threshold.value, threshold)
+        p = thresholding.p_values(self.calibration_scores_, scores)
+        return thresholding.Judgement(scores, p, scores >= threshold.value, threshold)
 
     def predict(self, images: Images, *, alpha: float = 0.05) -> np.ndarray:
         """(N,) bool, True where an image is anomalous at the false-alarm rate alpha.
@@ -228,7 +213,7 @@ class Detector(BaseEstimator):
     def p_values(self, images: Images) -> np.ndarray:
         """Conformal p-values, (N,): at most alpha for a share of at most alpha of normal images."""
         self.check_fitted()
-        return p_values(self.calibration_scores_, self.anomaly_scores(images))
+        return thresholding.p_values(self.calibration_scores_, self.anomaly_scores(images))
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the detector to one safetensors file, whole or not at all; no pickle.

@@ -1,4 +1,4 @@
-"""Shared fixtures: a tiny category, a fast extractor and a small fitted model, each made once a session."""
+"""Shared fixtures: a tiny category, fast extractors and a small model, made once a session."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from differnet_lite.transforms import Transformations
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The feature bank's folder for the session: the user's own is neither read nor written."""
+    """The feature cache's folder for the session: the user's own is neither read nor written."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DIFFERNET_LITE_CACHE", str(folder))
@@ -66,6 +66,18 @@ def tiny(small: dict[str, Any]) -> dict[str, Any]:
 def model(category_folder: Path, small: dict[str, Any]) -> DifferNet:
     """A fitted model; tests read it and never change it."""
     return DifferNet(**small).fit(category_folder)
+
+
+@pytest.fixture(scope="session")
+def test_images(category_folder: Path) -> list[Path]:
+    """Paths of the category's test images, in order."""
+    return sorted((category_folder / "test").rglob("*.png"))
+
+
+@pytest.fixture(scope="session")
+def scores(model: DifferNet, test_images: list[Path]) -> np.ndarray:
+    """The model's scores of them."""
+    return model.anomaly_scores(test_images)
 
 
 @pytest.fixture(scope="session")

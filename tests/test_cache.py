@@ -1,4 +1,4 @@
-"""The feature cache: computed once, kept whole or not at all, keyed by what the features depend on."""
+"""The feature cache: computed once, kept whole or not at all, keyed by what features depend on."""
 
 from __future__ import annotations
 

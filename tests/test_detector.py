@@ -1,4 +1,4 @@
-"""The contract of every method: one image is one image, scikit-learn's manners, nothing too early."""
+"""The contract of every method: one image is one, scikit-learn's manners, nothing too early."""
 
 from __future__ import annotations
 
@@ -17,9 +17,13 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from differnet_lite.baselines import make_detector
-from differnet_lite.calibration.thresholding import TooFewNormalsError, conformal_threshold
+from differnet_lite.calibration.thresholding import (
+    Judgement,
+    TooFewNormalsError,
+    conformal_threshold,
+)
 from differnet_lite.data.images import ImageError
-from differnet_lite.detector import Detector, Judgement, NotFittedError
+from differnet_lite.detector import Detector, NotFittedError
 from differnet_lite.model import DifferNet
 from differnet_lite.settings import DEFAULT, PAPER, Settings
 from differnet_lite.transforms import Transformations
@@ -135,7 +139,7 @@ def test_arrays_that_are_neither_one_nor_many_are_errors(
     fitted: dict[str, Any], name: str, wrong: Any
 ) -> None:
     for function in uses(fitted[name]).values():
-        with pytest.raises(ImageError, match="images: expected one image .*got shape"):
+        with pytest.raises(ImageError, match=r"images: expected one image .*got shape"):
             function(wrong)
 
 

@@ -1,4 +1,4 @@
-"""The frozen trunk against torchvision's, the scales, the gradient, other backbones, and the views."""
+"""The extractor against torchvision, its scales, gradient, other backbones, and the views."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def test_views_equal_rotating_one_by_one(
 
 @pytest.mark.parametrize("downscale", ["area", "nearest"])
 def test_views_of_all_scales_equal_the_plain_path(downscale: str, picture: Picture) -> None:
-    """One normalisation and one scaling for four quarter turns: the same features up to the order of rounding."""
+    """One scaling for four quarter turns: the same features up to the order of rounding."""
     extractor = MultiScaleExtractor(size=256, downscale=downscale, device="cpu", dtype="float32")
     pixels = torch.from_numpy(picture(0)).permute(2, 0, 1)[None]
     pixels = torch.nn.functional.interpolate(pixels.float(), size=(256, 256)).to(torch.uint8)

@@ -1,4 +1,4 @@
-"""The flow as mathematics: log-det, inverse, clamp, parity with a reference written from the paper."""
+"""The flow as mathematics: log-det, inverse, clamp, parity with a reference from the paper."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_soft_clamp_is_the_papers_formula(clamp: float) -> None:
 
 
 def reference(flow: CouplingFlow, y: np.ndarray, clamp: float) -> tuple[np.ndarray, np.ndarray]:
-    """The paper's chain in NumPy: permute, split, y1 = exp(s(x2)) x1 + t(x2), y2 = exp(s(y1)) x2 + t(y1)."""
+    """The paper's chain: permute, y1 = exp(s(x2)) x1 + t(x2), y2 = exp(s(y1)) x2 + t(y1)."""
     state = {name: tensor.detach().numpy() for name, tensor in flow.state_dict().items()}
     n, d = y.shape
     log_det = np.zeros(n)

@@ -1,4 +1,4 @@
-"""Rotations against Pillow and torchvision, exactness of quarter turns, jitter, and bad arguments."""
+"""Rotations against Pillow and torchvision, exact quarter turns, jitter, and bad arguments."""
 
 from __future__ import annotations
 

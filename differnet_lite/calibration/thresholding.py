@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike
 from differnet_lite.checks import one_of, rate, vector
 
 __all__ = [
+    "Judgement",
     "Threshold",
     "TooFewNormalsError",
     "conformal_threshold",
@@ -70,6 +71,23 @@ class Threshold:
             f"theta = {self.value:.4g} ({self.rule}, n = {self.n}, asked {self.alpha:.1%}: "
             f"{promise}; smallest reachable {self.smallest_alpha:.1%})"
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class Judgement:
+    """What a detector says of N images.
+
+    Attributes:
+        scores: (N,) float64; higher is more anomalous.
+        p_values: (N,) conformal p-values.
+        anomalous: (N,) bool, scores at the threshold or above.
+        threshold: the rule, with its promise.
+    """
+
+    scores: np.ndarray
+    p_values: np.ndarray
+    anomalous: np.ndarray
+    threshold: Threshold
 
 
 def conformal_threshold(

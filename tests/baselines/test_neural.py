@@ -19,7 +19,7 @@ Arrays = list[np.ndarray]
 
 
 def oriented(n: int, *, seed: int, defect: bool = False) -> Arrays:
-    """Noise under a ramp and a bright spot upper left; with the defect the spot lies lower right."""
+    """Noise under a ramp and a bright spot upper left; as a defect it lies lower right."""
     rng, (v, u) = np.random.default_rng(seed), np.mgrid[:32, :32]
     corner = (23, 23) if defect else (8, 8)
     clean = 60 + 2 * v + 100 * np.exp(-((v - corner[0]) ** 2 + (u - corner[1]) ** 2) / 18)
@@ -88,7 +88,7 @@ def test_geotrans_finds_what_is_turned(make: Callable[..., Any]) -> None:
 
 
 def test_geotrans_is_blind_where_parts_lie_as_they_fell(make: Callable[..., Any]) -> None:
-    """The same defect; but who can tell how a picture was turned if it lay in any position before? The best answer is 1/8 each."""
+    """Who can tell how a picture was turned if it lay in any position before? 1/8 each."""
     value, scores = measured(make("geotrans", width=8, steps=60), turned)
     assert scores[:20].mean() == pytest.approx(math.log(8), abs=0.1)
     assert 0.25 < value < 0.75
@@ -119,13 +119,13 @@ def test_a_bright_blob_is_found(
 def test_what_is_simpler_than_normal_looks_more_normal(
     name: str, options: dict[str, Any], make: Callable[..., Any]
 ) -> None:
-    """An autoencoder reproduces a plain surface best of all, and near the mean image the energy is lowest."""
+    """A plain surface is reproduced best of all, and near the mean the energy is lowest."""
     value, _ = measured(make(name, width=8, **options), texture)
     assert value < 0.1
 
 
 def test_structure_finds_what_squared_error_misses(make: Callable[..., Any]) -> None:
-    """Test images are brighter than training images, and the defect is a dim patch: an error smaller than the shift, but in the structure."""
+    """Test images are brighter, and the defect is an error smaller than that, in structure."""
     normal = [image + np.uint8(20) for image in stripes(20, seed=1)]
     patched = [image.copy() for image in stripes(20, seed=2)]
     for image in patched:

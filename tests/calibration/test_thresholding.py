@@ -27,7 +27,7 @@ def k_of(n: int, alpha: float) -> int:
     ("n", "alpha"), [(19, 0.05), (20, 0.05), (38, 0.05), (99, 0.01), (30, 0.2), (9, 0.1), (7, 0.3)]
 )
 def test_mean_false_alarm_rate_is_the_exact_one(n: int, alpha: float) -> None:
-    """Of uniform scores the false-alarm rate of a threshold is 1 - theta, so no test set is needed."""
+    """Of uniform scores the false-alarm rate of a threshold is 1 - theta: no test set needed."""
     generator = np.random.default_rng(0)
     rates = [1 - conformal_threshold(generator.random(n), alpha).value for _ in range(4000)]
     exact = (n + 1 - k_of(n, alpha)) / (n + 1)
@@ -174,8 +174,8 @@ def test_too_few_normals_are_an_error_or_a_labelled_fallback(
 def test_the_threshold_says_what_it_is() -> None:
     text = str(conformal_threshold(np.arange(99), 0.05))
     assert (
-        text
-        == "theta = 94 (conformal, n = 99, asked 5.0%: false alarms <= 5.0%; smallest reachable 1.0%)"
+        text == "theta = 94 (conformal, n = 99, asked 5.0%: false alarms <= 5.0%; "
+        "smallest reachable 1.0%)"
     )
 
 
@@ -201,7 +201,7 @@ def test_bad_scores_and_rates_are_named(function) -> None:  # type: ignore[no-un
 
 def test_scores_to_judge_are_finite_numbers() -> None:
     for bad in ([math.nan], [1.0, math.inf], [[1.0]]):
-        with pytest.raises(ValueError, match="^scores: expected"):
+        with pytest.raises(ValueError, match=r"^scores: expected"):
             p_values([1.0, 2.0], bad)
     assert p_values([1.0, 2.0], []).shape == (0,)
 

@@ -1,4 +1,4 @@
-"""Model files: whole or refused. No flipped bit, no other header and no missing tensor is loaded."""
+"""Model files: whole or refused, whatever bit, header or tensor has changed."""
 
 from __future__ import annotations
 
@@ -188,9 +188,9 @@ def test_a_header_that_does_not_fit_the_tensors_is_refused(
         {"angles": [0.0, 90.0, 180.0, 270.0, 300.0]},
     ]
     for changes in cases:
+        path = edited(saved, tmp_path, **changes)
         with pytest.raises(CheckpointError, match=r"edited\.safetensors: "):
-            DifferNet.load(edited(saved, tmp_path, **changes), device="cpu")
-            pytest.fail(f"{changes} was loaded")
+            print(changes, DifferNet.load(path, device="cpu"))
 
 
 def test_missing_or_misshapen_tensors_are_refused(saved: Path, tmp_path: Path) -> None:
@@ -217,19 +217,19 @@ def test_missing_or_misshapen_tensors_are_refused(saved: Path, tmp_path: Path) -
         changed("spread.0", content["spread.0"][..., :5]),
     ]
     for k, change in enumerate(cases):
+        path = edited(saved, tmp_path, change)
         with pytest.raises(CheckpointError, match="incomplete or of another version"):
-            DifferNet.load(edited(saved, tmp_path, change), device="cpu")
-            pytest.fail(f"case {k} was loaded")
+            print(k, DifferNet.load(path, device="cpu"))
 
 
 def test_what_goes_wrong_while_rebuilding_names_the_file() -> None:
     for error in (KeyError("a"), IndexError(), TypeError(), ValueError(), RuntimeError("b")):
         with (
-            pytest.raises(CheckpointError, match="x: the file is incomplete or of another"),
+            pytest.raises(CheckpointError, match=r"x: the file is incomplete or of another"),
             rebuilding("x"),
         ):
             raise error
-    with pytest.raises(CheckpointError, match="^mine$"), rebuilding("x"):
+    with pytest.raises(CheckpointError, match=r"^mine$"), rebuilding("x"):
         raise CheckpointError("mine")
     with pytest.raises(KeyboardInterrupt), rebuilding("x"):
         raise KeyboardInterrupt

@@ -38,7 +38,7 @@ def put(tmp_path: Path) -> Put:
 
 @pytest.fixture
 def root(put: Put, tmp_path: Path) -> Path:
-    """Two normal training images, one normal and three anomalous test images, two of these with masks."""
+    """Two normal training images; one normal and three anomalous ones to test, two with masks."""
     for name in (
         "train/good/1.png",
         "train/good/2.png",

@@ -222,7 +222,7 @@ def test_methods_need_a_reference(apart: Localizer, pictures: list[np.ndarray]) 
         message = f"method='{method}' needs reference maps.*reference_images > 0, or use"
         with pytest.raises(ValueError, match=message):
             bare.anomaly_map(pixels, method=method)
-    with pytest.raises(ValueError, match="method: expected one of 'attribution'.*got 'gradcam'"):
+    with pytest.raises(ValueError, match=r"method: expected one of 'attribution'.*got 'gradcam'"):
         apart.anomaly_map(pixels, method="gradcam")
     for n_angles in (0, 4):
         with pytest.raises(ValueError, match=f"expected 1 to 3, got {n_angles}"):
