@@ -89,11 +89,7 @@ class FeatureCache:
         self.seed, self.progress = seed, progress
 
     def features(
-        self,
-        images: Sequence[ImageLike],
-        angles: Sequence[float],
-        *,
-        description: str = "features",
+        self, images: Sequence[ImageLike], angles: Sequence[float], *, description: str = "features"
     ) -> Tensor:
         """Features of all views, (N, T, D) float32; `iter_features` is the same as a stream."""
         chunks = list(self.iter_features(images, angles, description=description))
@@ -101,11 +97,7 @@ class FeatureCache:
         return torch.cat(chunks) if chunks else empty
 
     def iter_features(
-        self,
-        images: Sequence[ImageLike],
-        angles: Sequence[float],
-        *,
-        description: str = "features",
+        self, images: Sequence[ImageLike], angles: Sequence[float], *, description: str = "features"
     ) -> Iterator[Tensor]:
         """Features batch by batch, in the order of the images: (at most `batch_size`, T, D).
 
@@ -124,11 +116,9 @@ class FeatureCache:
         turns = tuple(float(a) for a in angles)
         store = self._store(turns)
         shape = (len(turns), self.extractor.n_features)
-        silent = not self.progress
-        with tqdm(
-            total=len(images), desc=description, unit="image", disable=silent, leave=False
-        ) as bar:
-            load = functools.partial(self._load, store=store, shape=shape)
+        load = functools.partial(self._load, store=store, shape=shape)
+        n_images, silent = len(images), not self.progress
+        with tqdm(None, description, n_images, unit="image", disable=silent, leave=False) as bar:
             batch: list[tuple[str, Tensor, bool]] = []
             for n, item in enumerate(in_parallel(load, images, ahead=4 * self.batch_size), start=1):
                 batch.append(item)

@@ -8,6 +8,7 @@ manners of a scikit-learn estimator.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import os
 from abc import abstractmethod
@@ -21,9 +22,10 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
-from differnet_lite.calibration.splits import Split, held_out_split
+from differnet_lite.calibration.copies import apart, near_copies, without_copies
+from differnet_lite.calibration.splits import CALIBRATIONS, Split, splits
 from differnet_lite.calibration.thresholding import Threshold, conformal_threshold, p_values
-from differnet_lite.checks import flag, options_of, vector, whole
+from differnet_lite.checks import flag, one_of, options_of, vector, whole
 from differnet_lite.data.checkpoint import read_checkpoint, rebuilding, write_checkpoint
 from differnet_lite.data.datasets import training_images
 from differnet_lite.data.images import ImageLike
@@ -65,6 +67,7 @@ class Detector(BaseEstimator):
         settings: with the options.
         n_train_: number of images trained on.
         calibration_scores_: (n,) scores of normal images by a detector that never saw them.
+        calibrated_by_: "cross", "split" or "none", as the settings say, or "given" to `fit`.
     """
 
     kind: ClassVar[str]
@@ -99,6 +102,18 @@ class Detector(BaseEstimator):
         self.__dict__ = fresh.__dict__
         return self
 
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:  # noqa: N803
+        """The arguments that change something: an option with its preset's own value is none."""
+        given = self.get_params().items()
+        common = {name: value for name, value in given if name not in self._options}
+        preset, known = type(self)(**common).settings, inspect.signature(type(self)).parameters
+        changed = {n: value for n, value in common.items() if value != known[n].default}
+        for name in self._options:
+            if getattr(self.settings, name) != getattr(preset, name):
+                changed[name] = getattr(self.settings, name)
+        inner = ", ".join(f"{name}={value!r}" for name, value in sorted(changed.items()))
+        return f"{type(self).__name__}({inner})"
+
     def __sklearn_is_fitted__(self) -> bool:
         return "calibration_scores_" in vars(self)
 
@@ -106,9 +121,7 @@ class Detector(BaseEstimator):
         """Raise scikit-learn's `NotFittedError` before `fit`."""
         if not self.__sklearn_is_fitted__():
             name = type(self).__name__
-            raise NotFittedError(
-                f"this {name} has not been fitted; call fit() first, or {name}.load()"
-            )
+            raise NotFittedError(f"this {name} is not fitted; call fit() first, or {name}.load()")
 
     # ------------------------------------------------------------ fit
 
@@ -129,26 +142,34 @@ class Detector(BaseEstimator):
                 or damaged.
             FloatingPointError: a loss is no longer finite.
         """
-        train = training_images(images)
         if y is not None and vector("y", y).any():
             raise ValueError("y: expected normal images alone, all labels 0, got others")
+        train, s = without_copies(training_images(images)), self.settings
+        given = [] if calibration is None else apart(training_images(calibration), train)
+        seen = self._see(train + given)
         if calibration is None:
-            share = self.settings.holdout
-            splits = [held_out_split(len(train), share, seed=self.seed)]
+            groups = range(len(train)) if seen is None else near_copies(seen)
+            chosen = splits(s.calibration, groups, folds=s.folds, holdout=s.holdout, seed=self.seed)
         else:
-            n, judged = len(train), training_images(calibration)
-            splits = [Split(list(range(n)), list(range(n, n + len(judged))))]
-            train = train + judged
-        fitted, scores = self._fit(train, splits)
-        scores = vector("the scores of the calibration images", scores)
-        self.__dict__ |= fitted | {"n_train_": len(splits[0].train), "calibration_scores_": scores}
+            n = len(train)
+            chosen = [Split(list(range(n)), list(range(n, n + len(given))))]
+        fitted, parts = self._fit(train + given, seen, chosen)
+        order = np.argsort(np.concatenate([split.calibrate for split in chosen]))
+        scores = vector("the scores of the calibration images", np.concatenate(parts))
+        rule = "given" if calibration is not None else s.calibration
+        common = {"n_train_": len(chosen[0].train), "calibrated_by_": rule}
+        self.__dict__ |= fitted | common | {"calibration_scores_": scores[order.astype(int)]}
         return self
 
     @abstractmethod
+    def _see(self, images: Sequence[ImageLike]) -> Tensor | None:
+        """What the method sees of images, (N, T, D), if it needs that for all of them."""
+
+    @abstractmethod
     def _fit(
-        self, images: Sequence[ImageLike], splits: Sequence[Split]
-    ) -> tuple[dict[str, Any], np.ndarray]:
-        """The fitted attributes of the first split, and the scores of all that calibrates."""
+        self, images: Sequence[ImageLike], seen: Tensor | None, chosen: Sequence[Split]
+    ) -> tuple[dict[str, Any], list[np.ndarray]]:
+        """The fitted attributes of the first split; for each split the scores that calibrate."""
 
     @abstractmethod
     def _iter_scores(self, images: Sequence[ImageLike]) -> Iterator[np.ndarray]:
@@ -186,7 +207,9 @@ class Detector(BaseEstimator):
     def threshold(self, alpha: float = 0.05, *, if_too_few: str = "raise") -> Threshold:
         """The conformal threshold for a false-alarm rate alpha; see `conformal_threshold`."""
         self.check_fitted()
-        return conformal_threshold(self.calibration_scores_, alpha, if_too_few=if_too_few)
+        cross = self.calibrated_by_ == "cross"
+        scores = self.calibration_scores_
+        return conformal_threshold(scores, alpha, if_too_few=if_too_few, cross=cross)
 
     def judge(self, images: Images, *, alpha: float = 0.05, if_too_few: str = "raise") -> Judgement:
         """Scores, p-values and decisions, from one pass over the images."""
@@ -207,20 +230,18 @@ class Detector(BaseEstimator):
         self.check_fitted()
         return p_values(self.calibration_scores_, self.anomaly_scores(images))
 
-    # ------------------------------------------------------------ keep
-
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the detector to one safetensors file, whole or not at all; no pickle.
 
         Raises:
-            NotFittedError: there is nothing to save yet.
-            FileNotFoundError: the folder to write into does not exist.
+            NotFittedError, FileNotFoundError: there is nothing to save, or no such folder.
         """
         self.check_fitted()
         tensors, header = self._pack()
         tensors["calibration_scores"] = torch.from_numpy(self.calibration_scores_.copy())
         settings = dataclasses.asdict(self.settings)
         header |= {"settings": settings, "seed": self.seed, "n_train": self.n_train_}
+        header |= {"calibrated_by": self.calibrated_by_}
         return write_checkpoint(path, tensors, header, kind=self.kind)
 
     @classmethod
@@ -235,17 +256,20 @@ class Detector(BaseEstimator):
         """Read a detector that `save` wrote; on the same machine its scores are identical.
 
         Raises:
-            FileNotFoundError: there is no such file.
-            CheckpointError: it is damaged, of another method or version, or of another trunk.
+            FileNotFoundError, CheckpointError: there is no such file, or it is damaged, of another
+                method or version, or of another trunk.
         """
         header, tensors = read_checkpoint(path, kind=cls.kind)
         with rebuilding(path):
             common: dict[str, Any] = {"device": device, "cache": cache, "progress": progress}
             detector = cls(seed=header["seed"], **common, **cls._saved_options(header))
+            detector._options = {n: getattr(detector.settings, n) for n in detector._options}
             scores = vector("calibration_scores", tensors.pop("calibration_scores").numpy())
             n_train = whole(1)("n_train", header["n_train"])
+            rule = one_of("given", *CALIBRATIONS)("calibrated_by", header["calibrated_by"])
             fitted = detector._unpack(tensors, header)
-        detector.__dict__ |= fitted | {"n_train_": n_train, "calibration_scores_": scores}
+        common = {"n_train_": n_train, "calibrated_by_": rule, "calibration_scores_": scores}
+        detector.__dict__ |= fitted | common
         return detector
 
     @classmethod

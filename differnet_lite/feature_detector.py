@@ -21,7 +21,14 @@ from differnet_lite.data.images import ImageLike, iter_decoded
 from differnet_lite.data.listing import Images, as_images
 from differnet_lite.detector import Detector
 from differnet_lite.features import MultiScaleExtractor
-from differnet_lite.localization import Localizer, evenly, reference_maps
+from differnet_lite.localization import (
+    Localizer,
+    PlaceStatistics,
+    evenly,
+    place_statistics,
+    reference_maps,
+)
+from differnet_lite.localization.distance import MOST_IMAGES
 from differnet_lite.scoring import Scorer
 
 __all__ = ["FeatureDetector"]
@@ -34,6 +41,8 @@ class FeatureDetector(Detector):
         angles_: the angles at which images are scored, degrees.
         reference_: means and deviations of normal images' maps, see `reference_maps`; empty if
             `reference_images` is 0.
+        places_: statistics of normal images place by place, see `place_statistics`; None if
+            `reference_images` is 0, or with fewer than 3 images.
     """
 
     @functools.cached_property
@@ -61,8 +70,10 @@ class FeatureDetector(Detector):
     @property
     def localizer(self) -> Localizer:
         """The one way from an image to its map."""
+        self.check_fitted()
         transformations, angles = self.settings.transformations, self.angles_
-        return Localizer(self.extractor, self.scorer, transformations, angles, *self.reference_)
+        normal = (*self.reference_, self.places_)
+        return Localizer(self.extractor, self.scorer, transformations, angles, *normal)
 
     @abstractmethod
     def _score_rows(self) -> Callable[[Tensor], Tensor]:
@@ -77,15 +88,22 @@ class FeatureDetector(Detector):
         listed = as_images(images)
         return self.feature_cache.features(listed, self.scoring_angles(), description=description)
 
-    def _reference(self, images: Sequence[ImageLike]) -> tuple[list[Tensor], list[Tensor]]:
-        """Mean maps of some of the training images, evenly chosen."""
-        n = min(self.settings.reference_images, len(images))
-        return reference_maps(
-            self.extractor,
-            [images[i] for i in evenly(len(images), n)] if n else [],
-            angles=self.scoring_angles(),
-            transformations=self.settings.transformations,
-        )
+    def _see(self, images: Sequence[ImageLike]) -> Tensor | None:
+        """Features, unless views are random and nothing calibrates: then nobody needs them all."""
+        s = self.settings
+        if s.transformations.angles is None and s.calibration == "none":
+            return None
+        return self.features(images, description="features of normal images")
+
+    def _known_normal(self, images: Sequence[ImageLike]) -> dict[str, Any]:
+        """What maps need of some of the training images, evenly chosen."""
+        n, total = self.settings.reference_images, len(images)
+        some = [images[i] for i in evenly(total, min(n, total))] if n else []
+        more = [images[i] for i in evenly(total, min(MOST_IMAGES, total))] if n else []
+        turns, angles = self.settings.transformations, self.scoring_angles()
+        maps = reference_maps(self.extractor, some, angles=angles, transformations=turns)
+        places = place_statistics(self.extractor, more)
+        return {"angles_": angles, "reference_": maps, "places_": places}
 
     def _iter_scores(self, images: Sequence[ImageLike]) -> Iterator[np.ndarray]:
         chunks = self.feature_cache.iter_features(images, self.angles_, description="scoring")
@@ -94,13 +112,34 @@ class FeatureDetector(Detector):
     def anomaly_maps(self, images: Images, **options: Any) -> np.ndarray:
         """Where the score comes from: (N, size, size) float32, larger is more anomalous.
 
-        All maps of one model are on one scale.
+        All maps of one model and method are on one scale.
 
         Args:
             images: as in `anomaly_scores`.
             **options: `method`, `sigma` and `n_angles` of `Localizer.anomaly_map`.
         """
-        return np.stack(list(self.iter_anomaly_maps(images, **options)))
+        size = self.settings.size
+        found = list(self.iter_anomaly_maps(images, **options))
+        return np.stack(found) if found else np.empty((0, size, size), np.float32)
+
+    def map_level(self, alpha: float = 0.05) -> float:
+        """What the "distance" map of a normal image passes anywhere at a rate of alpha at most.
+
+        Raises:
+            ValueError: the model was fitted without reference images, or with too few.
+        """
+        self.check_fitted()
+        if self.places_ is None:
+            raise ValueError("this model has no statistics for a level; fit with reference_images")
+        return self.places_.level(alpha)
+
+    def predict_masks(self, images: Images, *, alpha: float = 0.05) -> np.ndarray:
+        """(N, size, size) bool: where the "distance" map reaches the level for alpha.
+
+        Of normal images a share of about alpha has any place marked.
+        """
+        level = self.map_level(alpha)
+        return self.anomaly_maps(images, method="distance") >= level
 
     def iter_anomaly_maps(self, images: Images, **options: Any) -> Iterator[np.ndarray]:
         """Anomaly maps one by one, in constant memory."""
@@ -118,6 +157,8 @@ class FeatureDetector(Detector):
             for kind, scales in zip(("reference", "spread"), self.reference_, strict=True)
             for s, maps in enumerate(scales)
         }
+        places = {} if self.places_ is None else self.places_.tensors()
+        tensors |= {f"places.{name}": tensor for name, tensor in places.items()}
         return tensors, {"trunk": self.extractor.identity, "angles": list(self.angles_)}
 
     def _unpack(self, tensors: dict[str, Tensor], header: dict[str, Any]) -> dict[str, Any]:
@@ -129,9 +170,23 @@ class FeatureDetector(Detector):
         reference = tuple(
             [tensors[f"{kind}.{s}"] for s in scales] for kind in ("reference", "spread")
         )
-        return {"angles_": reals(real())("angles", header["angles"]), "reference_": reference}
+        angles = reals(real())("angles", header["angles"])
+        grid, n_test = self.settings.transformations.angles, self.settings.transformations.n_test
+        if angles != grid if grid else len(angles) != n_test:
+            raise ValueError(f"its angles {angles[:4]}... are not those of its settings")
+        wanted = (len(angles), self.extractor.n_channels)
+        for mean, deviation in zip(*reference, strict=True):
+            if mean.shape != deviation.shape or mean.shape[:2] != wanted or mean.ndim != 4:
+                raise ValueError(f"expected reference maps of {wanted}, got {tuple(mean.shape)}")
+        prefix = "places."
+        places = {n.removeprefix(prefix): x for n, x in tensors.items() if n.startswith(prefix)}
+        found = PlaceStatistics.of(places) if places else None
+        return {"angles_": angles, "reference_": reference, "places_": found}
 
     @classmethod
     def _saved_options(cls, header: dict[str, Any]) -> dict[str, Any]:
         """A trunk dtype of "auto" stays what the model was calibrated with, on any machine."""
-        return super()._saved_options(header) | {"dtype": header["trunk"].rsplit("/", 1)[1]}
+        dtype, asked = header["trunk"].rsplit("/", 1)[1], header["settings"]["dtype"]
+        if asked not in ("auto", dtype):
+            raise ValueError(f"its trunk is in {dtype}, its settings say {asked}")
+        return super()._saved_options(header) | {"dtype": dtype}

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from differnet_lite.checks import one_of
 from differnet_lite.transforms import Transformations, iter_resampled, iter_views, jitter, rotate
 from differnet_lite.trunk import fast_dtype, load_trunk, resolve_device
 
@@ -68,7 +69,9 @@ class MultiScaleExtractor(nn.Module):
     ) -> None:
         super().__init__()
         check_geometry(size, n_scales)
-        self.size, self.n_scales, self.downscale = size, n_scales, downscale
+        self.size, self.n_scales = size, n_scales
+        self.downscale = one_of("area", "nearest")("downscale", downscale)
+        one_of("auto", "float32", "bfloat16", "float16")("dtype", dtype)
         self.device = resolve_device(device)
         self.dtype: torch.dtype = (
             fast_dtype(self.device) if dtype == "auto" else getattr(torch, dtype)

@@ -152,7 +152,7 @@ class CouplingFlow(nn.Module):
         return centred + self.mean, log_det
 
     def trainable(self) -> list[nn.Parameter]:
-        """What an optimiser should see; FrEIA keeps permutations as integer parameters beside it."""
+        """What an optimiser should see; FrEIA keeps permutations as integer parameters, too."""
         return [p for p in self.parameters() if p.requires_grad]
 
 

@@ -1,6 +1,8 @@
 r"""The training loss: the negative log-likelihood by the change of variables.
 
-.. math:: \mathcal{L}(y) = \frac{1}{D} \left( \frac{\lVert z \rVert^2}{2} - \log\left|\det\frac{\partial z}{\partial y}\right| \right)
+.. math::
+    \mathcal{L}(y) = \frac{1}{D} \left( \frac{\lVert z \rVert^2}{2}
+    - \log\left|\det\frac{\partial z}{\partial y}\right| \right)
 
 is -log p_Y(y) / D but for the constant log(2 pi) / 2, in nats per dimension. It may be negative: a
 density is no probability, and exceeds 1 wherever it is narrow.

@@ -19,7 +19,7 @@ from differnet_lite.calibration.splits import Split
 from differnet_lite.checks import one_of
 from differnet_lite.data.images import ImageLike
 from differnet_lite.feature_detector import FeatureDetector
-from differnet_lite.flow import build_flow
+from differnet_lite.flow import CouplingFlow, build_flow
 from differnet_lite.sampling import fresh_view_sampler, view_sampler
 from differnet_lite.scoring import Scorer, flow_score
 from differnet_lite.settings import PRESETS, Settings
@@ -40,9 +40,8 @@ class DifferNet(FeatureDetector):
     Attributes:
         flow_: the trained flow.
         history_: losses, see `train_flow`.
-        calibration_scores_: (n,) scores of held-out normal images, which the flow never saw.
-        n_train_: number of images trained on.
-        angles_, reference_: see `FeatureDetector`.
+        calibration_scores_, calibrated_by_, n_train_: see `Detector`.
+        angles_, reference_, places_: see `FeatureDetector`.
 
     References:
         Rudolph, Wandt, Rosenhahn, "Same Same But DifferNet", WACV 2021, arXiv 2008.12577.
@@ -71,29 +70,47 @@ class DifferNet(FeatureDetector):
         return {"preset": self.preset} | super().get_params(deep)
 
     def _fit(
-        self, images: Sequence[ImageLike], splits: Sequence[Split]
-    ) -> tuple[dict[str, Any], np.ndarray]:
+        self, images: Sequence[ImageLike], seen: Tensor | None, chosen: Sequence[Split]
+    ) -> tuple[dict[str, Any], list[np.ndarray]]:
+        runs = [self._train(images, seen, split, k) for k, split in enumerate(chosen)]
+        flow, history, scores = zip(*runs, strict=True)
+        if len(runs) > 1:  # the first flow saw everything: what its siblings did not see is watched
+            history[0]["held_out"] = np.mean([h["held_out"] for h in history[1:]], axis=0).tolist()
+        train = [images[i] for i in chosen[0].train]
+        known = {"flow_": flow[0], "history_": history[0]} | self._known_normal(train)
+        return known, list(scores)
+
+    def _train(
+        self, images: Sequence[ImageLike], seen: Tensor | None, split: Split, k: int
+    ) -> tuple[CouplingFlow, dict[str, list[float]], np.ndarray]:
+        """The k-th flow, its history, and its scores of the images that calibrate it."""
         s = self.settings
-        train, judged = ([images[i] for i in part] for part in splits[0])
-        held_out = self.features(judged, description="features, held out")  # (n, T, D)
         if s.transformations.angles is None:
+            train = [images[i] for i in split.train]
             sample = fresh_view_sampler(self.extractor, train, s.transformations)
         else:
-            known = self.features(train, description="features, training")
+            assert seen is not None
+            known = seen[split.train]
             sample = view_sampler(known, views_per_image=s.views_per_image, pool_views=s.pool_views)
+        held_out = torch.empty(0, 1, self.extractor.n_features)
+        if split.calibrate:
+            held_out = (
+                self.features([images[i] for i in split.calibrate])
+                if seen is None
+                else seen[split.calibrate]
+            )
         flow, history = train_flow(
             sample,
-            len(train),
+            len(split.train),
             s,
             n_features=self.extractor.n_features,
             held_out=held_out.mean(1, keepdim=True) if s.pool_views else held_out,
             device=self.extractor.device,
-            seed=self.seed,
+            seed=self.seed + k,
             progress=self.progress,
         )
         scorer = Scorer(flow_score(flow, use_log_det=s.use_log_det), s.pool_views)
-        fitted = {"flow_": flow, "history_": history, "angles_": self.scoring_angles()}
-        return fitted | {"reference_": self._reference(train)}, scorer.scores(held_out)
+        return flow, history, scorer.scores(held_out)
 
     def _score_rows(self) -> Callable[[Tensor], Tensor]:
         return flow_score(self.flow_, use_log_det=self.settings.use_log_det)

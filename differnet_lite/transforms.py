@@ -114,7 +114,7 @@ def rotate(
     """Rotate square images about their centre, counter-clockwise.
 
     Every rotation is a quarter turn of a rotation by less than 90 degrees. Quarter turns only move
-    pixels, so they are exact, and a caller that needs several views 90 degrees apart resamples once.
+    pixels, so they are exact, and who needs several views 90 degrees apart resamples once.
 
     Args:
         images: (N, C, H, H), float.
@@ -161,7 +161,8 @@ def iter_resampled(
         transformations: gives the fill and the interpolation.
 
     Yields:
-        The resampled images (N, C, H, H), and for each angle they serve its position in `angles` and its quarter turns.
+        The resampled images (N, C, H, H), and for each angle that they serve its position in
+        `angles` and its quarter turns.
     """
     by_rest: dict[float, list[tuple[int, int]]] = {}
     for t, angle in enumerate(angles):
@@ -179,13 +180,14 @@ def iter_resampled(
 def iter_views(
     images: Tensor, angles: Sequence[float], transformations: Transformations
 ) -> Iterator[tuple[int, Tensor]]:
-    """The rotated images for each angle; angles a quarter turn apart share one resampling, so each is done once.
+    """The rotated images for each angle; angles a quarter turn apart share one resampling.
 
     Args:
         images, angles, transformations: as in `iter_resampled`.
 
     Yields:
-        The position of an angle in `angles` and its views (N, C, H, H); every position once, not in order.
+        The position of an angle in `angles` and its views (N, C, H, H); every position once, in any
+        order.
 
     Example:
         >>> [t for t, _ in iter_views(torch.zeros(1, 3, 8, 8), (0, 45, 90, 135), Transformations())]
@@ -200,7 +202,7 @@ def _resample(images: Tensor, degrees: Tensor, fill: str, interpolation: str) ->
     """Rotate by interpolation: (N, C, H, H) by (N,) degrees, or (1,) for all."""
     radians = torch.deg2rad(degrees)
     cos, sin, zero = radians.cos(), radians.sin(), torch.zeros_like(radians)
-    # affine_grid maps output to input positions, with y downwards: the inverse of a counter-clockwise turn
+    # affine_grid maps output to input positions, y downwards: the inverse of the turn wanted
     matrices = torch.stack(
         [torch.stack([cos, -sin, zero], -1), torch.stack([sin, cos, zero], -1)], 1
     )  # (N or 1, 2, 3)
@@ -214,7 +216,7 @@ def _resample(images: Tensor, degrees: Tensor, fill: str, interpolation: str) ->
 
 
 def jitter(images: Tensor, transformations: Transformations, generator: torch.Generator) -> Tensor:
-    """Vary the brightness, then the contrast, of images in [0, 1], each image by factors of its own.
+    """Vary the brightness, then the contrast, of images in [0, 1], each by factors of its own.
 
     Args:
         images: (N, 3, H, W) in [0, 1].

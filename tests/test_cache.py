@@ -1,8 +1,10 @@
-"""The feature bank: computed once, kept whole or not at all, keyed by what the features depend on."""
+"""The feature cache: computed once, kept whole or not at all, keyed by what the features depend on."""
 
 from __future__ import annotations
 
 import errno
+import json
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,8 +16,9 @@ import pytest
 import torch
 from PIL import Image
 
-from differnet_lite import cache as bank_module
-from differnet_lite.cache import FeatureBank, FeatureError, default_cache
+from differnet_lite import cache as cache_module
+from differnet_lite.cache import FeatureCache, FeatureError, default_cache
+from differnet_lite.data import files
 from differnet_lite.data.images import ImageError
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.transforms import Transformations
@@ -53,20 +56,20 @@ class Spy:
 @pytest.fixture
 def make(
     tiny_extractor: MultiScaleExtractor, tmp_path: Path
-) -> Callable[..., tuple[FeatureBank, Spy]]:
-    """make(...) is a bank in a fresh folder with its spy."""
+) -> Callable[..., tuple[FeatureCache, Spy]]:
+    """make(...) is a cache in a fresh folder with its spy."""
 
     def build(
         transformations: Transformations = Transformations(angles=ANGLES),  # noqa: B008
         *,
         extractor: MultiScaleExtractor = tiny_extractor,
-        folder: Path | None = tmp_path / "bank",
+        folder: Path | None = tmp_path / "cache",
         batch_size: int = 2,
         seed: int = 0,
         **spying: Any,
-    ) -> tuple[FeatureBank, Spy]:
+    ) -> tuple[FeatureCache, Spy]:
         spy = Spy(extractor, **spying)
-        return FeatureBank(
+        return FeatureCache(
             spy, transformations, folder=folder, batch_size=batch_size, seed=seed, progress=False
         ), spy  # type: ignore[arg-type]
 
@@ -74,7 +77,7 @@ def make(
 
 
 def kept(folder: Path) -> list[Path]:
-    return sorted(folder.rglob("*.npy"))
+    return sorted(folder.rglob("*.features"))
 
 
 def assert_same_views(a: torch.Tensor, b: torch.Tensor) -> None:
@@ -91,16 +94,16 @@ def no_warnings() -> Iterator[None]:
 
 
 def test_second_run_reads_the_same_bits(make: Any, photographs: list[Path], tmp_path: Path) -> None:
-    first_bank, first_spy = make()
-    first = first_bank.features(photographs, ANGLES)
+    first_cache, first_spy = make()
+    first = first_cache.features(photographs, ANGLES)
     assert first.shape == (5, 2, 256)
     assert first_spy.batches == [2, 2, 1]
-    second_bank, second_spy = make()
+    second_cache, second_spy = make()
     with no_warnings():
-        second = second_bank.features(photographs, ANGLES)
+        second = second_cache.features(photographs, ANGLES)
     assert second_spy.count == 0
     assert torch.equal(first, second)
-    assert len(kept(tmp_path / "bank")) == 5
+    assert len(kept(tmp_path / "cache")) == 5
     without, spy = make(folder=None)
     assert_same_views(without.features(photographs, ANGLES), first)
     assert spy.count == 5
@@ -111,11 +114,11 @@ def test_features_are_the_extractors_in_order(
 ) -> None:
     pixels = torch.stack([torch.from_numpy(picture(k)).permute(2, 0, 1) for k in range(5)])
     expected = tiny_extractor.views(pixels, ANGLES, Transformations(angles=ANGLES))
-    bank, _ = make()
-    bank.features(photographs[2:4], ANGLES)  # so that a batch is part kept, part new
-    assert_same_views(bank.features(photographs, ANGLES), expected)
+    cache, _ = make()
+    cache.features(photographs[2:4], ANGLES)  # so that a batch is part kept, part new
+    assert_same_views(cache.features(photographs, ANGLES), expected)
     assert_same_views(
-        torch.cat(list(bank.iter_features(photographs[::-1], ANGLES))), expected.flip(0)
+        torch.cat(list(cache.iter_features(photographs[::-1], ANGLES))), expected.flip(0)
     )
 
 
@@ -124,11 +127,11 @@ def test_renaming_costs_nothing_and_editing_recomputes(
 ) -> None:
     make()[0].features(photographs, ANGLES)
     renamed = photographs[0].rename(photographs[0].with_name("renamed.png"))
-    bank, spy = make()
-    bank.features([renamed, *photographs[1:]], ANGLES)
+    cache, spy = make()
+    cache.features([renamed, *photographs[1:]], ANGLES)
     assert spy.count == 0
     Image.fromarray(picture(99)).save(photographs[1])
-    changed = bank.features([renamed, *photographs[1:]], ANGLES)
+    changed = cache.features([renamed, *photographs[1:]], ANGLES)
     assert spy.count == 1
     assert_same_views(changed, make(folder=None)[0].features([renamed, *photographs[1:]], ANGLES))
 
@@ -148,8 +151,8 @@ def test_other_transformations_are_another_key(
     make: Any, photographs: list[Path], transformations: Transformations, angles: Sequence[float]
 ) -> None:
     make()[0].features(photographs[:2], ANGLES)
-    bank, spy = make(transformations)
-    there = bank.features(photographs[:2], angles)
+    cache, spy = make(transformations)
+    there = cache.features(photographs[:2], angles)
     assert spy.count == 2
     assert_same_views(
         there, make(transformations, folder=None)[0].features(photographs[:2], angles)
@@ -163,50 +166,125 @@ def test_other_weights_and_jitter_seeds_are_another_key(make: Any, photographs: 
             weights="random", size=64, n_scales=1, device="cpu", dtype="float32"
         )
     first = make()[0].features(photographs[:2], ANGLES)
-    bank, spy = make(extractor=other)
-    assert not torch.equal(bank.features(photographs[:2], ANGLES), first)
+    cache, spy = make(extractor=other)
+    assert not torch.equal(cache.features(photographs[:2], ANGLES), first)
     assert spy.count == 2
     jittered = Transformations(angles=ANGLES, brightness=0.2)
     a, b = (make(jittered, seed=seed)[0].features(photographs[:2], ANGLES) for seed in (0, 1))
     assert not torch.equal(a, b)
-    _, spy = make(seed=1)
-    make(seed=1)[0].features(photographs[:2], ANGLES)
+    cache, spy = make(seed=1)
+    cache.features(photographs[:2], ANGLES)
     assert spy.count == 0, "without jitter the seed does not matter"
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "text", "shape", "nan", "float64"])
+DAMAGES = [
+    "cut", "longer", "empty", "text", "bit of the digest", "bit of the content", "another image",
+    "another store", "symlink", "folder",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file_is_computed_again_and_repaired(
     make: Any, photographs: list[Path], tmp_path: Path, damage: str
 ) -> None:
     expected = make()[0].features(photographs, ANGLES)
-    victim = kept(tmp_path / "bank")[2]
+    victim, neighbour = kept(tmp_path / "cache")[2:4]
     content = victim.read_bytes()
-    if damage in ("cut", "empty", "text"):
-        victim.write_bytes({"cut": content[:-100], "empty": b"", "text": b"no array"}[damage])
+    assert len(content) == 32 + 4 * 2 * 256
+    if damage == "symlink":  # to the whole file itself: who could change it there?
+        victim.rename(tmp_path / "elsewhere")
+        victim.symlink_to(tmp_path / "elsewhere")
+    elif damage == "folder":
+        victim.unlink()
+        victim.mkdir()
+    elif damage == "another store":
+        make()[0].features(photographs, ANGLES[::-1])
+        twins = [path for path in kept(tmp_path / "cache") if path.name == victim.name]
+        (other,) = (path for path in twins if path != victim)
+        victim.write_bytes(other.read_bytes())
     else:
-        array = np.load(victim)
-        np.save(
-            victim,
-            {"shape": array[:1], "nan": array * np.nan, "float64": array.astype(np.float64)}[
-                damage
-            ],
-        )
-    bank, spy = make()
-    with pytest.warns(
-        UserWarning, match=f"{victim.name}: the kept features are damaged .*computed again"
-    ):
-        again = bank.features(photographs, ANGLES)
+        flipped = bytearray(content)
+        flipped[5 if damage == "bit of the digest" else 1000] ^= 1
+        spoilt = {
+            "cut": content[:-1],
+            "longer": content + b"0",
+            "empty": b"",
+            "text": b"no features",
+            "another image": neighbour.read_bytes(),
+        }
+        victim.write_bytes(spoilt.get(damage, bytes(flipped)))
+    cache, spy = make()
+    message = f"{victim.name}: the kept features are damaged .*computed again"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        again = cache.features(photographs, ANGLES)
+    assert re.search(message, str(caught[0].message))
     assert spy.count == 1
     assert_same_views(again, expected)
-    bank, spy = make()
+    if damage == "folder":  # which is not ours to delete
+        assert [w.message.args[0].count("cannot be kept") for w in caught] == [0, 1]
+        return
+    assert len(caught) == 1
+    cache, spy = make()
     with no_warnings():
-        bank.features(photographs, ANGLES)
+        cache.features(photographs, ANGLES)
     assert spy.count == 0, "it was repaired"
+    assert not victim.is_symlink()
     assert len(victim.read_bytes()) == len(content)
 
 
-@pytest.mark.parametrize("where", ["_write", "replace"])
-def test_a_full_disk_costs_the_bank_and_not_the_run(
+@pytest.mark.parametrize("seed", range(3))
+def test_no_flipped_bit_goes_unnoticed(
+    make: Any, photographs: list[Path], tmp_path: Path, seed: int
+) -> None:
+    make()[0].features(photographs[:1], ANGLES)
+    (victim,) = kept(tmp_path / "cache")
+    content, rng = victim.read_bytes(), np.random.default_rng(seed)
+    for position in rng.integers(0, len(content), 40):
+        flipped = bytearray(content)
+        flipped[position] ^= 1 << rng.integers(8)
+        victim.write_bytes(flipped)
+        with pytest.raises(ValueError, match="digest does not fit"):
+            cache_module._read(victim, (2, 256))
+    victim.write_bytes(content)
+    assert cache_module._read(victim, (2, 256)).shape == (2, 256)
+
+
+def test_other_code_is_another_key(
+    make: Any, photographs: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    make()[0].features(photographs[:2], ANGLES)
+    monkeypatch.setattr(cache_module, "code_version", lambda: "another")
+    cache, spy = make()
+    cache.features(photographs[:2], ANGLES)
+    assert spy.count == 2
+    stores = list((tmp_path / "cache").iterdir())
+    assert len(stores) == 2
+    versions = {json.loads((store / "what.json").read_text())["code"] for store in stores}
+    monkeypatch.undo()
+    assert versions == {"another", cache_module.code_version()}
+
+
+def test_the_code_version_changes_with_every_source(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    package = Path(cache_module.__file__).parent
+    (tmp_path / "data").mkdir()
+    for name in cache_module.SOURCES:
+        (tmp_path / name).write_bytes((package / name).read_bytes())
+    fresh = cache_module.code_version.__wrapped__
+    monkeypatch.setattr(cache_module, "__file__", str(tmp_path / "cache.py"))
+    versions = [fresh()]
+    assert versions == [cache_module.code_version()]
+    for name in cache_module.SOURCES:
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes() + b"#")
+        versions.append(fresh())
+    assert len(set(versions)) == len(cache_module.SOURCES) + 1
+    assert {"features.py", "transforms.py", "trunk.py"} < set(cache_module.SOURCES)
+
+
+@pytest.mark.parametrize("where", ["open", "replace"])
+def test_a_full_disk_costs_the_cache_and_not_the_run(
     make: Any, photographs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     expected = make(folder=None)[0].features(photographs, ANGLES)
@@ -216,16 +294,16 @@ def test_a_full_disk_costs_the_bank_and_not_the_run(
 
     with monkeypatch.context() as patch, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        if where == "_write":
-            patch.setattr(bank_module, "_write", full)
+        if where == "open":
+            patch.setattr(cache_module, "replacing", full)
         else:
-            patch.setattr(bank_module.os, "replace", full)
-        bank, _ = make()
-        assert_same_views(bank.features(photographs, ANGLES), expected)
-        assert_same_views(bank.features(photographs, ANGLES), expected)
+            patch.setattr(files.os, "replace", full)
+        cache, _ = make()
+        assert_same_views(cache.features(photographs, ANGLES), expected)
+        assert_same_views(cache.features(photographs, ANGLES), expected)
     assert [str(w.message).count("No space left on device") for w in caught] == [1]
     assert "Free space, or set DIFFERNET_LITE_CACHE" in str(caught[0].message)
-    assert not kept(tmp_path / "bank")
+    assert not kept(tmp_path / "cache")
     assert not list(tmp_path.rglob("*.tmp"))
 
 
@@ -234,31 +312,31 @@ def test_a_disk_that_fills_up_on_the_way(
 ) -> None:
     expected = make(folder=None)[0].features(photographs, ANGLES)
     written: list[Path] = []
-    write = bank_module._write
+    write = cache_module.replacing
 
-    def fills_up(path: Path, content: Any) -> None:
+    def fills_up(path: Path) -> Any:
         written.append(path)
         if len(written) > 3:  # the note on what is kept, and two images
             raise OSError(errno.ENOSPC, "No space left on device")
-        write(path, content)
+        return write(path)
 
-    monkeypatch.setattr(bank_module, "_write", fills_up)
-    bank, spy = make()
+    monkeypatch.setattr(cache_module, "replacing", fills_up)
+    cache, spy = make()
     with pytest.warns(UserWarning, match="No space left") as caught:
-        assert_same_views(bank.features(photographs, ANGLES), expected)
+        assert_same_views(cache.features(photographs, ANGLES), expected)
     assert len(caught) == 1
     assert len(written) == 4, "after the first failure nothing is tried"
-    assert len(kept(tmp_path / "bank")) == 2
+    assert len(kept(tmp_path / "cache")) == 2
     assert spy.count == 5
 
 
-def test_a_cache_that_is_no_folder_costs_the_bank_only(
+def test_a_cache_that_is_no_folder_costs_the_cache_only(
     make: Any, photographs: list[Path], tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    bank, spy = make(folder=tmp_path / "file")
+    cache, spy = make(folder=tmp_path / "file")
     with pytest.warns(UserWarning, match="features cannot be kept"):
-        assert bank.features(photographs, ANGLES).isfinite().all()
+        assert cache.features(photographs, ANGLES).isfinite().all()
     assert spy.count == 5
     assert (tmp_path / "file").read_text() == "in the way"
 
@@ -267,56 +345,59 @@ def test_an_interruption_loses_one_batch_and_leaves_whole_files(
     make: Any, photographs: list[Path], tmp_path: Path
 ) -> None:
     expected = make(folder=None)[0].features(photographs, ANGLES)
-    bank, spy = make(interrupt_at=2)
+    cache, spy = make(interrupt_at=2)
     with pytest.raises(KeyboardInterrupt):
-        bank.features(photographs, ANGLES)
+        cache.features(photographs, ANGLES)
     assert spy.batches == [2, 2]
-    files = kept(tmp_path / "bank")
-    assert len(files) == 2
-    assert all(np.load(file).shape == (2, 256) for file in files)
+    whole = kept(tmp_path / "cache")
+    assert len(whole) == 2
+    assert all(cache_module._read(path, (2, 256)).shape == (2, 256) for path in whole)
     assert not list(tmp_path.rglob("*.tmp"))
-    bank, spy = make()
+    cache, spy = make()
     with no_warnings():
-        assert_same_views(bank.features(photographs, ANGLES), expected)
+        assert_same_views(cache.features(photographs, ANGLES), expected)
     assert spy.count == 3
 
 
 def test_an_interruption_while_writing_leaves_no_half_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make: Any, photographs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    make()[0].features(photographs[:1], ANGLES)
+
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(bank_module.os, "replace", interrupted)
+    monkeypatch.setattr(files.os, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        bank_module._write(tmp_path / "a.npy", np.zeros(5))
-    assert list(tmp_path.iterdir()) == []
+        make()[0].features(photographs[1:2], ANGLES)
+    assert len(kept(tmp_path / "cache")) == 1
+    assert not list(tmp_path.rglob("*.tmp"))
 
 
 @pytest.mark.parametrize("poison", [float("nan"), float("inf")])
 def test_features_that_are_not_finite_are_an_error_and_are_not_kept(
     make: Any, photographs: list[Path], tmp_path: Path, poison: float
 ) -> None:
-    bank, _ = make(poison=poison)
-    name = bank_module.digest(photographs[1])
+    cache, _ = make(poison=poison)
+    name = cache_module.digest(photographs[1])
     with pytest.raises(
         FeatureError,
-        match=rf"1 image\(s\) gave features that are not finite, the first with sha256 {name}.*float32",
+        match=rf"the image with sha256 {name} gave features that are not finite.*float32",
     ):
-        bank.features(photographs, ANGLES)
-    assert not kept(tmp_path / "bank")
+        cache.features(photographs, ANGLES)
+    assert [path.stem for path in kept(tmp_path / "cache")] == [cache_module.digest(photographs[0])]
 
 
 def test_duplicate_images_share_their_features(
     make: Any, photographs: list[Path], tmp_path: Path, picture: Picture
 ) -> None:
-    bank, _ = make()
-    twice = bank.features([photographs[0], photographs[1], photographs[0], photographs[0]], ANGLES)
+    cache, _ = make()
+    twice = cache.features([photographs[0], photographs[1], photographs[0], photographs[0]], ANGLES)
     assert torch.equal(twice[0], twice[2])
     assert torch.equal(twice[2], twice[3])
     assert not torch.equal(twice[0], twice[1])
-    assert len(kept(tmp_path / "bank")) == 2
-    of_array = bank.features([picture(0)], ANGLES)
+    assert len(kept(tmp_path / "cache")) == 2
+    of_array = cache.features([picture(0)], ANGLES)
     assert_same_views(of_array[0], twice[0])
 
 
@@ -341,7 +422,7 @@ def test_nothing_is_printed_without_progress(
 def test_progress_is_shown_when_asked(
     tiny_extractor: MultiScaleExtractor, photographs: list[Path], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    FeatureBank(tiny_extractor, Transformations.none(), folder=None).features(
+    FeatureCache(tiny_extractor, Transformations.none(), folder=None).features(
         photographs, (0.0,), description="my label"
     )
     assert "my label" in capfd.readouterr().err
@@ -350,24 +431,24 @@ def test_progress_is_shown_when_asked(
 def test_bad_images_are_named_and_no_image_is_no_feature(
     make: Any, photographs: list[Path]
 ) -> None:
-    bank, _ = make()
-    assert bank.features([], ANGLES).shape == (0, 2, 256)
+    cache, _ = make()
+    assert cache.features([], ANGLES).shape == (0, 2, 256)
     photographs[3].write_bytes(photographs[3].read_bytes()[:200])
     with pytest.raises(ImageError, match=r"3\.png"):
-        bank.features(photographs, ANGLES)
+        cache.features(photographs, ANGLES)
     with pytest.raises(FileNotFoundError, match=r"gone\.png"):
-        bank.features([photographs[0], photographs[0].with_name("gone.png")], ANGLES)
+        cache.features([photographs[0], photographs[0].with_name("gone.png")], ANGLES)
 
 
-def test_clearing_deletes_what_a_bank_wrote_and_nothing_else(
+def test_clearing_deletes_what_a_cache_wrote_and_nothing_else(
     make: Any, photographs: list[Path], tmp_path: Path
 ) -> None:
     make()[0].features(photographs, ANGLES)
-    (tmp_path / "bank" / "mine").mkdir()
-    (tmp_path / "bank" / "mine" / "notes.txt").write_text("keep")
-    FeatureBank.clear_folder(tmp_path / "bank")
-    assert not kept(tmp_path / "bank")
-    assert [p.name for p in (tmp_path / "bank").rglob("*")] == ["mine", "notes.txt"]
+    (tmp_path / "cache" / "mine").mkdir()
+    (tmp_path / "cache" / "mine" / "notes.txt").write_text("keep")
+    FeatureCache.clear_folder(tmp_path / "cache")
+    assert not kept(tmp_path / "cache")
+    assert [p.name for p in (tmp_path / "cache").rglob("*")] == ["mine", "notes.txt"]
 
 
 def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -378,27 +459,3 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert default_cache() == tmp_path / "differnet_lite"
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert default_cache() == Path.home() / ".cache" / "differnet_lite"
-
-
-def test_maps_are_shown_with_the_positions_of_their_images(
-    make: Callable[..., tuple[FeatureBank, Spy]], picture: Picture, tmp_path: Path
-) -> None:
-    """What is pooled from the shown maps are the features; images whose features were kept have no maps."""
-    pictures = [picture(seed) for seed in range(5)]
-    for n, kept in enumerate(([], pictures[:1], pictures)):
-        bank, _ = make(batch_size=2, folder=tmp_path / str(n))
-        bank.features(kept, ANGLES)
-        shown = torch.full((5, len(ANGLES), bank.extractor.n_features), torch.nan)
-
-        def watch(
-            positions: list[int],
-            k: int,
-            maps: list[torch.Tensor],
-            shown: torch.Tensor = shown,
-            bank: FeatureBank = bank,
-        ) -> None:
-            shown[positions, k] = bank.extractor.pool(maps)
-
-        features = bank.features(pictures, ANGLES, on_maps=watch)
-        assert shown[: len(kept)].isnan().all()
-        assert torch.equal(shown[len(kept) :], features[len(kept) :])

@@ -14,10 +14,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from differnet_lite.flow import CouplingFlow, build_flow, soft_clamp, whitening_matrix
-from differnet_lite.invertible import FastPermutation, PreciseLinear
+from differnet_lite.flow import (
+    CouplingFlow,
+    FastPermutation,
+    PreciseLinear,
+    Subnet,
+    build_flow,
+    soft_clamp,
+    whitening_matrix,
+)
 from differnet_lite.model import DifferNet
-from differnet_lite.training import pooled
 
 D = 11  # odd: the two halves differ
 
@@ -70,10 +76,8 @@ def test_log_det_is_that_of_the_jacobian(whiten: bool) -> None:
 
 
 def test_trained_flow_is_inverted_in_float32(model: DifferNet, category_folder: Path) -> None:
-    y = pooled(
-        model.bank.features(sorted((category_folder / "test").rglob("*.png")), model.angles_),
-        model.settings,
-    ).flatten(0, 1)
+    paths = sorted((category_folder / "test").rglob("*.png"))
+    y = model.scorer.rows(model.features(paths)).flatten(0, 1)
     assert y.dtype == torch.float32
     with torch.no_grad():
         z, log_det = model.flow_(y)
@@ -83,20 +87,20 @@ def test_trained_flow_is_inverted_in_float32(model: DifferNet, category_folder: 
     assert (z - y).abs().max() > 1
 
 
-@pytest.mark.parametrize("alpha", [0.5, 1.9, 3.0])
-def test_soft_clamp_is_the_papers_formula(alpha: float) -> None:
+@pytest.mark.parametrize("clamp", [0.5, 1.9, 3.0])
+def test_soft_clamp_is_the_papers_formula(clamp: float) -> None:
     h = torch.linspace(-50, 50, 1001, dtype=torch.float64)
     expected = torch.tensor(
-        [2 * alpha / math.pi * math.atan(v / alpha) for v in h.tolist()], dtype=torch.float64
+        [2 * clamp / math.pi * math.atan(v / clamp) for v in h.tolist()], dtype=torch.float64
     )
-    torch.testing.assert_close(soft_clamp(h, alpha), expected, rtol=0, atol=1e-14)
-    assert soft_clamp(torch.tensor(1e12), alpha) == pytest.approx(alpha)
+    torch.testing.assert_close(soft_clamp(h, clamp), expected, rtol=0, atol=1e-14)
+    assert soft_clamp(torch.tensor(1e12), clamp) == pytest.approx(clamp)
     small = torch.tensor(1e-6, dtype=torch.float64, requires_grad=True)
-    soft_clamp(small, alpha).backward()
+    soft_clamp(small, clamp).backward()
     assert small.grad is not None and small.grad.item() == pytest.approx(2 / math.pi)
 
 
-def reference(flow: CouplingFlow, y: np.ndarray, alpha: float) -> tuple[np.ndarray, np.ndarray]:
+def reference(flow: CouplingFlow, y: np.ndarray, clamp: float) -> tuple[np.ndarray, np.ndarray]:
     """The paper's chain in NumPy: permute, split, y1 = exp(s(x2)) x1 + t(x2), y2 = exp(s(y1)) x2 + t(y1)."""
     state = {name: tensor.detach().numpy() for name, tensor in flow.state_dict().items()}
     n, d = y.shape
@@ -117,11 +121,11 @@ def reference(flow: CouplingFlow, y: np.ndarray, alpha: float) -> tuple[np.ndarr
         half = round(d / 2)
         x1, x2 = y[:, :half], y[:, half:]
         s, t = np.split(net(2 * k + 1, "subnet2", x2), 2, axis=1)
-        s = 2 * alpha / np.pi * np.arctan(s / alpha)
+        s = 2 * clamp / np.pi * np.arctan(s / clamp)
         y1 = np.exp(s) * x1 + t
         log_det += s.sum(1)
         s, t = np.split(net(2 * k + 1, "subnet1", y1), 2, axis=1)
-        s = 2 * alpha / np.pi * np.arctan(s / alpha)
+        s = 2 * clamp / np.pi * np.arctan(s / clamp)
         y2 = np.exp(s) * x2 + t
         log_det += s.sum(1)
         y = np.concatenate([y1, y2], axis=1)
@@ -129,12 +133,12 @@ def reference(flow: CouplingFlow, y: np.ndarray, alpha: float) -> tuple[np.ndarr
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("alpha", [1.0, 3.0])
-def test_parity_with_a_reference_from_the_mathematics(alpha: float) -> None:
-    flow = stirred(build_flow(D, n_blocks=8, hidden=16, alpha=alpha, seed=3))
+@pytest.mark.parametrize("clamp", [1.0, 3.0])
+def test_parity_with_a_reference_from_the_mathematics(clamp: float) -> None:
+    flow = stirred(build_flow(D, n_blocks=8, hidden=16, clamp=clamp, seed=3))
     y = samples(20)
     z, log_det = flow(y)
-    expected_z, expected_log_det = reference(flow, y.numpy(), alpha)
+    expected_z, expected_log_det = reference(flow, y.numpy(), clamp)
     np.testing.assert_allclose(z.detach().numpy(), expected_z, rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(log_det.detach().numpy(), expected_log_det, rtol=1e-10, atol=1e-10)
 
@@ -209,28 +213,42 @@ def test_untrained_flow_measures_the_mahalanobis_distance() -> None:
     )
 
 
-@pytest.mark.parametrize("symmetric", [False, True])
-def test_whitening_gives_unit_covariance_to_noisy_features(symmetric: bool) -> None:
+def test_whitening_gives_unit_covariance_to_noisy_features() -> None:
     y, eps = samples(40), 0.5
-    mean, matrix = whitening_matrix(y, eps=eps, symmetric=symmetric)
+    mean, matrix = whitening_matrix(y, eps=eps)
     inflated = np.cov(y.numpy().T, bias=True) + eps**2 * np.eye(D)
     np.testing.assert_allclose(matrix.T.numpy() @ inflated @ matrix.numpy(), np.eye(D), atol=1e-9)
     np.testing.assert_allclose(mean.numpy(), y.mean(0).numpy())
     assert matrix.abs().max() <= 1 / eps + 1e-9, "a dead channel is not blown up"
-
-
-def test_symmetric_whitening_is_stable_where_directions_are_missing() -> None:
-    y = torch.randn(
-        10, 60, generator=torch.Generator().manual_seed(0)
-    )  # 50 directions do not vary: eigh gives any basis of them
-    rounded = y * (1 + 1e-7 * torch.randn(y.shape, generator=torch.Generator().manual_seed(1)))
-    _, matrix = whitening_matrix(y, eps=0.1, symmetric=True)
     torch.testing.assert_close(matrix, matrix.T)
-    assert (matrix - whitening_matrix(rounded, eps=0.1, symmetric=True)[1]).abs().max() < 1e-4
-    assert (
-        whitening_matrix(y, eps=0.1, symmetric=False)[1]
-        - whitening_matrix(rounded, eps=0.1, symmetric=False)[1]
-    ).abs().max() > 0.1
+    assert torch.linalg.eigvalsh(matrix).min() > 0, "it turns nothing"
+
+
+def test_the_whitening_is_stable_where_directions_are_missing() -> None:
+    """50 of 60 directions do not vary, and eigh gives any basis of them."""
+    y = torch.randn(10, 60, generator=torch.Generator().manual_seed(0))
+    rounded = y * (1 + 1e-7 * torch.randn(y.shape, generator=torch.Generator().manual_seed(1)))
+    pair = [whitening_matrix(x, eps=0.1)[1] for x in (y, rounded)]
+    assert (pair[0] - pair[1]).abs().max() < 1e-4
+    assert pair[0].abs().max() > 1
+
+
+@pytest.mark.usefixtures("float64")
+def test_the_first_step_multiplies_by_the_matrix_that_is_given() -> None:
+    """(y - mean) @ matrix, also for a matrix that is not symmetric; its log-det counts."""
+    generator = torch.Generator().manual_seed(0)
+    mean, matrix = torch.randn(D, generator=generator), torch.randn(D, D, generator=generator)
+    flow = build_flow(
+        D, n_blocks=1, hidden=4, whitening=(mean, matrix), start_as_identity=True, seed=0
+    )
+    y = samples(20)
+    z, log_det = flow(y)
+    expected = ((y - mean) @ matrix).square().sum(1)  # what follows only permutes
+    torch.testing.assert_close(z.square().sum(1), expected, rtol=1e-12, atol=0)
+    other = ((y - mean) @ matrix.T).square().sum(1)
+    assert ((other / expected).log().abs() > 0.1).any(), "the transpose would be another map"
+    torch.testing.assert_close(log_det, torch.linalg.slogdet(matrix).logabsdet.expand(20))
+    torch.testing.assert_close(flow.inverse(z)[0], y, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -247,12 +265,36 @@ def test_whitening_errors(y: Tensor, eps: float, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [{"n_features": 1}, {"n_features": 4, "n_blocks": 0}, {"n_features": 4, "hidden": 0}],
+    ("arguments", "message"),
+    [
+        ({"n_features": 1}, "n_features: expected a whole number of at least 2, got 1"),
+        ({"n_blocks": 0}, "n_blocks: expected a whole number of at least 1, got 0"),
+        ({"hidden": 0}, "hidden: expected a whole number of at least 1, got 0"),
+        ({"clamp": 0.0}, "clamp: expected a finite number above 0, got 0"),
+        ({"clamp": math.inf}, "clamp: expected a finite number above 0, got inf"),
+    ],
 )
-def test_impossible_flows_are_errors(arguments: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="expected n_features >= 2, n_blocks >= 1, hidden >= 1"):
-        build_flow(**arguments)  # type: ignore[arg-type]
+def test_impossible_flows_are_errors(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build_flow(**{"n_features": 4} | arguments)
+    (name,) = arguments
+    for wrong in ("3", True, None):
+        with pytest.raises(TypeError, match=f"{name}: expected .*, got {wrong!r}"):
+            build_flow(**{"n_features": 4} | {name: wrong})
+
+
+def test_identity_is_the_start_of_every_coupling_if_asked() -> None:
+    y = samples(6).float()
+    flow = build_flow(D, n_blocks=5, hidden=8, start_as_identity=True, seed=0)
+    z, log_det = flow(y)
+    torch.testing.assert_close(z.sort(1).values, y.sort(1).values)
+    assert not torch.equal(z, y)
+    assert torch.equal(log_det, torch.zeros(6))
+    z, log_det = build_flow(D, n_blocks=5, hidden=8, seed=0)(y)
+    assert log_det.abs().min() > 0
+    three = Subnet(3, 4, hidden=5)
+    assert [type(layer).__name__ for layer in three] == ["Linear", "ReLU"] * 3 + ["Linear"]
+    assert [m.in_features for m in three if hasattr(m, "in_features")] == [3, 5, 5, 5]
 
 
 def test_smallest_flow() -> None:

@@ -1,4 +1,4 @@
-"""The score: mean z^2 over views and dimensions, and what it does not depend on."""
+"""The score: mean z^2 over views and dimensions, its gradient, and what it does not depend on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from differnet_lite.flow import CouplingFlow, build_flow, whitening_matrix
 from differnet_lite.loss import nll
-from differnet_lite.scoring import anomaly_score, latents, score_views
+from differnet_lite.scoring import Scorer, flow_score, latents, score_views
 
 
 @pytest.fixture(scope="module")
@@ -19,13 +19,12 @@ def features() -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def flow(features: torch.Tensor) -> CouplingFlow:
-    return build_flow(
-        8,
-        n_blocks=3,
-        hidden=16,
-        whitening=whitening_matrix(features.flatten(0, 1), eps=0.1),
-        seed=0,
-    )
+    whitening = whitening_matrix(features.flatten(0, 1), eps=0.1)
+    return build_flow(8, n_blocks=3, hidden=16, whitening=whitening, seed=0)
+
+
+def scorer(flow: CouplingFlow, *, pool_views: bool = False, use_log_det: bool = False) -> Scorer:
+    return Scorer(flow_score(flow, use_log_det=use_log_det), pool_views)
 
 
 def test_latents_are_the_flows_view_by_view(flow: CouplingFlow, features: torch.Tensor) -> None:
@@ -43,11 +42,23 @@ def test_score_is_the_mean_square_over_views_and_dimensions(
     flow: CouplingFlow, features: torch.Tensor
 ) -> None:
     z = torch.stack([flow(image)[0] for image in features]).detach().double()
-    scores = anomaly_score(flow, features)
-    assert scores.dtype == np.float64
+    apart = scorer(flow)
+    scores = apart.scores(features)
+    assert scores.dtype == np.float64 and scores.shape == (5,)
     np.testing.assert_allclose(scores, z.square().sum((1, 2)) / (3 * 8), rtol=1e-5)
-    np.testing.assert_allclose(anomaly_score(flow, features[:, [2, 0, 1]]), scores, rtol=1e-6)
-    np.testing.assert_allclose(anomaly_score(flow, features[[4, 1]]), scores[[4, 1]], rtol=1e-5)
+    np.testing.assert_allclose(apart.scores(features[:, [2, 0, 1]]), scores, rtol=1e-6)
+    np.testing.assert_allclose(apart.scores(features[[4, 1]]), scores[[4, 1]], rtol=1e-5)
+    np.testing.assert_allclose(apart.scores(features, batch_size=2), scores, rtol=1e-5)
+    assert apart.scores(features[:0]).shape == (0,)
+
+
+def test_with_pooled_views_their_mean_is_scored(flow: CouplingFlow, features: torch.Tensor) -> None:
+    pooled = scorer(flow, pool_views=True)
+    z = flow(features.mean(1))[0].detach().double()
+    np.testing.assert_allclose(pooled.scores(features), z.square().mean(1), rtol=1e-5)
+    assert np.abs(pooled.scores(features) / scorer(flow).scores(features) - 1).min() > 0.05
+    torch.testing.assert_close(pooled.rows(features), features.mean(1, keepdim=True))
+    assert scorer(flow).rows(features) is features
 
 
 def test_with_the_log_det_the_score_is_twice_the_loss(
@@ -55,8 +66,8 @@ def test_with_the_log_det_the_score_is_twice_the_loss(
 ) -> None:
     with torch.no_grad():
         expected = [2 * nll(*flow(image)).item() for image in features]
-    np.testing.assert_allclose(anomaly_score(flow, features, use_log_det=True), expected, rtol=1e-5)
-    assert np.abs(anomaly_score(flow, features) - expected).min() > 0.02
+    np.testing.assert_allclose(scorer(flow, use_log_det=True).scores(features), expected, rtol=1e-5)
+    assert np.abs(scorer(flow).scores(features) - expected).min() > 0.02
 
 
 def test_score_of_hand_made_latents() -> None:
@@ -64,3 +75,32 @@ def test_score_of_hand_made_latents() -> None:
     log_det = torch.tensor([[4.0, -1.0]])
     assert score_views(z, log_det).tolist() == [[5.0, 2.0]]
     assert score_views(z, log_det, use_log_det=True).tolist() == [[1.0, 3.0]]
+
+
+@pytest.mark.parametrize("shape", [(5, 8), (8,), (2, 0, 8), (1, 2, 3, 8)])
+def test_features_have_three_axes_and_a_view(flow: CouplingFlow, shape: tuple[int, ...]) -> None:
+    for use in (scorer(flow).scores, scorer(flow, pool_views=True).gradient):
+        with pytest.raises(ValueError, match=r"features: expected \(N, T, D\), got"):
+            use(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("pool_views", [False, True])
+@pytest.mark.parametrize("use_log_det", [False, True])
+def test_gradient_is_the_derivative_of_the_score(pool_views: bool, use_log_det: bool) -> None:
+    flow = build_flow(8, n_blocks=2, hidden=8, seed=0).double()
+    y = torch.randn(2, 3, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    score = scorer(flow, pool_views=pool_views, use_log_det=use_log_det)
+    with torch.no_grad():  # whatever the caller has switched off
+        gradient = score.gradient(y)
+    assert gradient.shape == y.shape
+    for n, t, d in ((0, 0, 0), (1, 2, 5), (0, 1, 7)):
+        step = torch.zeros_like(y)
+        step[n, t, d] = 1e-6
+        plus, minus = (score.scores(y + sign * step)[n] for sign in (1, -1))
+        # tau is the mean over the T views: a view's own score is T times as steep
+        slope = (plus - minus) / 2e-6 * y.shape[1]
+        assert slope == pytest.approx(float(gradient[n, t, d]), rel=1e-5)
+    assert torch.equal(gradient[:, 0], gradient[:, 1]) == pool_views
+    assert all(p.grad is None for p in flow.parameters())
+    other = scorer(flow, pool_views=pool_views, use_log_det=not use_log_det).gradient(y)
+    assert (other - gradient).abs().max() > 1e-3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,13 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as TF
 
-from differnet_lite.transforms import Transformations, jitter, rotate
+from differnet_lite.transforms import (
+    Transformations,
+    iter_resampled,
+    iter_views,
+    jitter,
+    rotate,
+)
 
 Picture = Callable[..., np.ndarray]
 
@@ -129,23 +136,60 @@ def test_random_angles_are_uniform_and_a_function_of_the_seed() -> None:
     assert abs(drawn.std() - 30 / math.sqrt(3)) < 0.2
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"angles": ()}, "angles"),
-        ({"angles": (0.0, math.nan)}, "angles"),
-        ({"n_train": 0}, "n_train"),
-        ({"n_test": 0}, "n_test"),
-        ({"max_angle": 181}, "max_angle"),
-        ({"fill": "white"}, "fill"),
-        ({"interpolation": "cubic"}, "interpolation"),
-        ({"brightness": 1.0}, "brightness"),
-        ({"contrast": -0.1}, "contrast"),
-    ],
-)
-def test_bad_transformations_are_named(arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Transformations(**arguments)
+NUMBERS_ARE_NO = ("0.5", True, None, [1], math.nan, math.inf, -math.inf)
+WHOLE_NUMBERS_ARE_NO = (*NUMBERS_ARE_NO, 2.0, 2.5, 0, -1)
+WORDS_ARE_NO = (None, True, 1, "", "white", "REFLECTION", ["black"])
+WRONG: dict[str, tuple[Any, ...]] = {
+    "angles": ("0, 90", b"1", 3.0, True, (), [math.nan], (0.0, math.inf), ["0"], [True], {0.0: 1}),
+    "n_train": WHOLE_NUMBERS_ARE_NO,
+    "n_test": WHOLE_NUMBERS_ARE_NO,
+    "max_angle": (*NUMBERS_ARE_NO, -1e-9, 180.5),
+    "fill": WORDS_ARE_NO,
+    "interpolation": (*WORDS_ARE_NO, "cubic"),
+    "brightness": (*NUMBERS_ARE_NO, -0.1, 1.0),
+    "contrast": (*NUMBERS_ARE_NO, -0.1, 1.0, 2),
+}
+
+
+def test_every_field_is_named_in_the_table_of_wrong_values() -> None:
+    assert set(WRONG) == {field.name for field in dataclasses.fields(Transformations)}
+
+
+@pytest.mark.parametrize(("name", "value"), [(n, v) for n, wrong in WRONG.items() for v in wrong])
+def test_bad_transformations_are_named(name: str, value: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=rf"^{name}: expected .*, got "):
+        Transformations(**{name: value})
+
+
+def test_good_transformations_come_in_plain_types() -> None:
+    t = Transformations(
+        angles=np.array([0, 90], dtype=np.int32),  # type: ignore[arg-type]
+        n_train=np.int64(3),  # type: ignore[arg-type]
+        max_angle=0,
+        brightness=np.float32(0.5),  # type: ignore[arg-type]
+    )
+    assert t.angles == (0.0, 90.0) and {type(a) for a in t.angles} == {float}
+    assert [type(v) for v in (t.n_train, t.max_angle, t.brightness)] == [int, float, float]
+    assert t.jitters and not Transformations().jitters
+    assert Transformations(contrast=0.1).jitters
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        t.n_train = 5  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+def test_views_are_rotations_and_quarter_turns_share_one_resampling(
+    picture: Picture, interpolation: Any
+) -> None:
+    images = torch.cat([as_tensor(picture(k)) for k in range(2)])
+    angles = (10.0, 100.0, 0.0, -80.0, 270.0, 45.0)
+    t = Transformations(fill="black", interpolation=interpolation)
+    seen = dict(iter_views(images, angles, t))
+    assert sorted(seen) == list(range(6))
+    for k, angle in enumerate(angles):
+        expected = rotate(images, angle, fill="black", interpolation=interpolation)
+        torch.testing.assert_close(seen[k], expected, rtol=0, atol=1e-6)
+    shared = [views for _, views in iter_resampled(images, angles, t)]
+    assert shared == [[(0, 0), (1, 1), (3, 3)], [(2, 0), (4, 3)], [(5, 0)]]
 
 
 def test_brightness_multiplies_each_image_by_a_factor_of_its_own() -> None:

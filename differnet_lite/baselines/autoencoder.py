@@ -121,7 +121,6 @@ class Autoencoder(NetworkDetector):
             lr=self.settings.learning_rate,
         )
 
-    @torch.no_grad()
     def _score_batch(self, network: nn.Module, x: Tensor) -> Tensor:
         return self._errors(network, x)
 

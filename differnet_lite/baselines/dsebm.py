@@ -56,8 +56,9 @@ class Energy(nn.Module):
 
     def gradient(self, x: Tensor, *, create_graph: bool = False) -> Tensor:
         """dE/dx (B, 3, H, W); `create_graph` where it is trained itself."""
-        x = x.detach().requires_grad_()
-        return torch.autograd.grad(self(x).sum(), x, create_graph=create_graph)[0]
+        x = x if x.requires_grad else x.detach().requires_grad_()
+        with torch.enable_grad():
+            return torch.autograd.grad(self(x).sum(), x, create_graph=create_graph)[0]
 
 
 class DSEBM(NetworkDetector):
@@ -95,6 +96,5 @@ class DSEBM(NetworkDetector):
     def _score_batch(self, network: nn.Module, x: Tensor) -> Tensor:
         assert isinstance(network, Energy)
         if self.settings.score == "energy":
-            with torch.no_grad():
-                return network(x)
-        return network.gradient(x).flatten(1).norm(dim=1)
+            return network(x)
+        return network.gradient(x, create_graph=x.requires_grad).flatten(1).norm(dim=1)

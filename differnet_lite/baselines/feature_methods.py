@@ -35,7 +35,7 @@ State = dict[str, Tensor]
 class FeatureSettings(Settings):
     """Those of `differnet_lite.Settings` that make features, maps and calibration; no flow."""
 
-    holdout: float = 0.0
+    calibration: str = "none"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -90,19 +90,18 @@ class ClosedForm(FeatureDetector):
         """The score (M,) of rows (M, D) that a state gives, differentiable."""
 
     def _fit(
-        self, images: Sequence[ImageLike], splits: Sequence[Split]
-    ) -> tuple[dict[str, Any], np.ndarray]:
-        features = self.features(images, description="features, training")
-        states = [self._learn(features[split.train]) for split in splits]
+        self, images: Sequence[ImageLike], seen: Tensor | None, chosen: Sequence[Split]
+    ) -> tuple[dict[str, Any], list[np.ndarray]]:
+        features = self.features(images) if seen is None else seen
+        states = [self._learn(features[split.train]) for split in chosen]
         scores = [
             Scorer(self._row_score(state), self.settings.pool_views).scores(
                 features[split.calibrate]
             )
-            for state, split in zip(states, splits, strict=True)
+            for state, split in zip(states, chosen, strict=True)
         ]
-        reference = self._reference([images[i] for i in splits[0].train])
-        fitted = {"state_": states[0], "angles_": self.scoring_angles(), "reference_": reference}
-        return fitted, np.concatenate(scores)
+        known = self._known_normal([images[i] for i in chosen[0].train])
+        return {"state_": states[0]} | known, scores
 
     def _score_rows(self) -> Callable[[Tensor], Tensor]:
         return self._row_score(self.state_)
@@ -140,8 +139,8 @@ def reduction(rows: Tensor, n_components: int) -> State:
 
 
 def reduced(rows: Tensor, state: State) -> Tensor:
-    """Rows (M, D) as components (M, K), float64."""
-    return ((rows.double() - state["mean"]) / state["deviation"]) @ state["axes"]
+    """Rows (M, D) of any device as components (M, K), float64, on the CPU."""
+    return ((rows.cpu().double() - state["mean"]) / state["deviation"]) @ state["axes"]
 
 
 class OCSVM(ClosedForm):
@@ -241,4 +240,6 @@ class Mahalanobis(ClosedForm):
         return {"mean": mean, "matrix": matrix.contiguous()}
 
     def _row_score(self, state: State) -> Callable[[Tensor], Tensor]:
-        return lambda rows: ((rows.double() - state["mean"]) @ state["matrix"]).square().mean(1)
+        return lambda rows: (
+            ((rows.cpu().double() - state["mean"]) @ state["matrix"]).square().mean(1)
+        )

@@ -121,7 +121,6 @@ class GANomaly(NetworkDetector):
 
         return step
 
-    @torch.no_grad()
     def _score_batch(self, network: nn.Module, x: Tensor) -> Tensor:
         z, _, z_again = network(x)
         return (z - z_again).double().square().flatten(1).mean(1)

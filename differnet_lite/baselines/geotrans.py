@@ -78,7 +78,6 @@ class GeoTrans(NetworkDetector):
 
         return descent(network, loss, lr=self.settings.learning_rate)
 
-    @torch.no_grad()
     def _score_batch(self, network: nn.Module, x: Tensor) -> Tensor:
         logits = (
             network(symmetries(x).flatten(0, 1)).cpu().double().unflatten(0, (len(x), N_SYMMETRIES))

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 from tqdm.auto import tqdm
 
-from differnet_lite.calibration.splits import Split
-from differnet_lite.checks import check_fields, real, whole
+from differnet_lite.calibration.splits import CALIBRATIONS, Split
+from differnet_lite.checks import check_fields, one_of, real, whole
 from differnet_lite.data.images import ImageLike, iter_decoded
 from differnet_lite.data.listing import Images, as_images
 from differnet_lite.detector import Detector
@@ -39,7 +39,7 @@ class NetworkSettings:
         steps: of the optimiser; the same for few images and many, so the cost does not depend on their number.
         batch_size: images in a step; fewer images than that are repeated.
         learning_rate: of Adam.
-        holdout: share of the images kept for calibration; 0 keeps none.
+        calibration, folds, holdout: see `differnet_lite.Settings`.
     """
 
     size: int = 64
@@ -47,12 +47,15 @@ class NetworkSettings:
     steps: int = 500
     batch_size: int = 16
     learning_rate: float = 1e-3
-    holdout: float = 0.0
+    calibration: str = "none"
+    folds: int = 5
+    holdout: float = 0.2
 
     def __post_init__(self) -> None:
         counts = dict.fromkeys(("width", "steps", "batch_size"), whole(1))
-        rates = {"learning_rate": real(above=0), "holdout": real(0, below=1)}
-        check_fields(self, counts | rates | {"size": whole(32)})
+        rates = {"learning_rate": real(above=0), "holdout": real(above=0, below=1)}
+        check_fields(self, counts | rates | {"size": whole(32), "folds": whole(2)})
+        check_fields(self, {"calibration": one_of(*CALIBRATIONS)})
         if self.size & (self.size - 1):
             raise ValueError(f"size: expected a power of two, at least 32 pixels, got {self.size}")
 
@@ -109,20 +112,25 @@ class NetworkDetector(Detector):
 
     @abstractmethod
     def _score_batch(self, network: nn.Module, x: Tensor) -> Tensor:
-        """(B,) scores of (B, 3, H, W)."""
+        """(B,) scores of (B, 3, H, W), differentiable."""
+
+    def _see(self, images: Sequence[ImageLike]) -> Tensor:
+        """Pixels as one row for each image, (N, 1, 3 H W) uint8."""
+        return self._pixels(images).flatten(1)[:, None]
 
     def _fit(
-        self, images: Sequence[ImageLike], splits: Sequence[Split]
-    ) -> tuple[dict[str, Any], np.ndarray]:
-        pixels = self._pixels(images)  # (N, 3, H, W) uint8
-        networks = [self._trained(pixels[split.train]) for split in splits]
+        self, images: Sequence[ImageLike], seen: Tensor | None, chosen: Sequence[Split]
+    ) -> tuple[dict[str, Any], list[np.ndarray]]:
+        assert seen is not None
+        pixels = seen.view(len(seen), 3, self.settings.size, self.settings.size)
+        networks = [self._trained(pixels[split.train]) for split in chosen]
         scores = [
             np.concatenate(
                 [np.empty(0), *self._scores_by(network, pixels[split.calibrate].split(16))]
             )
-            for network, split in zip(networks, splits, strict=True)
+            for network, split in zip(networks, chosen, strict=True)
         ]
-        return {"network_": networks[0]}, np.concatenate(scores)
+        return {"network_": networks[0]}, scores
 
     def _trained(self, pixels: Tensor) -> nn.Module:
         s, generator = self.settings, torch.Generator().manual_seed(self.seed)
@@ -147,7 +155,7 @@ class NetworkDetector(Detector):
     def _scores_by(self, network: nn.Module, batches: Iterable[Tensor]) -> Iterator[np.ndarray]:
         """Scores of batches of uint8 pixels."""
         for pixels in batches:
-            with contained(self.seed):
+            with contained(self.seed), torch.no_grad():
                 found = self._score_batch(network, to_input(pixels).to(self.target))
             yield found.detach().double().cpu().numpy()
 
@@ -168,8 +176,9 @@ class NetworkDetector(Detector):
             (N, size, size) float32 at the network's own, small size.
         """
         self.check_fitted()
-        found = []
-        for pixels in self._pixels(as_images(images)).split(16):
+        size = self.settings.size
+        found = [torch.empty(0, size, size)]
+        for pixels in iter_decoded(as_images(images), size=size):
             with contained(self.seed):
                 x = to_input(pixels).to(self.target).requires_grad_(True)
                 (slope,) = torch.autograd.grad(self._score_batch(self.network_, x).sum(), x)

@@ -3,7 +3,9 @@ r"""A threshold on the anomaly score from normal images alone, with a known fals
 Let s_1..s_n be the scores of held-out NORMAL images that the flow never saw. If a new normal image
 is exchangeable with them, its rank among them is uniform, and so, for the k-th smallest s_(k),
 
-.. math:: P(s_\mathrm{new} > s_{(k)}) \le \alpha \quad\text{with}\quad k = \lceil (n + 1)(1 - \alpha) \rceil .
+.. math::
+    P(s_\mathrm{new} > s_{(k)}) \le \alpha
+    \quad\text{with}\quad k = \lceil (n + 1)(1 - \alpha) \rceil .
 
 This holds for every n and every distribution, on average over calibration sets. It needs k <= n,
 that is alpha >= 1 / (n + 1): 19 images for 5 %, 99 for 1 %.
@@ -14,7 +16,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from fractions import Fraction
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -43,7 +44,7 @@ class Threshold:
         value: theta.
         alpha: the false-alarm rate asked for.
         n: number of calibration scores.
-        rule: "conformal", "pac" or "quantile".
+        rule: "conformal", "cross-conformal", "pac" or "quantile".
         guaranteed: the false-alarm rate that is guaranteed; None where nothing is.
     """
 
@@ -59,9 +60,12 @@ class Threshold:
         return 1 / (self.n + 1)
 
     def __str__(self) -> str:
-        promise = (
-            "no guarantee" if self.guaranteed is None else f"false alarms <= {self.guaranteed:.1%}"
-        )
+        reached = max(self.alpha, self.smallest_alpha)
+        promise = "no guarantee"
+        if self.guaranteed is not None:
+            promise = f"false alarms <= {self.guaranteed:.1%}"
+        elif self.rule == "cross-conformal":
+            promise = f"false alarms <= {reached:.1%} as measured, not proved"
         return (
             f"theta = {self.value:.4g} ({self.rule}, n = {self.n}, asked {self.alpha:.1%}: "
             f"{promise}; smallest reachable {self.smallest_alpha:.1%})"
@@ -69,9 +73,9 @@ class Threshold:
 
 
 def conformal_threshold(
-    scores: ArrayLike, alpha: float = 0.05, *, if_too_few: str = "raise"
+    scores: ArrayLike, alpha: float = 0.05, *, if_too_few: str = "raise", cross: bool = False
 ) -> Threshold:
-    """Split-conformal threshold.
+    """Conformal threshold: split, or cross if each score is of a detector of its own fold.
 
     The value is the next float above s_(k), so that "score >= value" flags exactly the images whose
     conformal p-value is at most alpha, ties included.
@@ -81,6 +85,9 @@ def conformal_threshold(
         alpha: wanted false-alarm rate, 0 < alpha < 1.
         if_too_few: what to do if n < 1 / alpha - 1: "raise", or "fallback", which takes the largest
             score and says that it guarantees 1 / (n + 1) only.
+        cross: the scores are out-of-fold, and the detector that scores new images saw all of them.
+            It then scores new images a little lower than its fold siblings do: the rate is measured
+            to be at most alpha (notebook 06), and not proved.
 
     Raises:
         TooFewNormalsError: n is too small and `if_too_few` is "raise".
@@ -94,13 +101,15 @@ def conformal_threshold(
         >>> print(conformal_threshold(range(1, 20), alpha=0.05))
         theta = 19 (conformal, n = 19, asked 5.0%: false alarms <= 5.0%; smallest reachable 5.0%)
     """
-    ordered, share = _checked(scores, alpha)
+    ordered = _checked(scores, alpha)
     one_of("raise", "fallback")("if_too_few", if_too_few)
     n = len(ordered)
-    k = n + 1 - math.floor((n + 1) * share)  # exact, or 20 * 0.95 would be 19.000000000000004
+    # by the p-values themselves: 20 * 0.95 would be 19.000000000000004, and 7 * (1 / 7) below 1
+    k = n + 1 - int((np.arange(1, n + 2) / (n + 1) <= alpha).sum())
     guaranteed = alpha
     if k > n:
-        needed = math.ceil(1 / share - 1)
+        nearest = round(1 / alpha)
+        needed = nearest - 1 if 1 / nearest <= alpha else nearest
         if if_too_few != "fallback":
             raise TooFewNormalsError(
                 f"a false-alarm rate of {alpha:.2%} needs at least {needed} held-out normal "
@@ -113,14 +122,18 @@ def conformal_threshold(
             f"the threshold is their largest score and guarantees {guaranteed:.2%}",
             stacklevel=2,
         )
-    return Threshold(float(np.nextafter(ordered[k - 1], np.inf)), alpha, n, "conformal", guaranteed)
+    value = float(np.nextafter(ordered[k - 1], np.inf))
+    if cross:
+        return Threshold(value, alpha, n, "cross-conformal", None)
+    return Threshold(value, alpha, n, "conformal", guaranteed)
 
 
 def pac_threshold(scores: ArrayLike, alpha: float = 0.05, *, delta: float = 0.1) -> Threshold:
     """A threshold whose false-alarm rate is at most alpha with probability 1 - delta.
 
-    The probability is over calibration sets. Given theta = s_(k) the false-alarm rate is Beta(n + 1 - k, k); the smallest k is taken with
-    P(rate <= alpha) >= 1 - delta. Stricter than `conformal_threshold`, which holds on average.
+    The probability is over calibration sets. Given theta = s_(k) the false-alarm rate is
+    Beta(n + 1 - k, k); the smallest k is taken with P(rate <= alpha) >= 1 - delta. Stricter than
+    `conformal_threshold`, which holds on average.
 
     Raises:
         TooFewNormalsError: even the largest score is not enough.
@@ -128,7 +141,7 @@ def pac_threshold(scores: ArrayLike, alpha: float = 0.05, *, delta: float = 0.1)
     """
     from scipy.special import betainc  # 0.3 s to import, and rarely wanted
 
-    ordered, _ = _checked(scores, alpha)
+    ordered = _checked(scores, alpha)
     rate("delta", delta)
     n = len(ordered)
     k = np.arange(1, n + 1)
@@ -144,7 +157,7 @@ def pac_threshold(scores: ArrayLike, alpha: float = 0.05, *, delta: float = 0.1)
 
 def quantile_threshold(scores: ArrayLike, alpha: float = 0.05) -> Threshold:
     """The plain (1 - alpha) quantile: the common rule, which guarantees nothing at small n."""
-    ordered, _ = _checked(scores, alpha)
+    ordered = _checked(scores, alpha)
     return Threshold(float(np.quantile(ordered, 1 - alpha)), alpha, len(ordered), "quantile", None)
 
 
@@ -162,12 +175,12 @@ def p_values(calibration: ArrayLike, scores: ArrayLike) -> np.ndarray:
         >>> p_values([1, 2, 3, 4], [0, 2.5, 9]).tolist()
         [1.0, 0.6, 0.2]
     """
-    ordered, _ = _checked(calibration, 0.5)
+    ordered = _checked(calibration, 0.5)
     at_least = len(ordered) - np.searchsorted(ordered, vector("scores", scores), side="left")
     return (1 + at_least) / (len(ordered) + 1)
 
 
-def _checked(scores: ArrayLike, alpha: float) -> tuple[np.ndarray, Fraction]:
-    """The scores in order, and alpha as the decimal that was written."""
-    ordered = np.sort(vector("calibration scores", scores, empty="fit with a calibration set"))
-    return ordered, Fraction(repr(rate("alpha", alpha)))
+def _checked(scores: ArrayLike, alpha: float) -> np.ndarray:
+    """The scores in order."""
+    rate("alpha", alpha)
+    return np.sort(vector("calibration scores", scores, empty="fit with a calibration set"))

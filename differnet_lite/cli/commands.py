@@ -17,13 +17,11 @@ import numpy as np
 from differnet_lite.cache import FeatureBank, FeatureError, default_cache
 from differnet_lite.data.datasets import as_images, load_category
 from differnet_lite.data.files import replacing
-from differnet_lite.data.images import decode
 from differnet_lite.data.prepare import prepare_mtd, prepare_mvtec
 from differnet_lite.evaluation import evaluating as evaluation
 from differnet_lite.localization.maps import METHODS
 from differnet_lite.model import DifferNet
-from differnet_lite.plots.report import write_report
-from differnet_lite.plots.scores import plot_gallery, plot_history, plot_roc, plot_scores
+from differnet_lite.plots import evaluation_report, write_overlays
 from differnet_lite.samples import SAMPLE_CATEGORIES, default_data_root, make_sample_category
 from differnet_lite.settings import PRESETS
 from differnet_lite.transforms import Transformations
@@ -77,7 +75,7 @@ def demo(args: argparse.Namespace) -> None:
         ),
     ]
     _print_table(rows)
-    _report(Path(args.report), model, result, rows)
+    evaluation_report(args.report, model, result, rows)
     print(f"report: {args.report}")
 
 
@@ -124,8 +122,8 @@ def score(args: argparse.Namespace) -> None:
     if args.csv:
         _write_csv(Path(args.csv), paths, scores, p_values, flagged, threshold.value)
     if args.maps:
-        _write_maps(
-            Path(args.maps),
+        write_overlays(
+            args.maps,
             model,
             paths,
             **({"method": args.map_method} if args.map_method else {}),
@@ -148,7 +146,7 @@ def score(args: argparse.Namespace) -> None:
         result = evaluation.evaluate(model, category, alpha=args.alpha, maps=bool(args.report))
         rows = result.table()
         if args.report:
-            _report(Path(args.report), model, result, rows)
+            evaluation_report(args.report, model, result, rows)
     elif args.report:
         raise ValueError(
             f"--report needs a category with test/good/ and test/DEFECT/ to compare with, {args.images} has no labels; use --csv and --maps"
@@ -188,64 +186,6 @@ def cache(args: argparse.Namespace) -> None:
         print("cleared")
 
 
-def _report(
-    path: Path, model: DifferNet, result: evaluation.Evaluation, rows: list[tuple[str, str]]
-) -> None:
-    """The HTML report of an evaluation: distribution, ROC, extreme images with maps, training curve."""
-    category = result.category
-    names = [f"{p.parent.name}/{p.name}" for p in category.test]
-    figures = [
-        (
-            "Scores",
-            "Each mark is a test image; the line is the threshold, chosen on held-out normal images.",
-            plot_scores(result.scores, category.kinds, threshold=result.threshold, names=names),
-        ),
-        (
-            "ROC",
-            "What detection rate each false-alarm rate buys, with a bootstrap band.",
-            plot_roc(category.labels, result.scores),
-        ),
-    ]
-    if result.maps is not None:
-        scale = (0.0, float(np.quantile(result.maps, 0.999)))
-        order = np.argsort(-result.scores)
-        for heading, why, chosen in (
-            (
-                "Most anomalous",
-                "The highest scores, with their maps on the scale of all maps in this report.",
-                order[:8],
-            ),
-            (
-                "Most normal",
-                "The lowest scores, on the same scale: little should glow here.",
-                order[::-1][:8],
-            ),
-        ):
-            images = [decode(category.test[i], 448).permute(1, 2, 0).numpy() for i in chosen]
-            titles = [f"{names[i]}\nscore {result.scores[i]:.3g}" for i in chosen]
-            figures.append(
-                (
-                    heading,
-                    why,
-                    plot_gallery(images, list(result.maps[chosen]), titles=titles, scale=scale),
-                )
-            )
-    figures.append(
-        (
-            "Training",
-            "Loss of training and held-out normal images; it may be negative, being a log-density.",
-            plot_history(model.history_),
-        )
-    )
-    notes = (
-        "The threshold holds the false-alarm rate on average over calibration sets, if new normal images are exchangeable with the held-out ones.",
-        "Labels were used for the figures in this report alone: no epoch, setting or threshold was chosen on them.",
-    )
-    write_report(
-        path, title=f"DifferNet on {category.name}", summary=rows, figures=figures, notes=notes
-    )
-
-
 def _write_csv(
     path: Path,
     paths: Sequence[Path],
@@ -263,41 +203,6 @@ def _write_csv(
             [str(p), f"{s:.9g}", f"{q:.6g}", int(f), f"{theta:.9g}"]
             for p, s, q, f in zip(paths, scores, p_values, flagged, strict=True)
         )
-
-
-def _write_maps(folder: Path, model: DifferNet, paths: Sequence[Path], **options: Any) -> None:
-    """PNG overlays on one logarithmic scale, because scores of defects span several powers of ten.
-
-    It reaches from half of the peak that 1 of 10 maps stays below, a normal one's as a rule, to the peak that 19 of 20 stay below.
-    """
-    from PIL import Image
-    from plotly.colors import sample_colorscale, unlabel_rgb
-
-    folder.mkdir(parents=True, exist_ok=True)
-    palette = np.array(
-        [unlabel_rgb(c) for c in sample_colorscale("Cividis", np.linspace(0, 1, 256))]
-    )
-    drawn = (
-        np.asarray(Image.fromarray(m).resize((224, 224), Image.Resampling.BOX))
-        for m in model.iter_maps(paths, **options)
-    )
-    small = [
-        np.log1p(m).astype(np.float16) for m in drawn
-    ]  # an attribution may exceed a float16's 65,504
-    peaks = np.expm1([float(m.max()) for m in small])
-    top = float(np.quantile(peaks, 0.95)) or 1.0
-    low = float(np.clip(np.quantile(peaks, 0.1) / 2, top / 1000, top / 4))
-    for i, (path, values) in enumerate(zip(paths, small, strict=True)):
-        image = decode(path, 448).permute(1, 2, 0).numpy().astype(float)
-        level = np.log(np.expm1(values.astype(np.float32)).clip(low, top) / low) / np.log(top / low)
-        level = np.asarray(
-            Image.fromarray(level).resize((448, 448), Image.Resampling.BILINEAR)
-        ).clip(0, 1)
-        mixed = (
-            image * (1 - 0.6 * level[..., None])
-            + palette[(255 * level).astype(int)] * 0.6 * level[..., None]
-        )
-        Image.fromarray(mixed.astype(np.uint8)).save(folder / f"{i:04d}_{path.stem}.png")
 
 
 def _print_table(rows: Sequence[tuple[str, str]]) -> None:

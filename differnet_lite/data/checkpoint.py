@@ -56,10 +56,10 @@ def write_checkpoint(
             f"{path.parent}: there is no such folder to save the model in; create it first"
         )
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    text = json.dumps({"format": FORMAT, "kind": kind, **header}, allow_nan=False)
-    metadata = {"differnet_lite": text, "sha256": _digest(text, plain)}
-    with replacing(path) as file:
-        file.write(save(plain, metadata=metadata))
+    whole = {"format": FORMAT, "kind": kind, **header}
+    text = json.dumps(whole | {"sha256": _digest(whole, plain)}, allow_nan=False)
+    with replacing(path) as file:  # one entry: safetensors writes several in any order
+        file.write(save(plain, metadata={"differnet_lite": text}))
     return path
 
 
@@ -96,7 +96,9 @@ def read_checkpoint(
             f"{path}: expected model format {FORMAT}, got {header.get('format')!r}; "
             "fit again, or install the version that wrote it"
         )
-    if metadata.get("sha256") != _digest(text, tensors):
+    digest = header.pop("sha256", None)
+    same = text == json.dumps(header | {"sha256": digest})
+    if not same or digest != _digest(header, tensors):
         raise CheckpointError(f"{path}: damaged: its digest does not fit; copy it again")
     if kind is not None and header.get("kind") != kind:
         raise CheckpointError(
@@ -119,9 +121,10 @@ def rebuilding(path: str | os.PathLike[str]) -> Iterator[None]:
         ) from error
 
 
-def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
-    found = hashlib.sha256(text.encode())
+def _digest(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    found = hashlib.sha256(json.dumps(header).encode())
     for name, tensor in sorted(tensors.items()):
         found.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        if tensor.numel():  # an empty one has no strides to view bytes by
+            found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()

@@ -20,8 +20,7 @@ from differnet_lite.experiments.running import run
 from differnet_lite.experiments.storing import write_atomically, write_table
 from differnet_lite.experiments.studies import ABLATIONS, N_TRAIN, STUDIES
 from differnet_lite.experiments.summaries import as_text
-from differnet_lite.plots.experiments import plot_ablations, plot_comparison, plot_few_shot
-from differnet_lite.plots.report import write_report
+from differnet_lite.plots import plot_ablations, plot_comparison, plot_few_shot, write_report
 from differnet_lite.samples import SAMPLE_CATEGORIES, make_sample_category
 
 __all__ = ["main"]

@@ -31,7 +31,7 @@ TABLE1_METHODS = tuple(method for method in METHODS if method != "autoencoder-ss
 FEW_SHOT_METHODS = ("ocsvm", "1-nn", "differnet", "mahalanobis")
 N_TRAIN = (1, 2, 4, 8, 16, 32, None)
 
-OWN: dict[str, dict[str, Any]] = {"differnet": {"holdout": 0, "reference_images": 0}}
+OWN: dict[str, dict[str, Any]] = {"differnet": {"calibration": "none", "reference_images": 0}}
 QUICK: dict[str, dict[str, Any]] = {"differnet": {"epochs": 2}} | {
     method: {"steps": 20}
     for method in ("geotrans", "ganomaly", "dsebm", "autoencoder-l2", "autoencoder-ssim")

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from differnet_lite.localization.distance import PlaceStatistics, place_statistics
 from differnet_lite.localization.maps import BLURS, METHODS, Localizer
 from differnet_lite.localization.reference import evenly, reference_maps
 
-__all__ = ["BLURS", "METHODS", "Localizer", "evenly", "reference_maps"]
+__all__ = [
+    "BLURS",
+    "METHODS",
+    "Localizer",
+    "PlaceStatistics",
+    "evenly",
+    "place_statistics",
+    "reference_maps",
+]

@@ -1,26 +1,35 @@
 r"""Where in the image the score comes from.
 
-Three maps, all from the gradient g = d tau / d y of the score with respect to the pooled features:
+Four maps, three of them from the gradient g = d tau / d y of the score with respect to the pooled
+features:
 
-*attribution* (default). Features are means over the positions p of the trunk's maps, y = mean_p F(p), so
-to first order the score splits into one term for each position,
+*attribution* (default). Features are means over the positions p of the trunk's maps,
+y = mean_p F(p), so to first order the score splits into one term for each position,
 
-.. math:: \tau(y) - \tau(\bar y) \approx g \cdot (y - \bar y) = \operatorname{mean}_p \, g \cdot (F(p) - \bar F(p)) ,
+.. math::
+    \tau(y) - \tau(\bar y) \approx g \cdot (y - \bar y)
+    = \operatorname{mean}_p \, g \cdot (F(p) - \bar F(p)) ,
 
 where \bar F are the mean maps of normal images. Each term is drawn where it arose. One pass through
 the trunk for each rotation, none back.
 
-*deviation*. The flow says which channels count, the normal images say how far each of them strays at each position:
+*deviation*. The flow says which channels count, the normal images say how far each of them strays
+at each position:
 
-.. math:: \sum_c w_c \frac{(F_c(p) - \bar F_c(p))^2}{\sigma_c^2(p) + 0.1\, \bar\sigma_c^2 + 10^{-3}} , \qquad w_c \propto |g_c| \, \bar\sigma_c
+.. math::
+    \sum_c w_c \frac{(F_c(p) - \bar F_c(p))^2}{\sigma_c^2(p) + 0.1\, \bar\sigma_c^2 + 10^{-3}} ,
+    \qquad w_c \propto |g_c| \, \bar\sigma_c
 
-with the variance \sigma^2 over normal images and its mean \bar\sigma^2 over positions; the weights of a scale sum to 1. It is no
-share of the score, but it keeps what cancels in the pooled mean, and so finds defects in parts that always lie alike
-where attribution does not. The formula was chosen among six by the built-in categories' masks; MVTec's bottle was in the same
-runs, so its figures are not those of an unseen category.
+with the variance \sigma^2 over normal images and its mean \bar\sigma^2 over positions; the weights
+of a scale sum to 1. It is no share of the score, but it keeps what cancels in the pooled mean, and
+so finds defects in parts that always lie alike where attribution does not. The formula was chosen
+among six by the built-in categories' masks; MVTec's bottle was in the same runs, so its figures are
+not those of an unseen category.
+
+*distance*: see `localization.distance`; the one with a level.
 
 *gradient* (the paper). The gradient is carried on through the trunk to the pixels, blurred, and its
-absolute value averaged. The paper calls it "not optimised"; its maps are beside ours in notebook 07.
+absolute value averaged. The paper calls it "not optimised"; notebook 07 shows it beside ours.
 """
 
 from __future__ import annotations
@@ -34,15 +43,16 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
-from differnet_lite.checks import one_of
+from differnet_lite.checks import one_of, real
 from differnet_lite.features import MultiScaleExtractor
+from differnet_lite.localization.distance import SIGMA, PlaceStatistics, distance_maps
 from differnet_lite.localization.reference import evenly
 from differnet_lite.scoring import Scorer
 from differnet_lite.transforms import Transformations, iter_views, rotate
 
 __all__ = ["BLURS", "METHODS", "Localizer"]
 
-BLURS = {"attribution": 4.0, "deviation": 4.0, "gradient": 3.0}  # pixels; 3 is the paper's
+BLURS = {"attribution": 4.0, "deviation": 4.0, "distance": SIGMA, "gradient": 3.0}  # px; 3: paper
 METHODS = tuple(BLURS)
 SPATIAL_SHARE = 0.1  # of the mean variance, added to each place's own: few images know it badly
 VARIANCE_FLOOR = 1e-3  # of a channel that hardly ever fires
@@ -59,6 +69,7 @@ class Localizer:
         angles: the model's T angles, degrees.
         means, deviations: of normal images' maps, see `reference_maps`; "attribution" and
             "deviation" need them.
+        places: see `place_statistics`; "distance" needs them.
     """
 
     extractor: MultiScaleExtractor
@@ -67,11 +78,13 @@ class Localizer:
     angles: tuple[float, ...]
     means: Sequence[Tensor] = ()
     deviations: Sequence[Tensor] = ()
+    places: PlaceStatistics | None = None
 
     @property
     def methods(self) -> tuple[str, ...]:
         """The methods that this model has maps by, the default first."""
-        return METHODS if len(self.means) and len(self.deviations) else ("gradient",)
+        found = ("attribution", "deviation") if len(self.means) and len(self.deviations) else ()
+        return (*found, *(("distance",) if self.places is not None else ()), "gradient")
 
     def anomaly_map(
         self,
@@ -85,15 +98,20 @@ class Localizer:
 
         Args:
             image: (3, size, size) uint8.
-            method: "attribution", "deviation" or "gradient", see above; None takes the first that
-                the model has.
+            method: "attribution", "deviation", "distance" or "gradient", see above; None takes the
+                first that the model has.
             sigma: deviation of a Gaussian blur, pixels; None takes the method's own, `BLURS`.
-            n_angles: use only so many of the angles, evenly chosen; None uses all.
+            n_angles: use only so many of the angles, evenly chosen; None uses all. "distance"
+                looks at the image as it lies and has no use for it.
 
         Raises:
             ValueError: the method is unknown, has no reference, or `n_angles` is out of range.
         """
         method = self._method(method)
+        blur = BLURS[method] if sigma is None else real(0)("sigma", sigma)
+        if method == "distance":
+            assert self.places is not None
+            return distance_maps(self.extractor, self.places, image[None], sigma=blur)[0]
         chosen = evenly(len(self.angles), len(self.angles) if n_angles is None else n_angles)
         views = self.views(image, chosen)
         with torch.no_grad():
@@ -108,13 +126,12 @@ class Localizer:
         turned = torch.cat(
             [self.turned_back(one[None], k) for one, k in zip(drawn, chosen, strict=True)]
         )
-        blur = BLURS[method] if sigma is None else sigma
         if method == "gradient":
             return _blur(turned, blur).abs().mean((0, 1)).cpu().numpy()
         return _blur(turned.mean(0, keepdim=True), blur).clamp_min(0)[0, 0].cpu().numpy()
 
     def views(self, image: Tensor, chosen: Sequence[int]) -> Tensor:
-        """The views at some of the angles, (T, 3, size, size) in [0, 1], of (3, size, size) uint8."""
+        """The views (T, 3, size, size) in [0, 1] at some angles, of (3, size, size) uint8."""
         x = image[None].to(self.extractor.device).float() / 255
         turns = [self.angles[k] for k in chosen]
         found = dict(iter_views(x, turns, self.transformations))
@@ -160,8 +177,8 @@ class Localizer:
         method = self.methods[0] if method is None else one_of(*METHODS)("method", method)
         if method not in self.methods:
             raise ValueError(
-                f"method={method!r} needs reference maps of normal images; "
-                "fit with reference_images > 0, or use method='gradient'"
+                f"method={method!r} needs reference maps of normal images, and this model has "
+                f"none; fit with reference_images > 0, or use one of {', '.join(self.methods)}"
             )
         return method
 

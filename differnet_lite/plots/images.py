@@ -1,10 +1,9 @@
-"""Figures of notebooks 03 and 04: photographs in a row, maps of a trunk, curves.
-
-They take arrays and return a `plotly.graph_objects.Figure`, on the same white paper as `plots`.
-"""
+"""Photographs and maps of a trunk, side by side, as JPEGs of some kilobytes."""
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -14,9 +13,9 @@ from PIL import Image
 from plotly.subplots import make_subplots
 
 from differnet_lite.data.images import ImageLike, as_rgb
-from differnet_lite.plots.scores import COLOURS, DASHES, SYMBOLS, TEMPLATE, jpeg_bytes, jpeg_uri
+from differnet_lite.plots.style import TEMPLATE
 
-__all__ = ["jpeg", "plot_curves", "plot_feature_maps", "plot_images"]
+__all__ = ["jpeg", "jpeg_bytes", "jpeg_uri", "plot_feature_maps", "plot_images"]
 
 HIDDEN = {"visible": False, "constrain": "domain"}
 
@@ -24,6 +23,18 @@ HIDDEN = {"visible": False, "constrain": "domain"}
 def jpeg(image: ImageLike, side: int = 224, *, quality: int = 70) -> str:
     """An image, squeezed to a square, as the data URI of a JPEG: some kilobytes."""
     return jpeg_uri(jpeg_bytes(as_rgb(image).resize((side, side), Image.Resampling.BOX), quality))
+
+
+def jpeg_bytes(picture: Image.Image, quality: int) -> bytes:
+    """The content of a JPEG file."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def jpeg_uri(content: bytes) -> str:
+    """A JPEG file as a data URI, for a figure or a page that needs no other file."""
+    return "data:image/jpeg;base64," + base64.b64encode(content).decode()
 
 
 def plot_images(images: Mapping[str, ImageLike], *, side: int = 224) -> go.Figure:
@@ -50,8 +61,9 @@ def plot_feature_maps(rows: Mapping[str, Sequence[tuple[str, ArrayLike]]]) -> go
     """Feature maps as heat maps, one row a scale; all maps of a row share one colour scale.
 
     Args:
-        rows: name of the row to its panels, (title, map): the map is (h, w), of floats, or an image, uint8.
-            Every row has the same number of panels. Colours of a row start at 0, where a ReLU is silent.
+        rows: name of the row to its panels, (title, map): the map is (h, w), of floats, or an
+            image, uint8. Every row has the same number of panels. Colours of a row start at 0,
+            where a ReLU is silent.
     """
     first = next(iter(rows.values()))
     titles = [title for panels in rows.values() for title, _ in panels]
@@ -88,61 +100,6 @@ def plot_feature_maps(rows: Mapping[str, Sequence[tuple[str, ArrayLike]]]) -> go
     size = {"width": 190 * len(first) + 60, "height": 212 * len(rows) + 20}
     return figure.update_layout(
         size, template=TEMPLATE, margin={"l": 50, "r": 10, "t": 30, "b": 10}
-    )
-
-
-def plot_curves(
-    x: ArrayLike,
-    curves: Mapping[str, ArrayLike],
-    *,
-    x_title: str,
-    y_title: str,
-    line: tuple[str, float] | None = None,
-    log: bool = False,
-) -> go.Figure:
-    """Curves over a common x, told apart by colour, dash and marker.
-
-    Args:
-        x: (n,).
-        curves: name to (n,).
-        x_title: of the axis, with its unit.
-        y_title: of the axis, with its unit.
-        line: name and height of a dotted horizontal line.
-        log: a logarithmic y axis.
-    """
-    at = np.asarray(x, dtype=float)
-    figure = go.Figure()
-    for k, (name, values) in enumerate(curves.items()):
-        figure.add_scatter(
-            x=at.round(4),
-            y=np.asarray(values, dtype=np.float32),
-            name=name,
-            mode="lines+markers" if len(at) <= 60 else "lines",
-            line={"color": COLOURS[k % 6], "dash": DASHES[k % 6], "width": 2},
-            marker={"symbol": SYMBOLS[k % 11], "size": 6},
-        )
-    if line is not None:
-        ends = [float(at.min()), float(at.max())]
-        figure.add_scatter(
-            x=ends,
-            y=[line[1]] * 2,
-            name=line[0],
-            mode="lines",
-            line={"color": "#222222", "dash": "dot", "width": 1.5},
-        )
-    figure.update_xaxes(title_text=x_title).update_yaxes(
-        title_text=y_title, **({"type": "log", "dtick": 1} if log else {})
-    )
-    above = {
-        "x": 0,
-        "xanchor": "left",
-        "y": 1.02,
-        "yanchor": "bottom",
-        "orientation": "h",
-        "borderwidth": 0,
-    }
-    return figure.update_layout(
-        template=TEMPLATE, legend=above, showlegend=True, width=760, height=400
     )
 
 

@@ -33,16 +33,22 @@ h1 { font-size: 26px; line-height: 1.25; margin: 0 0 16px; overflow-wrap: anywhe
 h2 { font-size: 18px; line-height: 1.3; margin: 0 0 4px; overflow-wrap: anywhere; }
 p { margin: 0 0 8px; max-width: 72ch; overflow-wrap: anywhere; }
 table { border-collapse: collapse; margin: 0 0 24px; }
-th, td { text-align: left; vertical-align: top; padding: 5px 24px 5px 0; border-bottom: 1px solid #ddd; overflow-wrap: anywhere; }
+th, td { text-align: left; vertical-align: top; padding: 5px 24px 5px 0; }
+th, td { border-bottom: 1px solid #ddd; overflow-wrap: anywhere; }
 th { font-weight: normal; color: #555; min-width: 7em; }
 td { font-variant-numeric: tabular-nums; }
 #figures { display: flex; flex-wrap: wrap; gap: 20px; margin-bottom: 24px; }
-section { box-sizing: border-box; flex: 1 1 100%; min-width: 0; border: 1px solid #ddd; border-radius: 6px; padding: 16px; }
+section { box-sizing: border-box; flex: 1 1 100%; min-width: 0; padding: 16px; }
+section { border: 1px solid #ddd; border-radius: 6px; }
 section.narrow { flex: 1 1 calc(50% - 10px); }
 .plot { overflow-x: auto; }
 .plot > div { margin: 0 auto; }
 @media (max-width: 1040px) { section.narrow { flex-basis: 100%; } }
-@media (max-width: 600px) { main { padding: 16px 10px; } section { padding: 12px 8px; } h1 { font-size: 22px; } }
+@media (max-width: 600px) {
+  main { padding: 16px 10px; }
+  section { padding: 12px 8px; }
+  h1 { font-size: 22px; }
+}
 @page { margin: 12mm; }
 @media print {
   main { padding: 0; max-width: none; }
@@ -53,10 +59,13 @@ section.narrow { flex: 1 1 calc(50% - 10px); }
 }
 """
 
-# A figure of fixed size shrinks to its box, in proportion, down to 60 %; below that its box scrolls.
+# A figure of fixed size shrinks to its box, in proportion, to 60 % at least; then its box scrolls.
 _FIT = """
 const plots = [...document.querySelectorAll('.js-plotly-plot')];
-for (const plot of plots) plot.full = plot.layout.width ? [plot.layout.width, plot.layout.height] : null;
+for (const plot of plots) {
+  const {width, height} = plot.layout;
+  plot.full = width ? [width, height] : null;
+}
 function fit() {
   for (const plot of plots) {
     if (!plot.full) continue;
@@ -107,7 +116,8 @@ def write_report(
         )
     if target.is_dir():
         raise IsADirectoryError(
-            f"{target}: expected the name of a file for the report, got a folder; add a name such as report.html"
+            f"{target}: expected the name of a file for the report, got a folder; "
+            "add a name such as report.html"
         )
     page = _page(title, summary, figures, notes)
     try:
@@ -198,7 +208,8 @@ def _section(number: int, heading: str, explanation: str, figure: go.Figure) -> 
             "showSendToCloud": False,
         },
     )
-    return f'<section{narrow}>\n<h2>{_text(heading)}</h2>\n<p>{_text(explanation)}</p>\n<div class="plot">{plot}</div>\n</section>'
+    words = f"<h2>{_text(heading)}</h2>\n<p>{_text(explanation)}</p>"
+    return f'<section{narrow}>\n{words}\n<div class="plot">{plot}</div>\n</section>'
 
 
 def _text(value: object) -> str:

@@ -1,21 +1,8 @@
-"""Explorers for notebooks: one control or a few, one figure, states computed beforehand where that is cheap."""
+"""Explorers for notebooks: a few controls and a figure, states computed beforehand where cheap.
 
-from __future__ import annotations
+The public names are listed in `__init__.pyi`; each is loaded on first use.
+"""
 
-import importlib
-from typing import Any
+import lazy_loader
 
-_WHERE = {
-    "DensityExplorer": "density",
-    "LocalizationExplorer": "localization",
-    "RotationExplorer": "rotation",
-    "ThresholdExplorer": "threshold",
-}
-
-__all__ = list(_WHERE)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        return getattr(importlib.import_module(f"differnet_lite.widgets.{_WHERE[name]}"), name)
-    raise AttributeError(f"module 'differnet_lite.widgets' has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

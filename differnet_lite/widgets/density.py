@@ -8,7 +8,8 @@ from plotly.subplots import make_subplots
 from torch import Tensor
 
 from differnet_lite.course.flows import Chain
-from differnet_lite.plots.flows import ends, stage_traces, stages, style
+from differnet_lite.plots.flow_stages import stages
+from differnet_lite.plots.flows import ends, stage_traces, style
 
 __all__ = ["DensityExplorer"]
 
@@ -61,7 +62,10 @@ class DensityExplorer(widgets.VBox):
             )
         variable = {0: "the data y", last: "the latent z"}.get(k, "between y and z")
         square = stage.points.square().sum(1).mean().item() / 2
-        self.label.value = f"after {k} of {last} blocks ({variable}): mean square per dimension {square:.2f}, mean log |det| so far {stage.log_det:+.2f}"
+        self.label.value = (
+            f"after {k} of {last} blocks ({variable}): mean square per dimension {square:.2f}, "
+            f"mean log |det| so far {stage.log_det:+.2f}"
+        )
 
     def __repr__(self) -> str:
         return f"DensityExplorer of {len(self.stages) - 1} blocks: run this cell to move its slider"

@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 
 from differnet_lite.data.images import ImageLike, decode
 from differnet_lite.plots.images import jpeg
-from differnet_lite.plots.scores import COLOURS, DARK, DASHES, GREY, SYMBOLS, TEMPLATE
+from differnet_lite.plots.style import COLOURS, DARK, DASHES, GREY, SYMBOLS, TEMPLATE
 from differnet_lite.transforms import rotate
 
 __all__ = ["RotationExplorer"]
@@ -22,7 +22,9 @@ NAMES = {"black": "black corners", "reflection": "reflected corners"}
 
 
 class RotationExplorer(widgets.VBox):
-    """An image turned by the slider, with black and with reflected corners, and its way in feature space.
+    """An image turned by the slider, and its way in feature space.
+
+    Black corners and reflected ones are shown side by side.
 
     Args:
         image: the image.
@@ -33,7 +35,8 @@ class RotationExplorer(widgets.VBox):
     Attributes:
         slider: the control; set its `value` to move the explorer from code.
         label: says in words what is shown.
-        figure: a Plotly FigureWidget: an image for each fill, the distances, a marker on each curve, a cursor.
+        figure: a Plotly FigureWidget: an image for each fill, the distances, a marker on each
+            curve, a cursor.
         distances: fill to distances from the first angle, (T,), in units of `unit`.
 
     Raises:
@@ -54,7 +57,8 @@ class RotationExplorer(widgets.VBox):
             y = np.asarray(values, dtype=float)
             if fill not in NAMES or y.ndim != 2 or len(y) != len(self.angles):
                 raise ValueError(
-                    f"features: expected {sorted(NAMES)} with ({len(self.angles)}, D) each, got {fill!r} with {y.shape}"
+                    f"features: expected {sorted(NAMES)} with ({len(self.angles)}, D) each, "
+                    f"got {fill!r} with {y.shape}"
                 )
             self.distances[fill] = np.linalg.norm(y - y[0], axis=1) / unit
         self.pictures = {fill: _turned(image, self.angles, fill) for fill in self.distances}

@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets as widgets
 import plotly.graph_objects as go
 
-from differnet_lite.plots.scores import BLUE, TEMPLATE, VERMILLION
+from differnet_lite.plots.style import ABOVE, BLUE, TEMPLATE, VERMILLION
 
 __all__ = ["LiveLoss"]
 
@@ -48,17 +48,9 @@ class LiveLoss(widgets.VBox):
             title_text="epoch (passes over the training images)", range=[1, max(2, epochs)]
         )
         figure.update_yaxes(title_text="loss (nats per dimension)")
-        above = {
-            "x": 0,
-            "xanchor": "left",
-            "y": 1.02,
-            "yanchor": "bottom",
-            "orientation": "h",
-            "borderwidth": 0,
-        }
         self.figure = go.FigureWidget(
             figure.update_layout(
-                template=TEMPLATE, legend=above, showlegend=True, width=760, height=360
+                template=TEMPLATE, legend=ABOVE, showlegend=True, width=760, height=360
             )
         )
         super().__init__([self.label, self.figure])

@@ -107,7 +107,7 @@ def test_deciding_by_threshold_and_by_p_value_is_the_same(n: int, alpha: float, 
     near = np.concatenate(
         [calibration, np.nextafter(calibration, np.inf), np.nextafter(calibration, -np.inf)]
     )
-    scores = np.concatenate([near, generator.standard_normal(100), [-np.inf, np.inf]])
+    scores = np.concatenate([near, generator.standard_normal(100), [-1e300, 1e300]])
     if n < 1 / alpha - 1 - 1e-9:
         with pytest.raises(TooFewNormalsError):
             conformal_threshold(calibration, alpha)
@@ -186,5 +186,30 @@ def test_bad_scores_and_rates_are_named(function) -> None:  # type: ignore[no-un
     with pytest.raises(ValueError, match="got 2 that are not, of 3"):
         function([1.0, math.nan, math.inf], 0.05)
     for alpha in (0, 1, -0.1, 5, math.nan):
-        with pytest.raises(ValueError, match="alpha: expected a rate"):
+        with pytest.raises(
+            ValueError, match="alpha: expected a finite number above 0 and below 1, got"
+        ):
             function([1.0] * 200, alpha)
+    for alpha in ("0.05", None, True):
+        with pytest.raises(TypeError, match="alpha: expected a finite number"):
+            function([1.0] * 200, alpha)
+    with pytest.raises(ValueError, match=r"expected one axis of numbers, got shape \(2, 100\)"):
+        function(np.ones((2, 100)), 0.05)
+    with pytest.raises(TypeError, match="calibration scores: expected numbers, got"):
+        function(["high"], 0.05)
+
+
+def test_scores_to_judge_are_finite_numbers() -> None:
+    for bad in ([math.nan], [1.0, math.inf], [[1.0]]):
+        with pytest.raises(ValueError, match="^scores: expected"):
+            p_values([1.0, 2.0], bad)
+    assert p_values([1.0, 2.0], []).shape == (0,)
+
+
+def test_what_to_do_with_too_few_is_one_of_two_words() -> None:
+    with pytest.raises(ValueError, match="if_too_few: expected one of 'raise', 'fallback', got"):
+        conformal_threshold(range(100), 0.05, if_too_few="ignore")
+    with pytest.warns(UserWarning, match=r"5 held-out normals cannot guarantee 5\.00% \(19 are"):
+        threshold = conformal_threshold(range(5), 0.05, if_too_few="fallback")
+    assert threshold.value == np.nextafter(4.0, 5)
+    assert (threshold.n, threshold.alpha, threshold.guaranteed) == (5, 0.05, 1 / 6)

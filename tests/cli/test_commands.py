@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from differnet_lite.cli.commands import _write_maps, main
+from differnet_lite.cli.commands import main
 from differnet_lite.model import DifferNet
+from differnet_lite.plots import write_overlays
 from differnet_lite.samples import make_sample_category
 
 
@@ -165,7 +166,7 @@ def test_maps_of_very_anomalous_images_are_drawn(
         lambda self, paths, **options: (spot * size for size in (1e6, 8e5, 1.0)),
     )
     photographs = sorted((category / "test" / "good").iterdir())[:3]
-    _write_maps(tmp_path, DifferNet.load(model, progress=False), photographs)
+    write_overlays(tmp_path, DifferNet.load(model, progress=False), photographs)
     change = []
     for path, drawn in zip(photographs, sorted(tmp_path.iterdir()), strict=True):
         before, after = (

@@ -138,7 +138,7 @@ def test_two_moons_are_centred_scaled_and_seeded():
 
 def test_figures_and_stages():
     pytest.importorskip("plotly")
-    from differnet_lite.plots import flows as plots
+    from differnet_lite import plots
 
     flow, y = Chain([MADE(2), Permute([1, 0]), MADE(2)]), two_moons(50)
     found = plots.stages(flow, y, n=11)
@@ -159,7 +159,6 @@ def test_figures_and_stages():
         plots.plot_grids({"a": lines}, cells={"a": [outline]}),
         plots.plot_densities({"p": density_on_grid(flow, n=7)}, points=y),
         plots.plot_matrices({"I": torch.eye(3)}),
-        plots.plot_curves([0, 1], {"a": [0, 1]}, x_title="x", y_title="y"),
     ):
         assert figure.layout.paper_bgcolor == "white" and len(figure.data) >= 1
 

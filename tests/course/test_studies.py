@@ -7,8 +7,13 @@ import plotly.graph_objects as go
 import pytest
 import torch
 
+from differnet_lite import plots as score_plots
+from differnet_lite.calibration.thresholding import (
+    conformal_threshold,
+    pac_threshold,
+    quantile_threshold,
+)
 from differnet_lite.course.studies import (
-    angle_subset,
     paired_difference,
     recalibrated_rates,
     scale_contributions,
@@ -16,30 +21,26 @@ from differnet_lite.course.studies import (
 )
 from differnet_lite.evaluation.metrics import auroc
 from differnet_lite.flow import build_flow
-from differnet_lite.plots import views as score_plots
-from differnet_lite.scoring import anomaly_score
-from differnet_lite.settings import Settings
-from differnet_lite.calibration.thresholding import conformal_threshold, pac_threshold, quantile_threshold
+from differnet_lite.localization import evenly
+from differnet_lite.scoring import Scorer, flow_score
 
 Y = torch.randn(5, 4, 12, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("pool", [True, False])
 def test_contributions_of_the_scales_add_up_to_the_score(pool):
-    settings = Settings(pool_views=pool)
-    flow = build_flow(12, n_blocks=2, hidden=16, seed=0)
-    parts = scale_contributions(flow, Y, torch.zeros(12), settings, steps=200)
-    seen = Y.mean(1, keepdim=True) if pool else Y
-    excess = anomaly_score(flow, seen) - anomaly_score(flow, torch.zeros(1, 1, 12))
+    scorer = Scorer(flow_score(build_flow(12, n_blocks=2, hidden=16, seed=0)), pool)
+    parts = scale_contributions(scorer, Y, torch.zeros(12), steps=200)
+    excess = scorer.scores(Y) - scorer.scores(torch.zeros(1, 1, 12))
     assert parts.shape == (5, 3)
     np.testing.assert_allclose(parts.sum(1), excess, rtol=2e-2, atol=2e-3)
 
 
 def test_angle_subsets_are_even():
-    assert angle_subset(8, 2) == [0, 4]
-    assert angle_subset(8, 8) == list(range(8))
+    assert evenly(8, 2) == [0, 4]
+    assert evenly(8, 8) == list(range(8))
     with pytest.raises(ValueError, match="1 to 8"):
-        angle_subset(8, 9)
+        evenly(8, 9)
 
 
 def test_conformal_keeps_its_promise_and_the_quantile_does_not():

@@ -31,7 +31,7 @@ def evaluation(model: DifferNet, category_folder: Path) -> Evaluation:
 
 def test_figures_are_those_of_the_scores(evaluation: Evaluation, model: DifferNet) -> None:
     category = evaluation.category
-    labels, scores = category.labels, model.score_samples(category.test)
+    labels, scores = category.labels, model.anomaly_scores(category.test)
     np.testing.assert_array_equal(evaluation.scores, scores)
     assert evaluation.auroc.value == metrics.auroc(labels, scores)
     assert evaluation.average_precision.value == metrics.average_precision(labels, scores)

@@ -47,7 +47,7 @@ class Fake:
             os._exit(1)
         return self
 
-    def score_samples(self, images: list[Path]) -> np.ndarray:
+    def anomaly_scores(self, images: list[Path]) -> np.ndarray:
         return np.random.default_rng([self.seed, *self.name.encode()]).random(len(images))
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from differnet_lite.evaluation.published import METHODS
 from differnet_lite.experiments import STUDIES, published_table
-from differnet_lite.plots.experiments import (
+from differnet_lite.plots import (
     plot_ablations,
     plot_comparison,
     plot_few_shot,

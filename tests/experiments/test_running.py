@@ -45,7 +45,7 @@ def test_a_row_holds_what_the_scores_give(folder: Path, tmp_path: Path) -> None:
         [s, n, m] for s in (0, 1) for n in (4, 6) for m in "ab"
     ]
     category = load_category(folder)
-    scores = Fake("b", seed=1, device="", cache=None, progress=False).score_samples(
+    scores = Fake("b", seed=1, device="", cache=None, progress=False).anomaly_scores(
         list(category.test)
     )
     row = table.iloc[-1]
@@ -117,10 +117,10 @@ class OnFeatures(Fake):
     def __init__(self, name: str, **options: Any) -> None:
         super().__init__(name, **options)
         if name != "ganomaly":
-            self.bank, self.angles_ = (
-                Bank(),
-                tuple(options.get("transformations", {}).get("angles") or (0.0,)),
-            )
+            self.feature_cache = Bank()
+
+    def scoring_angles(self) -> tuple[float, ...]:
+        return tuple(self.options.get("transformations", {}).get("angles") or (0.0,))
 
 
 def test_features_are_extracted_once_before_the_cells_that_share_them(

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
-from differnet_lite import DifferNet
 from differnet_lite.data.images import decode
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.flow import CouplingFlow, build_flow, whitening_matrix
-from differnet_lite.localization import maps as localization
-from differnet_lite.localization.maps import anomaly_map, reference_maps, score_gradient
-from differnet_lite.scoring import anomaly_score, score_views
-from differnet_lite.settings import DEFAULT, Settings
-from differnet_lite.training import pooled
+from differnet_lite.localization import BLURS, METHODS, Localizer, maps, reference_maps
+from differnet_lite.scoring import Scorer, flow_score, score_views
 from differnet_lite.transforms import Transformations
 
 ANGLES = (0.0, 45.0, 90.0)
-POOLED = dataclasses.replace(
-    DEFAULT, transformations=Transformations(angles=ANGLES), size=256, dtype="float32"
-)
-APART = dataclasses.replace(POOLED, pool_views=False)
+GRID = Transformations(angles=ANGLES)
 
 
 @pytest.fixture(scope="module")
@@ -36,124 +29,101 @@ def pictures(picture: Any) -> list[np.ndarray]:
 @pytest.fixture(scope="module")
 def flow(extractor: MultiScaleExtractor, pictures: list[np.ndarray]) -> CouplingFlow:
     """Whitened on the pictures, with couplings that do something."""
-    y = torch.cat(
-        [extractor.views(decode(p, 256)[None], ANGLES, POOLED.transformations)[0] for p in pictures]
-    )
+    y = torch.cat([extractor.views(decode(p, 256)[None], ANGLES, GRID)[0] for p in pictures])
     return build_flow(768, n_blocks=2, hidden=16, whitening=whitening_matrix(y, eps=0.05), seed=0)
 
 
 @pytest.fixture(scope="module")
-def normal(
-    extractor: MultiScaleExtractor, pictures: list[np.ndarray]
-) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    return reference_maps(extractor, pictures, angles=ANGLES, settings=POOLED)
+def apart(
+    extractor: MultiScaleExtractor, pictures: list[np.ndarray], flow: CouplingFlow
+) -> Localizer:
+    """Each view is scored by itself."""
+    reference = reference_maps(extractor, pictures, angles=ANGLES, transformations=GRID)
+    return Localizer(extractor, Scorer(flow_score(flow), False), GRID, ANGLES, *reference)
 
 
 @pytest.fixture(scope="module")
-def reference(normal: tuple[list[torch.Tensor], list[torch.Tensor]]) -> list[torch.Tensor]:
-    return normal[0]
+def pooled(apart: Localizer) -> Localizer:
+    """Their mean is scored."""
+    return dataclasses.replace(apart, scorer=dataclasses.replace(apart.scorer, pool_views=True))
 
 
-def test_reference_maps_are_means_and_deviations_over_images(
-    extractor: MultiScaleExtractor,
-    pictures: list[np.ndarray],
-    normal: tuple[list[torch.Tensor], list[torch.Tensor]],
-) -> None:
-    reference, spread = normal
-    for kept in normal:
-        assert [tuple(r.shape) for r in kept] == [(3, 256, 7, 7), (3, 256, 3, 3), (3, 256, 1, 1)]
-        assert {r.dtype for r in kept} == {torch.float16}
-    x = torch.stack([decode(p, 256) for p in pictures]) / 255
+def at(localizer: Localizer, *angles: float) -> Localizer:
+    """The same model at some of its angles."""
+    chosen = [localizer.angles.index(angle) for angle in angles]
+    return dataclasses.replace(
+        localizer,
+        angles=angles,
+        means=[m[chosen] for m in localizer.means],
+        deviations=[d[chosen] for d in localizer.deviations],
+    )
+
+
+def enlarged(terms: list[torch.Tensor]) -> np.ndarray:
+    """(256, 256), the sum over scales of (1, h, w) drawn at the image's size."""
+    drawn = [F.interpolate(t[:, None].float(), size=(256, 256), mode="bilinear") for t in terms]
+    return torch.stack(drawn).sum(0)[0, 0].numpy()
+
+
+def parts(localizer: Localizer, pixels: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Maps and gradient of the view at the first angle alone."""
+    views = localizer.views(pixels, [0])
     with torch.no_grad():
-        for s, maps in enumerate(extractor.feature_maps(torch.rot90(x, 1, (2, 3)))):
-            torch.testing.assert_close(reference[s][2].float(), maps.mean(0), rtol=2e-3, atol=2e-3)
-            torch.testing.assert_close(
-                spread[s][2].float(), maps.std(0, correction=0), rtol=5e-3, atol=5e-3
-            )
-
-
-@pytest.mark.parametrize("settings", [POOLED, APART, dataclasses.replace(APART, use_log_det=True)])
-def test_score_gradient_is_the_derivative_of_the_score(
-    flow: CouplingFlow, settings: Settings
-) -> None:
-    flow = build_flow(8, n_blocks=2, hidden=8, seed=0).double()
-    y = torch.randn(2, 3, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    gradient = score_gradient(flow, y, settings)
-    assert gradient.shape == y.shape
-    n_seen = pooled(y, settings).shape[1]
-    for n, t, d in ((0, 0, 0), (1, 2, 5), (0, 1, 7)):
-        step = torch.zeros_like(y)
-        step[n, t, d] = 1e-6
-        plus, minus = (
-            anomaly_score(
-                flow, pooled(y + sign * step, settings), use_log_det=settings.use_log_det
-            )[n]
-            for sign in (1, -1)
-        )
-        # tau is the mean over the T views that it was given, and a view's own score T times as steep
-        assert (plus - minus) / 2e-6 * y.shape[1] == pytest.approx(
-            float(gradient[n, t, d]), rel=1e-5
-        )
-    assert n_seen == (1 if settings.pool_views else 3)
-    assert all(p.grad is None for p in flow.parameters())
+        found = localizer.extractor.feature_maps(views)
+    return found, localizer.scorer.gradient(localizer.extractor.pool(found)[None])[0]
 
 
 @torch.no_grad()
 def test_attribution_sums_to_the_first_order_change_of_the_score(
-    extractor: MultiScaleExtractor, pictures: list[np.ndarray], flow: CouplingFlow
+    apart: Localizer, pictures: list[np.ndarray]
 ) -> None:
     """mean_p g . (F(p) - F_ref(p)), summed over scales, is g . (y - y_ref)."""
-    x = torch.stack([decode(p, 256) for p in pictures[:2]]) / 255
-    here, normal = extractor.feature_maps(x[:1]), extractor.feature_maps(x[1:])
-    y, y_ref = extractor.pool(here), extractor.pool(normal)
-    g = score_gradient(flow, y[None], APART)[0, 0]
-    total = 0.0
-    for s, drawn in enumerate(localization._attribution(here, normal, g[None])):
-        assert drawn.shape == (1, *here[s].shape[-2:])
-        total += float(drawn.double().mean())
-        row, column = (min(k, drawn.shape[-1] - 1) for k in (1, 2))
-        by_hand = (
-            (here[s][0, :, row, column] - normal[s][0, :, row, column]) * g.chunk(3)[s]
-        ).sum()
-        torch.testing.assert_close(drawn[0, row, column], by_hand, rtol=1e-3, atol=1e-3)
-    expected = float((g.double() * (y - y_ref)[0].double()).sum())
-    assert total == pytest.approx(expected, rel=1e-4)
+    pixels = decode(pictures[0], 256)
+    here, g = parts(apart, pixels)
+    normal = [m[:1].float() for m in apart.means]
+    y, y_ref = apart.extractor.pool(here), apart.extractor.pool(normal)
+    terms = apart.terms("attribution", here, g, [0])
+    total = sum(float(term.double().mean()) for term in terms)
+    expected = float((g.double() * (y - y_ref).double()).sum())
+    assert total == pytest.approx(expected, rel=1e-3)
     assert abs(expected) > 1e-3
-    terms = localization._attribution(here, normal, g[None])
-    together = sum(
-        torch.nn.functional.interpolate(t[:, None], size=(256, 256), mode="bilinear") for t in terms
-    )[0, 0]
-    whole = anomaly_map(
-        extractor,
-        flow,
-        decode(pictures[0], 256),
-        angles=ANGLES,
-        settings=APART,
-        reference=[m.half() for m in normal],
-        n_angles=1,
-        sigma=0,
-    )
-    np.testing.assert_allclose(
-        whole, together.clamp_min(0).numpy(), rtol=2e-2, atol=2e-2 * float(together.max())
-    )
+    for s, term in enumerate(terms):
+        assert term.shape == (1, *here[s].shape[-2:])
+        row, column = (min(k, term.shape[-1] - 1) for k in (1, 2))
+        change = here[s][0, :, row, column] - normal[s][0, :, row, column]
+        by_hand = (change * g[0].chunk(3)[s]).sum()
+        torch.testing.assert_close(term[0, row, column], by_hand, rtol=1e-3, atol=1e-3)
+    drawn = apart.anomaly_map(pixels, method="attribution", n_angles=1, sigma=0)
+    expected_map = enlarged(terms).clip(0)
+    np.testing.assert_allclose(drawn, expected_map, rtol=1e-3, atol=1e-3 * expected_map.max())
+
+
+def test_deviation_is_its_formula(apart: Localizer, pictures: list[np.ndarray]) -> None:
+    pixels = decode(pictures[1], 256)
+    found, gradient = parts(apart, pixels)
+    terms = []
+    for s, here in enumerate(found):
+        mean, deviation = (x[s][0].double().numpy() for x in (apart.means, apart.deviations))
+        usual = (deviation**2).mean((1, 2))
+        weights = gradient[0, 256 * s : 256 * (s + 1)].abs().double().numpy() * np.sqrt(usual)
+        weights /= weights.sum()
+        squares = (here[0].double().numpy() - mean) ** 2
+        squares /= deviation**2 + 0.1 * usual[:, None, None] + 1e-3
+        terms.append(torch.from_numpy(np.tensordot(weights, squares, 1))[None])
+    drawn = apart.anomaly_map(pixels, method="deviation", n_angles=1, sigma=0)
+    np.testing.assert_allclose(drawn, enlarged(terms), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("use_log_det", [False, True])
 def test_gradient_method_is_autograd_of_the_score(
-    extractor: MultiScaleExtractor,
-    pictures: list[np.ndarray],
-    flow: CouplingFlow,
-    use_log_det: bool,
+    apart: Localizer, pictures: list[np.ndarray], flow: CouplingFlow, use_log_det: bool
 ) -> None:
-    settings = dataclasses.replace(
-        APART, transformations=Transformations.none(), use_log_det=use_log_det
-    )
+    scorer = Scorer(flow_score(flow, use_log_det=use_log_det), False)
+    localizer = Localizer(apart.extractor, scorer, GRID, (0.0,))
     pixels = decode(pictures[0], 256)
-    drawn = anomaly_map(
-        extractor, flow, pixels, angles=(0.0,), settings=settings, method="gradient", sigma=0
-    )
+    drawn = localizer.anomaly_map(pixels, sigma=0)
     x = (pixels[None] / 255).requires_grad_(True)
-    z, log_det = flow(extractor(x))
+    z, log_det = flow(apart.extractor(x))
     score_views(z[None], log_det[None], use_log_det=use_log_det).sum().backward()
     assert x.grad is not None
     expected = x.grad[0].abs().mean(0).numpy()
@@ -161,183 +131,132 @@ def test_gradient_method_is_autograd_of_the_score(
     np.testing.assert_allclose(drawn, expected, rtol=1e-3, atol=1e-4 * expected.max())
 
 
-def test_maps_of_several_angles_are_turned_back(
-    extractor: MultiScaleExtractor, pictures: list[np.ndarray], flow: CouplingFlow
+@pytest.mark.parametrize("method", METHODS)
+def test_maps_are_turned_back_and_averaged(
+    apart: Localizer, pictures: list[np.ndarray], method: str
 ) -> None:
-    """The map at 90 degrees is that of the turned image, turned back; the whole map is the mean."""
+    """The map at 90 degrees is that of the turned image, turned back; the whole is the mean.
+
+    The turned image is shown to a model that has seen it upright: its reference is that at 90."""
     pixels = decode(pictures[1], 256)
-    options: dict[str, Any] = {"settings": APART, "method": "gradient", "sigma": 0}
-    at_0 = anomaly_map(extractor, flow, pixels, angles=(0.0,), **options)
-    at_90 = anomaly_map(extractor, flow, pixels, angles=(90.0,), **options)
-    of_turned = anomaly_map(
-        extractor, flow, torch.rot90(pixels, 1, (1, 2)), angles=(0.0,), **options
-    )
-    np.testing.assert_allclose(at_90, np.rot90(of_turned, -1), rtol=1e-4, atol=1e-5 * at_90.max())
-    both = anomaly_map(extractor, flow, pixels, angles=(0.0, 90.0), **options)
-    mean = (at_0 + at_90) / 2  # a batch of views rounds otherwise than views one by one
-    assert np.linalg.norm(both - mean) < 2e-3 * np.linalg.norm(mean)
-    one = anomaly_map(extractor, flow, pixels, angles=(0.0, 90.0), n_angles=1, **options)
+    options: dict[str, Any] = {"method": method, "sigma": 0}
+    only_90 = at(apart, 90.0)
+    upright = dataclasses.replace(only_90, angles=(0.0,))
+    at_0 = at(apart, 0.0).anomaly_map(pixels, **options)
+    at_90 = only_90.anomaly_map(pixels, **options)
+    of_turned = upright.anomaly_map(torch.rot90(pixels, 1, (1, 2)), **options)
+    wanted = np.rot90(of_turned, -1)
+    np.testing.assert_allclose(at_90, wanted, rtol=1e-4, atol=1e-5 * at_90.max())
+    assert np.linalg.norm(at_90 - np.rot90(of_turned)) > 0.1 * np.linalg.norm(at_90)
+    both = at(apart, 0.0, 90.0).anomaly_map(pixels, **options)
+    if method == "attribution":  # the mean is taken before what is negative is cut off
+        assert (both <= (at_0 + at_90) / 2 + 1e-3 * both.max()).all()
+        signed = [np.where(a > 0, a, np.nan) for a in (at_0, at_90)]
+        known = ~np.isnan(signed[0] + signed[1])
+        mean = ((at_0 + at_90) / 2)[known]
+        assert known.mean() > 0.05
+        assert np.linalg.norm(both[known] - mean) < 5e-3 * np.linalg.norm(mean)
+    else:  # a batch of views rounds otherwise than views one by one
+        mean = (at_0 + at_90) / 2
+        assert np.linalg.norm(both - mean) < 5e-3 * np.linalg.norm(mean)
+    one = at(apart, 0.0, 90.0).anomaly_map(pixels, n_angles=1, **options)
     np.testing.assert_allclose(one, at_0, rtol=1e-4, atol=1e-5 * one.max())
 
 
-@pytest.mark.parametrize("method", localization.METHODS)
-@pytest.mark.parametrize("settings", [POOLED, APART])
-def test_a_crude_defect_is_hotter_than_the_rest(
-    extractor: MultiScaleExtractor,
-    pictures: list[np.ndarray],
-    flow: CouplingFlow,
-    normal: tuple[list[torch.Tensor], list[torch.Tensor]],
-    method: str,
-    settings: Settings,
+@pytest.mark.parametrize("method", METHODS)
+def test_the_same_image_at_every_angle_gives_the_map_of_one(
+    tiny_extractor: MultiScaleExtractor, picture: Any, method: str
 ) -> None:
-    spoilt = pictures[0].copy()
-    spoilt[150:200, 40:90] = np.random.default_rng(0).integers(
-        0, 256, (50, 50, 3)
-    )  # a patch of noise, off centre
-    options: dict[str, Any] = {
-        "angles": ANGLES,
-        "settings": settings,
-        "reference": normal[0],
-        "spread": normal[1],
-        "method": method,
-    }
-    drawn = anomaly_map(extractor, flow, decode(spoilt, 256), **options)
+    """A view counts as one of T, not T times: four equal views are as hot as one, not four."""
+    pixels = decode(picture(0), 64)
+    scorer = Scorer(lambda rows: rows.square().mean(1), False)
+    none = Transformations.none()
+    normal = [picture(1), picture(2)]
+    drawn = []
+    for angles in ((0.0,), (0.0,) * 4):
+        reference = reference_maps(tiny_extractor, normal, angles=angles, transformations=none)
+        localizer = Localizer(tiny_extractor, scorer, none, angles, *reference)
+        drawn.append(localizer.anomaly_map(pixels, method=method))
+    assert drawn[0].max() > 0
+    np.testing.assert_allclose(drawn[1], drawn[0], rtol=1e-3, atol=1e-4 * drawn[0].max())
+
+
+@pytest.mark.parametrize(("method", "sigma"), [("attribution", 4), ("deviation", 4), (None, 4)])
+def test_the_blur_of_our_maps_is_4_px(
+    apart: Localizer, pictures: list[np.ndarray], method: str, sigma: float
+) -> None:
+    check_blur(apart, decode(pictures[0], 256), method, sigma)
+
+
+def test_the_blur_of_the_papers_maps_is_3_px(apart: Localizer, pictures: list[np.ndarray]) -> None:
+    check_blur(apart, decode(pictures[0], 256), "gradient", 3)
+    bare = dataclasses.replace(apart, means=(), deviations=())
+    check_blur(bare, decode(pictures[0], 256), None, 3)
+
+
+def check_blur(localizer: Localizer, pixels: torch.Tensor, method: Any, sigma: float) -> None:
+    options: dict[str, Any] = {"method": method, "n_angles": 1}
+    drawn = localizer.anomaly_map(pixels, **options)
+    np.testing.assert_array_equal(drawn, localizer.anomaly_map(pixels, sigma=sigma, **options))
+    for other in (0, 1, sigma - 1, sigma + 1):
+        assert not np.allclose(drawn, localizer.anomaly_map(pixels, sigma=other, **options))
+
+
+def test_methods_and_their_blurs() -> None:
+    assert BLURS == {"attribution": 4.0, "deviation": 4.0, "gradient": 3.0}
+    assert METHODS == ("attribution", "deviation", "gradient")
+
+
+def test_methods_need_a_reference(apart: Localizer, pictures: list[np.ndarray]) -> None:
+    assert apart.methods == METHODS
+    bare = dataclasses.replace(apart, means=[], deviations=[])
+    assert bare.methods == ("gradient",)
+    pixels = decode(pictures[0], 256)
+    np.testing.assert_array_equal(
+        apart.anomaly_map(pixels), apart.anomaly_map(pixels, method="attribution")
+    )
+    np.testing.assert_array_equal(
+        bare.anomaly_map(pixels), apart.anomaly_map(pixels, method="gradient")
+    )
+    for method in ("attribution", "deviation"):
+        message = f"method='{method}' needs reference maps.*reference_images > 0, or use"
+        with pytest.raises(ValueError, match=message):
+            bare.anomaly_map(pixels, method=method)
+    with pytest.raises(ValueError, match="method: expected one of 'attribution'.*got 'gradcam'"):
+        apart.anomaly_map(pixels, method="gradcam")
+    for n_angles in (0, 4):
+        with pytest.raises(ValueError, match=f"expected 1 to 3, got {n_angles}"):
+            apart.anomaly_map(pixels, n_angles=n_angles)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("kind", ["pooled", "apart"])
+def test_a_crude_defect_is_hotter_than_the_rest(
+    request: pytest.FixtureRequest, pictures: list[np.ndarray], method: str, kind: str
+) -> None:
+    localizer: Localizer = request.getfixturevalue(kind)
+    spoilt, noise = pictures[0].copy(), np.random.default_rng(0).integers(0, 256, (50, 50, 3))
+    spoilt[150:200, 40:90] = noise  # off centre
+    drawn = localizer.anomaly_map(decode(spoilt, 256), method=method)
     assert drawn.shape == (256, 256)
     assert drawn.dtype == np.float32
     assert drawn.min() >= 0
     inside = np.zeros((256, 256), bool)
     inside[150:200, 40:90] = True
-    # The paper's gradient is not optimised, and at 256 px the trunk's grids are coarse: 7, 3 and 1 wide.
+    # The paper's gradient is not optimised, and at 256 px the grids are coarse: 7, 3 and 1 wide.
     assert drawn[inside].mean() > (1.2 if method == "gradient" else 2) * drawn[~inside].mean()
     if method != "gradient":
         row, column = np.unravel_index(drawn.argmax(), drawn.shape)
         assert np.hypot(row - 175, column - 65) < 60
-    clean = anomaly_map(extractor, flow, decode(pictures[0], 256), **options)
+    clean = localizer.anomaly_map(decode(pictures[0], 256), method=method)
     assert drawn[inside].mean() > 2 * clean[inside].mean(), "one scale for all images"
 
 
-def test_blur_keeps_the_sum_and_spreads(extractor: MultiScaleExtractor) -> None:
+def test_blur_keeps_the_sum_and_spreads() -> None:
     point = torch.zeros(1, 1, 65, 65)
     point[0, 0, 32, 32] = 1
-    blurred = localization._blur(point, 3.0)
+    blurred = maps._blur(point, 3.0)
     assert blurred.sum().item() == pytest.approx(1, abs=1e-4)
     axis = torch.arange(65.0) - 32
     assert (blurred[0, 0].sum(0) * axis**2).sum().sqrt().item() == pytest.approx(3, rel=0.01)
-    assert localization._blur(point, 0) is point
-
-
-def test_map_errors(
-    extractor: MultiScaleExtractor,
-    pictures: list[np.ndarray],
-    flow: CouplingFlow,
-    reference: list[torch.Tensor],
-) -> None:
-    pixels = decode(pictures[0], 256)
-    with pytest.raises(
-        ValueError, match="expected one of attribution, deviation, gradient, got 'gradcam'"
-    ):
-        anomaly_map(
-            extractor,
-            flow,
-            pixels,
-            angles=ANGLES,
-            settings=POOLED,
-            reference=reference,
-            method="gradcam",
-        )
-    for none in (None, []):
-        with pytest.raises(
-            ValueError,
-            match=r"needs reference maps.*reference_images > 0, or use method='gradient'",
-        ):
-            anomaly_map(extractor, flow, pixels, angles=ANGLES, settings=POOLED, reference=none)
-        with pytest.raises(ValueError, match="method='deviation' needs reference maps"):
-            anomaly_map(
-                extractor,
-                flow,
-                pixels,
-                angles=ANGLES,
-                settings=POOLED,
-                reference=reference,
-                spread=none,
-                method="deviation",
-            )
-    for n_angles in (0, 4):
-        with pytest.raises(ValueError, match=f"n_angles: expected 1 to 3, got {n_angles}"):
-            anomaly_map(
-                extractor,
-                flow,
-                pixels,
-                angles=ANGLES,
-                settings=POOLED,
-                reference=reference,
-                n_angles=n_angles,
-            )
-
-
-def test_deviation_is_its_formula(
-    extractor: MultiScaleExtractor,
-    pictures: list[np.ndarray],
-    flow: CouplingFlow,
-    normal: tuple[list[torch.Tensor], list[torch.Tensor]],
-) -> None:
-    x = decode(pictures[1], 256)[None] / 255
-    with torch.no_grad():
-        maps = extractor.feature_maps(x)
-        g = score_gradient(flow, extractor.pool(maps)[None], APART)[0, 0]
-    (reference, spread), plain = normal, np.zeros((256, 256))
-    for s, here in enumerate(maps):
-        mean, deviation, weights = (
-            reference[s][0].double().numpy(),
-            spread[s][0].double().numpy(),
-            g[256 * s : 256 * (s + 1)].abs().double().numpy(),
-        )
-        usual = (deviation**2).mean((1, 2))
-        weights = weights * np.sqrt(usual) / (weights * np.sqrt(usual)).sum()
-        term = sum(
-            w * (f - m) ** 2 / (d**2 + 0.1 * u + 1e-3)
-            for w, f, m, d, u in zip(
-                weights, here[0].double().numpy(), mean, deviation, usual, strict=True
-            )
-        )
-        plain += torch.nn.functional.interpolate(
-            torch.from_numpy(term)[None, None], size=(256, 256), mode="bilinear"
-        )[0, 0].numpy()
-    drawn = anomaly_map(
-        extractor,
-        flow,
-        decode(pictures[1], 256),
-        angles=ANGLES,
-        settings=APART,
-        reference=reference,
-        spread=spread,
-        method="deviation",
-        n_angles=1,
-        sigma=0,
-    )
-    np.testing.assert_allclose(drawn, plain, rtol=1e-3, atol=1e-4)
-
-
-def test_reference_maps_of_a_fit_do_not_depend_on_what_was_kept(
-    small: dict[str, Any], pictures: list[np.ndarray], tmp_path: Path
-) -> None:
-    """Taken while features are extracted, in a pass of their own, or half and half: the same bits."""
-    fits = {
-        "cold": tmp_path / "a",
-        "warm": tmp_path / "a",
-        "nothing kept": None,
-        "half kept": tmp_path / "b",
-    }
-    images = [np.roll(pictures[0], 7 * k, axis=1) for k in range(8)]
-    found = {}
-    for name, cache in fits.items():
-        model = DifferNet(**small | {"epochs": 1, "holdout": 0, "reference_images": 5}, cache=cache)
-        if name == "half kept":
-            model.bank.features(images[:4], model.angles_)
-        model.fit(images)
-        found[name] = [*model.reference_, *model.spread_]
-    chosen = [images[k * 8 // 5] for k in range(5)]
-    alone = reference_maps(model.extractor, chosen, angles=model.angles_, settings=model.settings)
-    found["alone"] = [*alone[0], *alone[1]]
-    for name, maps in found.items():
-        assert all(torch.equal(a, b) for a, b in zip(maps, found["cold"], strict=True)), name
+    assert maps._blur(point, 0) is point

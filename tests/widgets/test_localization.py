@@ -1,4 +1,4 @@
-"""The localization explorer without a browser: its states, its agreement with the package's maps, its robustness."""
+"""The localization explorer without a browser: states, agreement with the package's maps."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import pytest
 pytest.importorskip("ipywidgets")
 pytest.importorskip("anywidget")
 
-from differnet_lite.model import DifferNet, NotFittedError
+from differnet_lite import DifferNet, NotFittedError
 from differnet_lite.samples import render
 from differnet_lite.transforms import Transformations
-from differnet_lite.widgets.localization import BLURS, CELLS, LocalizationExplorer
+from differnet_lite.widgets import LocalizationExplorer
+from differnet_lite.widgets.layout import COLUMN
+from differnet_lite.widgets.maps_state import BLURS, CELLS
 
 SETTINGS = {
     "cache": None,
@@ -69,8 +71,17 @@ def test_maps_are_those_of_the_package(explorer, model, defective, method, n):
 
 def test_score_is_the_models(explorer, model, defective):
     assert explorer.score(0) == pytest.approx(
-        float(model.score_samples([defective[0]])[0]), rel=1e-4
+        float(model.anomaly_scores([defective[0]])[0]), rel=1e-4
     )
+
+
+@pytest.mark.parametrize("reference_images", [0, 4])
+def test_score_heeds_the_log_determinant(parts, reference_images):
+    options = SETTINGS | {"epochs": 1, "reference_images": reference_images}
+    model = DifferNet(transformations=Transformations.grid(2), use_log_det=True, **options)
+    model.fit(parts)
+    explorer = LocalizationExplorer(model, parts[:1])
+    assert explorer.score(0) == pytest.approx(float(model.anomaly_scores(parts[:1])[0]), rel=1e-4)
 
 
 def test_every_control_changes_the_drawing(explorer):
@@ -185,6 +196,13 @@ def test_errors_say_what_was_expected(model, parts):
         LocalizationExplorer(model, parts[:2], titles=["one"])
     with pytest.raises(ValueError, match=r"masks: expected masks \(H, W\)"):
         LocalizationExplorer(model, parts[:1], masks=[np.zeros(3)])
+
+
+def test_controls_stand_beside_the_picture(explorer):
+    left, right = explorer.children
+    assert right.children == (explorer.figure,)
+    assert left.children[0] is explorer.image_slider and left.children[-1] is explorer.label
+    assert explorer.figure.layout.width + COLUMN <= 830 and explorer.figure.layout.height < 560
 
 
 def test_its_text_is_one_line(explorer):

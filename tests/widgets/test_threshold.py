@@ -12,7 +12,8 @@ pytest.importorskip("ipywidgets")
 pytest.importorskip("anywidget")
 
 from differnet_lite.calibration.thresholding import conformal_threshold
-from differnet_lite.widgets.threshold import ThresholdExplorer
+from differnet_lite.widgets import ThresholdExplorer
+from differnet_lite.widgets.layout import COLUMN
 
 GENERATOR = np.random.default_rng(0)
 CALIBRATION = GENERATOR.gamma(20, 0.05, 39)
@@ -107,6 +108,13 @@ def test_white_paper_and_a_short_repr(explorer):
     assert explorer.figure.layout.template.layout.paper_bgcolor == "white"
     assert "background:white" in explorer.flips.value
     assert repr(explorer) == "ThresholdExplorer of 42 images: run this cell to move its sliders"
+
+
+def test_sliders_stand_beside_the_picture(explorer):
+    left, right = explorer.children
+    assert left.children == (explorer.theta_slider, explorer.alpha_slider, explorer.label)
+    assert right.children == (explorer.figure, explorer.flips)
+    assert explorer.figure.layout.width + COLUMN <= 830 and explorer.figure.layout.height < 400
 
 
 def test_a_move_takes_less_than_200_ms(explorer):

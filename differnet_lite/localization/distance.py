@@ -1,0 +1,233 @@
+r"""The *distance* map: how far a place of an image lies from what normal images show there.
+
+Phi(p) joins the activations of two middle layers of the trunk at place p of the full-size image, as
+it lies (angle 0), each averaged over 3 x 3 cells and divided by its root mean square norm. Then
+
+.. math::
+    d(p) = \frac1D\, (\Phi(p) - \mu(p))^T \left(\Sigma + \epsilon \tfrac{\operatorname{tr}\Sigma}{D}
+    I\right)^{-1} (\Phi(p) - \mu(p)) \,/\, b(p)
+
+with a mean :math:`\mu(p)` for each place and one covariance :math:`\Sigma` for all of them: the
+Mahalanobis distance that the untrained flow takes of the pooled features, taken place by place.
+b(p) is at least 1: how much further from normal the four rings of cells at the border lie than the rest,
+which is what the trunk's zero padding adds where a texture fills the frame.
+
+A map of a normal image that helped to make the statistics would be too small. So each of them is
+measured against the statistics of the others, in closed form, and the maxima of these maps give the
+level that a new normal image passes anywhere with probability alpha (`level`).
+
+References:
+    Defard et al., "PaDiM", arXiv 2011.08785, has a covariance for each place; the leave-one-out
+    level is a jackknife: it is measured (notebook 07) and not proved.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.transforms.functional import gaussian_blur
+
+from differnet_lite.calibration.thresholding import conformal_threshold
+from differnet_lite.data.images import ImageLike, iter_decoded
+from differnet_lite.features import MultiScaleExtractor
+
+__all__ = [
+    "MOST_IMAGES",
+    "SIGMA",
+    "PlaceStatistics",
+    "distance_maps",
+    "drawn",
+    "place_features",
+    "place_statistics",
+]
+
+EPS = 0.1  # of the mean variance; .003 to .1 are alike on bottle and toothbrush, weave wants .1
+SIGMA = 4.0  # px, of the blur; 8 is as good
+RINGS = 4  # cells at the border that the trunk's padding reaches
+TAPS = (7, 11)  # of AlexNet's `features`: ReLU of the third and of the fifth convolution, 27 x 27
+MOST_IMAGES = 64  # that statistics are made from
+WORK = 2  # the map is drawn and blurred at half the image's side: the cells are 16 px apart
+
+
+@dataclasses.dataclass(frozen=True)
+class PlaceStatistics:
+    """What normal images show at each place.
+
+    Args:
+        scale: (L,) root mean square norms of the tapped layers.
+        mean: (D, h, w).
+        factor: (D, D), d = |factor (Phi - mean)|^2 / D.
+        border: (h, w), b, at least 1.
+        maxima: (n,) largest values of the normal images' own leave-one-out maps.
+    """
+
+    scale: Tensor
+    mean: Tensor
+    factor: Tensor
+    border: Tensor
+    maxima: Tensor
+
+    def level(self, alpha: float = 0.05) -> float:
+        """What a new normal image's map passes anywhere with probability alpha at most.
+
+        Raises:
+            TooFewNormalsError: so few images cannot say.
+        """
+        return conformal_threshold(self.maxima.numpy(), alpha).value
+
+    def tensors(self) -> dict[str, Tensor]:
+        """For a file: float16 where that changes a map by less than 0.1 %."""
+        found = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return found | {name: found[name].half() for name in ("mean", "factor")}
+
+    @classmethod
+    def of(cls, tensors: dict[str, Tensor]) -> PlaceStatistics:
+        """From what `tensors` gave; a ValueError if they do not fit together."""
+        found = cls(**{f.name: tensors[f.name].float() for f in dataclasses.fields(cls)})
+        d, *grid = found.mean.shape
+        shapes = [tuple(found.factor.shape), tuple(found.border.shape), found.maxima.ndim]
+        if shapes != [(d, d), tuple(grid), 1]:
+            raise ValueError(f"statistics of places that do not fit together: {shapes} for D = {d}")
+        return found
+
+
+@torch.inference_mode()
+def place_features(extractor: MultiScaleExtractor, images: Tensor) -> list[Tensor]:
+    """Tapped activations, averaged over 3 x 3 cells: L tensors (N, C_l, h, w) float32.
+
+    Args:
+        extractor: the trunk; one that is no plain sequence of AlexNet's length gives its last maps.
+        images: (N, 3, size, size) in [0, 1].
+    """
+    x = extractor.pyramid(images)[0]
+    trunk, found = extractor.trunk, []
+    if (
+        not isinstance(trunk, nn.Sequential)
+        or len(trunk) <= TAPS[-1]
+        or extractor.n_channels != 256
+    ):
+        found = [trunk(x)]
+    else:
+        for k, layer in enumerate(trunk[: TAPS[-1] + 1]):
+            x = layer(x)
+            if k in TAPS:
+                found.append(x)
+    return [F.avg_pool2d(layer.float(), 3, 1, 1, count_include_pad=False) for layer in found]
+
+
+@torch.inference_mode()
+def place_statistics(
+    extractor: MultiScaleExtractor, images: Sequence[ImageLike]
+) -> PlaceStatistics | None:
+    """Statistics of normal images, and the maxima of their own leave-one-out maps.
+
+    With residuals r_i = Phi_i - mu and S = sum r_i r_i^T over images and places, the residual
+    against the others is r_i n / (n - 1) and their scatter S - n / (n - 1) r_i r_i^T: exact.
+
+    Args:
+        extractor: the trunk.
+        images: n normal images; fewer than 3 give None.
+    """
+    n = len(images)
+    if n < 3:
+        return None
+    layers: list[list[Tensor]] = []
+    for batch in iter_decoded(images, size=extractor.size, batch=8):
+        layers.append(place_features(extractor, batch.to(extractor.device).float() / 255))
+    joint = [torch.cat(parts).cpu() for parts in zip(*layers, strict=True)]  # MPS has no float64
+    scale = torch.stack([layer.square().sum(1).mean().sqrt() for layer in joint]).clamp_min(1e-12)
+    phi = _joined(joint, scale)  # (n, D, h, w)
+    mean = phi.mean(0)
+    flat = (phi - mean).flatten(2)  # (n, D, P)
+    rows = flat.shape[2]
+    each = [(r @ r.T).double() for r in flat]
+    scatter = torch.stack(each).sum(0)
+    share = n / (n - 1)
+    left_out = torch.cat(
+        [
+            _distance(
+                r.view(1, *mean.shape) * share,
+                _factor((scatter - share * own) / ((n - 2) * rows)),
+            )
+            for r, own in zip(flat, each, strict=True)
+        ]
+    )
+    border = _border(left_out.mean(0))
+    maxima = drawn(left_out / border, extractor.size).flatten(1).amax(1)
+    factor = _factor(scatter / ((n - 1) * rows))
+    parts = (scale, mean, factor, border, maxima)
+    return PlaceStatistics(*(part.float() for part in parts))
+
+
+@torch.inference_mode()
+def distance_maps(
+    extractor: MultiScaleExtractor,
+    statistics: PlaceStatistics,
+    images: Tensor,
+    *,
+    sigma: float = SIGMA,
+) -> np.ndarray:
+    """Maps (N, size, size) float32 of images (N, 3, size, size) uint8, not divided by the level."""
+    device = extractor.device
+    layers = place_features(extractor, images.to(device).float() / 255)
+    residual = _joined(layers, statistics.scale.to(device)) - statistics.mean.to(device)
+    distance = _distance(residual, statistics.factor.to(device)) / statistics.border.to(device)
+    return drawn(distance, extractor.size, sigma=sigma).cpu().numpy()
+
+
+def drawn(distance: Tensor, size: int, *, sigma: float = SIGMA) -> Tensor:
+    """(N, h, w) on the trunk's grid to (N, size, size): each cell drawn where it looks, blurred.
+
+    A tapped cell of AlexNet's sees pixel 15 + 16 v in its centre; a grid of other spacing is taken
+    as centred in the image.
+    """
+    h, out = distance.shape[-1], size // WORK
+    step = 16 if abs(size / 16 - h - 1) <= 1 else size / h
+    first = 15 if step == 16 else (step - 1) / 2
+    pixel = (torch.arange(out, device=distance.device) + 0.5) * size / out - 0.5
+    u = (pixel - first) / step * 2 / max(h - 1, 1) - 1
+    grid = torch.stack(torch.meshgrid(u, u, indexing="ij")[::-1], -1)[None]
+    grid = grid.expand(len(distance), -1, -1, -1)
+    maps = F.grid_sample(distance[:, None], grid, padding_mode="border", align_corners=True)
+    if sigma > 0:
+        s = sigma * out / size
+        maps = gaussian_blur(maps, [2 * int(4 * s + 0.5) + 1] * 2, [s, s])
+    whole = F.interpolate(maps, size=(size, size), mode="bilinear", align_corners=False)
+    return whole[:, 0]
+
+
+def _joined(layers: Sequence[Tensor], scale: Tensor) -> Tensor:
+    return torch.cat([layer / s for layer, s in zip(layers, scale, strict=True)], dim=1)
+
+
+def _factor(covariance: Tensor) -> Tensor:
+    """L^-1 with L L^T the inflated covariance: it whitens. (D, D) float32."""
+    eye = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
+    inflated = covariance + EPS * covariance.diagonal().mean().clamp_min(1e-12) * eye
+    lower = torch.linalg.cholesky(inflated)
+    return torch.linalg.solve_triangular(lower, eye, upper=False).float()
+
+
+def _distance(residual: Tensor, factor: Tensor) -> Tensor:
+    """(N, D, h, w) to (N, h, w)."""
+    whitened = torch.einsum("kd,ndhw->nkhw", factor, residual)
+    return whitened.square().mean(1)
+
+
+def _border(normal: Tensor) -> Tensor:
+    """How much further from normal the rings of cells at the border lie than the inside."""
+    h, w = normal.shape
+    if min(h, w) <= 2 * RINGS:
+        return torch.ones_like(normal)
+    rows = torch.arange(h, device=normal.device)
+    columns = torch.arange(w, device=normal.device)
+    ring = torch.minimum(
+        torch.minimum(rows, h - 1 - rows)[:, None], torch.minimum(columns, w - 1 - columns)[None]
+    ).clamp_max(RINGS)
+    levels = torch.stack([normal[ring == k].mean() for k in range(RINGS + 1)])
+    return (levels / levels[-1].clamp_min(1e-12)).clamp_min(1)[ring]

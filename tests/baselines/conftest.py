@@ -1,0 +1,31 @@
+"""Small, fast detectors of every kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from differnet_lite.baselines import make_detector
+from differnet_lite.transforms import Transformations
+
+ON_FEATURES = ["ocsvm", "1-nn", "mahalanobis"]
+FEATURES = {
+    "transformations": Transformations.grid(4),
+    "size": 64,
+    "n_scales": 1,
+    "dtype": "float32",
+}
+NETWORK = {"size": 32, "steps": 3, "width": 4, "batch_size": 4}
+
+
+@pytest.fixture
+def make(tiny: dict[str, Any]) -> Callable[..., Any]:
+    """Makes a small, fast detector: make(name, **options)."""
+
+    def made(name: str, **options: Any) -> Any:
+        small = tiny if name == "differnet" else FEATURES if name in ON_FEATURES else NETWORK
+        return make_detector(name, **{"device": "cpu", "progress": False} | small | options)
+
+    return made

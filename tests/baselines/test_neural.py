@@ -1,0 +1,204 @@
+"""The methods with a network: for each, data on which its idea must work, or must fail."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from differnet_lite.baselines.autoencoder import ssim
+from differnet_lite.baselines.geotrans import symmetries
+from differnet_lite.evaluation.metrics import auroc
+
+Arrays = list[np.ndarray]
+
+
+def oriented(n: int, *, seed: int, defect: bool = False) -> Arrays:
+    """Noise under a ramp and a bright spot upper left; with the defect the spot lies lower right."""
+    rng, (v, u) = np.random.default_rng(seed), np.mgrid[:32, :32]
+    corner = (23, 23) if defect else (8, 8)
+    clean = 60 + 2 * v + 100 * np.exp(-((v - corner[0]) ** 2 + (u - corner[1]) ** 2) / 18)
+    return [
+        np.clip(clean + 8 * rng.standard_normal((32, 32)), 0, 255).astype(np.uint8)
+        for _ in range(n)
+    ]
+
+
+def turned(n: int, *, seed: int, defect: bool = False) -> Arrays:
+    """The same, each picture in one of the 8 positions at random: parts that lie as they fell."""
+    rng = np.random.default_rng(seed + 100)
+    return [
+        np.rot90(image if rng.integers(2) else image[:, ::-1], rng.integers(4))
+        for image in oriented(n, seed=seed, defect=defect)
+    ]
+
+
+def stripes(n: int, *, seed: int, defect: bool = False) -> Arrays:
+    """Stripes of random phase; with the defect a bright blob somewhere on them."""
+    rng, (v, u) = np.random.default_rng(seed), np.mgrid[:32, :32]
+    images = []
+    for _ in range(n):
+        clean = 110 + 50 * np.sin(u / 2.5 + rng.uniform(0, 6.3)) + 4 * rng.standard_normal((32, 32))
+        at = rng.integers(8, 24, 2)
+        images.append(
+            np.clip(
+                clean + defect * 150 * np.exp(-((v - at[0]) ** 2 + (u - at[1]) ** 2) / 12), 0, 255
+            ).astype(np.uint8)
+        )
+    return images
+
+
+def texture(n: int, *, seed: int, defect: bool = False) -> Arrays:
+    """Fine random texture; the defect is that there is none: a plain grey image."""
+    rng = np.random.default_rng(seed)
+    contrast = 2 if defect else 40
+    return [
+        np.clip(
+            128 + contrast * ndimage.gaussian_filter(rng.standard_normal((32, 32)), 0.7) * 2, 0, 255
+        ).astype(np.uint8)
+        for _ in range(n)
+    ]
+
+
+def measured(detector: Any, pictures: Callable[..., Arrays]) -> tuple[float, np.ndarray]:
+    """AUROC and the scores of 20 normal and 20 defective pictures, after fitting 40 others."""
+    scores = detector.fit(pictures(40, seed=0)).anomaly_scores(
+        pictures(20, seed=1) + pictures(20, seed=2, defect=True)
+    )
+    return auroc(np.arange(40) >= 20, scores), scores
+
+
+def test_symmetries_are_the_eight_of_the_square() -> None:
+    x = torch.arange(9.0).view(1, 1, 3, 3)
+    views = {tuple(view.flatten().tolist()) for view in symmetries(x)[0]}
+    assert len(views) == 8
+    assert {tuple(view.flatten().tolist()) for view in symmetries(x.mT)[0]} == views  # a group
+    assert torch.equal(symmetries(x)[:, 0], x)
+
+
+def test_geotrans_finds_what_is_turned(make: Callable[..., Any]) -> None:
+    value, scores = measured(make("geotrans", width=8, steps=60), oriented)
+    assert value > 0.95
+    assert scores[:20].max() < 1 < math.log(8)  # it knows how a normal image was turned
+
+
+def test_geotrans_is_blind_where_parts_lie_as_they_fell(make: Callable[..., Any]) -> None:
+    """The same defect; but who can tell how a picture was turned if it lay in any position before? The best answer is 1/8 each."""
+    value, scores = measured(make("geotrans", width=8, steps=60), turned)
+    assert scores[:20].mean() == pytest.approx(math.log(8), abs=0.1)
+    assert 0.25 < value < 0.75
+    assert (
+        measured(make("autoencoder-l2", width=8, steps=120), turned)[0] > 0.95
+    )  # though the defect is there to be seen
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("ganomaly", {"steps": 200}),
+        ("dsebm", {"steps": 200}),
+        ("dsebm", {"steps": 200, "score": "reconstruction"}),
+        ("autoencoder-l2", {"steps": 200}),
+        ("autoencoder-ssim", {"steps": 200}),
+    ],
+)
+def test_a_bright_blob_is_found(
+    name: str, options: dict[str, Any], make: Callable[..., Any]
+) -> None:
+    assert measured(make(name, width=8, batch_size=16, **options), stripes)[0] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("autoencoder-l2", {"steps": 120}), ("dsebm", {"steps": 100})]
+)
+def test_what_is_simpler_than_normal_looks_more_normal(
+    name: str, options: dict[str, Any], make: Callable[..., Any]
+) -> None:
+    """An autoencoder reproduces a plain surface best of all, and near the mean image the energy is lowest."""
+    value, _ = measured(make(name, width=8, **options), texture)
+    assert value < 0.1
+
+
+def test_structure_finds_what_squared_error_misses(make: Callable[..., Any]) -> None:
+    """Test images are brighter than training images, and the defect is a dim patch: an error smaller than the shift, but in the structure."""
+    normal = [image + np.uint8(20) for image in stripes(20, seed=1)]
+    patched = [image.copy() for image in stripes(20, seed=2)]
+    for image in patched:
+        image[10:20, 10:20] = image[10:20, 10:20].T
+    value = {}
+    for name in ("autoencoder-l2", "autoencoder-ssim"):
+        scores = (
+            make(name, width=8, batch_size=16, steps=200)
+            .fit(stripes(40, seed=0))
+            .anomaly_scores(normal + patched)
+        )
+        value[name] = auroc(np.arange(40) >= 20, scores)
+    assert value["autoencoder-ssim"] > 0.9
+    assert value["autoencoder-l2"] < 0.5
+
+
+def test_ganomaly_scores_do_not_depend_on_their_company(make: Callable[..., Any]) -> None:
+    detector = make("ganomaly").fit(stripes(8, seed=0))
+    images = stripes(4, seed=1)
+    np.testing.assert_allclose(
+        np.concatenate([detector.anomaly_scores([image]) for image in images]),
+        detector.anomaly_scores(images),
+        rtol=1e-4,
+    )
+
+
+def test_ssim_by_hand() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.uniform(size=(2, 13, 12))
+    window = np.exp(-((np.arange(11) - 5.0) ** 2) / (2 * 1.5**2))
+    window = np.outer(window, window) / window.sum() ** 2
+    values = []
+    for i in range(3):
+        for j in range(2):
+            p, q = a[i : i + 11, j : j + 11], b[i : i + 11, j : j + 11]
+            mp, mq = (window * p).sum(), (window * q).sum()
+            vp, vq, c = (
+                (window * (p - mp) ** 2).sum(),
+                (window * (q - mq) ** 2).sum(),
+                (window * (p - mp) * (q - mq)).sum(),
+            )
+            values.append(
+                (2 * mp * mq + 1e-4) * (2 * c + 9e-4) / ((mp**2 + mq**2 + 1e-4) * (vp + vq + 9e-4))
+            )
+    assert float(ssim(*(torch.from_numpy(x)[None, None] for x in (a, b)))) == pytest.approx(
+        np.mean(values), rel=1e-10
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("geotrans", {}),
+        ("ganomaly", {}),
+        ("dsebm", {}),
+        ("dsebm", {"score": "reconstruction"}),
+        ("autoencoder-l2", {}),
+        ("autoencoder-ssim", {}),
+    ],
+)
+def test_maps_are_the_slope_of_the_score(
+    name: str, options: dict[str, Any], make: Callable[..., Any]
+) -> None:
+    """Before the blur the map is |d score / d pixel|: its sum along a direction is the slope."""
+    detector = make(name, **options).fit(stripes(8, seed=0))
+    images = stripes(2, seed=1, defect=True)
+    maps = detector.anomaly_maps(images)
+    assert maps.shape == (2, 32, 32) and maps.dtype == np.float32
+    assert maps.min() >= 0 and (maps.max((1, 2)) > 0).all()
+    np.testing.assert_allclose(detector.anomaly_maps(images[1])[0], maps[1], rtol=1e-2, atol=1e-6)
+    network = detector.network_
+    x = detector.inputs(images[:1]).requires_grad_(True)
+    (slope,) = torch.autograd.grad(detector._score_batch(network, x).sum(), x)
+    step = 1e-2 * slope / slope.norm()
+    up, down = (float(detector._score_batch(network, x.detach() + s * step)) for s in (1, -1))
+    assert (up - down) / 2e-2 == pytest.approx(float(slope.norm()), rel=0.05)

@@ -1,0 +1,93 @@
+"""Whatever comes, as a list of images: one image is one, an array of many is many."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from differnet_lite.data.images import ImageError, as_rgb
+from differnet_lite.data.listing import DatasetError, as_images, natural_order, some_names
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, bool])
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 1), (5, 7, 2), (5, 7, 3), (5, 7, 4), (3, 3, 3)])
+def test_one_array_is_one_image(shape: tuple[int, ...], dtype: Any) -> None:
+    array = np.zeros(shape, dtype)
+    (only,) = as_images(array)
+    assert only is array
+    assert as_rgb(only).size == (shape[1], shape[0])
+    tensor = torch.zeros(shape if len(shape) == 2 else (shape[2], *shape[:2]))
+    (only,) = as_images(tensor)
+    assert only is tensor
+    assert as_rgb(only).size == (shape[1], shape[0])
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_a_batch_is_many_images(channels: int) -> None:
+    array = np.arange(6 * 5 * 7 * channels, dtype=np.uint8).reshape(6, 5, 7, channels)
+    listed = as_images(array)
+    assert len(listed) == 6
+    np.testing.assert_array_equal(np.stack(listed), array)  # type: ignore[arg-type]
+    tensor = torch.from_numpy(array).permute(0, 3, 1, 2)
+    listed = as_images(tensor)
+    assert len(listed) == 6 and torch.equal(torch.stack(listed), tensor)  # type: ignore[arg-type]
+    assert as_images(array[:0]) == as_images(tensor[:0]) == []
+
+
+WRONG: list[Any] = [
+    np.zeros((45, 64, 64)),
+    torch.zeros(45, 64, 64),
+    torch.zeros(64, 64, 3),
+    np.zeros((2, 3, 64, 64)),
+    torch.zeros(2, 64, 64, 3),
+    np.zeros(5),
+    np.array(3.0),
+    torch.zeros(5),
+    np.zeros((4, 5, 0)),
+    np.zeros((2, 2, 5, 5, 3)),
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_neither_one_nor_many_is_an_error_with_a_remedy(wrong: Any) -> None:
+    message = r"expected one image \(H, W\) or .*, or many .*got shape .*add an axis of length 1"
+    with pytest.raises(ImageError, match=message) as caught:
+        as_images(wrong)
+    assert str(tuple(wrong.shape)) in str(caught.value)
+
+
+def test_paths_lists_and_pillow_images(photographs: list[Path]) -> None:
+    one = Image.open(photographs[0])
+    assert as_images(one) == [one]
+    assert as_images(photographs[1]) == as_images(str(photographs[1])) == [photographs[1]]
+    assert as_images(photographs[0].parent) == photographs
+    assert as_images(iter(photographs)) == as_images(tuple(photographs)) == photographs
+    mixed = [one, photographs[0], np.zeros((4, 4))]
+    assert as_images(mixed) == mixed and as_images(mixed) is not mixed
+    assert as_images([]) == []
+
+
+@pytest.mark.parametrize("wrong", [None, 3, 2.5, b"a.png", {"a.png": 1}, True])
+def test_other_things_are_type_errors(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="expected a path, an image or a list of images, got"):
+        as_images(wrong)
+
+
+def test_missing_and_empty_folders(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="gone: there is no such file or folder"):
+        as_images(tmp_path / "gone")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match="found none among 0"):
+        as_images(tmp_path / "empty")
+
+
+def test_names_for_people() -> None:
+    paths = [Path(f"x/{k}.png") for k in (10, 9, 100, 1)]
+    assert [p.name for p in natural_order(paths)] == ["1.png", "9.png", "10.png", "100.png"]
+    assert some_names(paths[:3]) == "10.png, 9.png, 100.png"
+    assert some_names(paths) == "10.png, 9.png, 100.png, ..."

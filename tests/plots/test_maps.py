@@ -1,0 +1,180 @@
+"""Maps and galleries: where things lie, which scale they share, and how large the figures are."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+from PIL import Image
+
+from differnet_lite import plots
+
+
+def image(seed: int = 0, shape: tuple[int, int] = (448, 448)) -> np.ndarray:
+    """A smooth random image."""
+    coarse = np.random.default_rng(seed).integers(0, 255, (12, 12, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize(shape[::-1], Image.Resampling.BICUBIC))
+
+
+def traces(figure: go.Figure, kind: str) -> list:
+    return [trace for trace in figure.data if trace.type == kind]
+
+
+def jpeg(trace: go.Image) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(trace.source.split(",", 1)[1])))
+
+
+def test_map_lies_exactly_on_its_image():
+    figure = plots.plot_map(image(), np.zeros((448, 448)))
+    heat = traces(figure, "heatmap")[0]
+    assert (heat.x0, heat.dx, heat.y0, heat.dy, np.shape(heat.z)) == (3.5, 8, 3.5, 8, (56, 56))
+    assert tuple(figure.layout.yaxis.range) == (447.5, -0.5)  # rows grow downwards
+    assert figure.layout.yaxis.scaleanchor == "x"
+
+
+def test_a_shrunk_picture_keeps_the_pixels_of_the_original():
+    figure = plots.plot_map(image(shape=(300, 900)), np.zeros((448, 448)))
+    picture, heat = traces(figure, "image")[0], traces(figure, "heatmap")[0]
+    width, height = jpeg(picture).size
+    assert (width, height) == (448, 149)
+    for trace, columns, rows in ((picture, width, height), (heat, 56, 56)):
+        assert trace.x0 - trace.dx / 2 == pytest.approx(-0.5)
+        assert trace.dx * columns == pytest.approx(900)
+        assert trace.dy * rows == pytest.approx(300)
+
+
+def test_a_hot_spot_is_drawn_where_it_is_with_its_value():
+    values = np.zeros((448, 448))
+    values[80:88, 160:168] = 7.25
+    heat = traces(plots.plot_map(image(), values, scale=(0, 10)), "heatmap")[0]
+    assert np.unravel_index(np.argmax(heat.z), (56, 56)) == (10, 20)
+    assert np.max(heat.z) == 7.25
+    assert heat.hovertemplate.count("%{z")
+
+
+def test_map_scale_is_fixed_or_said_to_be_its_own():
+    fixed = plots.plot_map(image(), np.eye(10), scale=(-1, 3)).layout.coloraxis
+    own = plots.plot_map(image(), 2 * np.eye(10)).layout.coloraxis
+    assert (fixed.cmin, fixed.cmax) == (-1, 3)
+    assert (own.cmin, own.cmax) == (0, 2)
+    assert "own scale" in own.colorbar.title.text
+    assert "own scale" not in fixed.colorbar.title.text
+
+
+def test_constant_map_and_pillow_image():
+    axis = plots.plot_map(Image.fromarray(image()), np.zeros((20, 20))).layout.coloraxis
+    assert axis.cmin < axis.cmax
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "message"),
+    [
+        (
+            np.zeros((1, 8, 8)),
+            {},
+            r"anomaly_map: expected an anomaly map \(H, W\), got shape \(1, 8, 8\)",
+        ),
+        (np.full((8, 8), np.inf), {}, "64 that are not, of 64"),
+        (np.zeros((8, 8)), {"scale": (1, 1)}, "lo < hi"),
+        (np.zeros((8, 8)), {"scale": (0, np.nan)}, "lo < hi"),
+    ],
+)
+def test_map_errors(values, options, message):
+    with pytest.raises(ValueError, match=message):
+        plots.plot_map(image(), values, **options)
+
+
+def test_gallery_has_one_scale_and_one_colour_bar():
+    maps = [np.full((64, 64), 0.1), np.eye(64) * 5, np.eye(64) - 1]
+    figure = plots.plot_gallery(
+        [image(i) for i in range(3)], maps, titles=["a", "b", "c"], columns=2
+    )
+    heats = traces(figure, "heatmap")
+    assert {heat.coloraxis for heat in heats} == {"coloraxis"}
+    assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == (-1, 5)
+    assert len(heats) == 3
+    assert len(traces(figure, "image")) == 6
+
+
+def test_gallery_cells_do_not_overlap():
+    figure = plots.plot_gallery([image()] * 5, [np.eye(8)] * 5, titles=list("abcde"), columns=3)
+    boxes = []
+    for i in range(1, 11):
+        x, y = figure.layout[f"xaxis{i}"].domain, figure.layout[f"yaxis{i}"].domain
+        assert 0 <= x[0] < x[1] <= 1
+        assert 0 <= y[0] < y[1] <= 1
+        boxes.append((*x, *y))
+    for i, a in enumerate(boxes):
+        for b in boxes[:i]:
+            assert a[1] <= b[0] or b[1] <= a[0] or a[3] <= b[2] or b[3] <= a[2]
+
+
+def test_mask_outline_encloses_the_defect():
+    mask = np.zeros((448, 448), dtype=bool)
+    mask[100:140, 200:300] = True
+    figure = plots.plot_gallery(
+        [image()] * 2, [np.eye(8)] * 2, titles=["good", "cut"], masks=[None, mask]
+    )
+    (line,) = traces(figure, "contour")
+    rows, columns = np.nonzero(np.asarray(line.z) >= line.contours.start)
+    assert line.y0 + line.dy * (rows.min() - 0.5) == pytest.approx(99.5)
+    assert line.y0 + line.dy * (rows.max() + 0.5) == pytest.approx(139.5)
+    assert line.x0 + line.dx * (columns.min() - 0.5) == pytest.approx(199.5)
+    assert line.x0 + line.dx * (columns.max() + 0.5) == pytest.approx(299.5)
+    assert line.xaxis == "x4"  # the overlaid image, not the plain one
+
+
+@pytest.mark.parametrize("fill", [False, True])
+def test_masks_of_nothing_and_of_everything(fill):
+    figure = plots.plot_gallery(
+        [image()], [np.eye(8)], titles=["a"], masks=[np.full((448, 448), fill)]
+    )
+    assert np.asarray(traces(figure, "contour")[0].z).any() == fill
+
+
+def test_gallery_titles_are_escaped_and_shortened():
+    title = "<b>" + "x" * 50 + ".png\nscore 1"
+    shown = plots.plot_gallery([image()], [np.eye(8)], titles=[title]).layout.annotations[0].text
+    assert shown.startswith("&lt;b&gt;")
+    assert "…" in shown
+    assert shown.endswith(".png<br>score 1")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"titles": ["a"]}, r"got \[2, 2, 1, 2\]"),
+        ({"images": []}, "at least one"),
+        ({"columns": 0}, "columns >= 1"),
+        ({"maps": [np.eye(8), np.zeros(8)]}, r"maps\[1\]"),
+        ({"masks": [None, np.zeros(8)]}, r"masks\[1\]"),
+    ],
+)
+def test_gallery_errors(change, message):
+    arguments = {"images": [image()] * 2, "maps": [np.eye(8)] * 2, "titles": ["a", "b"]} | change
+    with pytest.raises(ValueError, match=message):
+        plots.plot_gallery(arguments.pop("images"), arguments.pop("maps"), **arguments)
+
+
+def test_figures_stay_small():
+    generator = np.random.default_rng(0)
+    noise = [
+        generator.integers(0, 255, (900, 900, 3), dtype=np.uint8) for _ in range(8)
+    ]  # the worst case for JPEG
+    maps = [generator.random((448, 448)) for _ in range(8)]
+    mask = np.zeros((900, 900), dtype=bool)
+    mask[300:600, 300:600] = True
+    assert (
+        len(plots.plot_gallery(noise, maps, titles=["x"] * 8, masks=[mask] * 8).to_json()) < 400_000
+    )
+    assert len(plots.plot_map(noise[0], maps[0]).to_json()) < 120_000
+    assert (
+        max(
+            jpeg(t).width
+            for t in traces(plots.plot_gallery(noise[:1], maps[:1], titles=["x"]), "image")
+        )
+        <= 224
+    )
