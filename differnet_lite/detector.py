@@ -24,6 +24,7 @@ from torch import Tensor
 from differnet_lite.calibration import thresholding
 from differnet_lite.calibration.copies import apart, near_copies, without_copies
 from differnet_lite.calibration.splits import CALIBRATIONS, Split, splits
+from differnet_lite.calibration.thresholding import Judgement, Threshold
 from differnet_lite.checks import flag, one_of, options_of, vector, whole
 from differnet_lite.data.checkpoint import read_checkpoint, rebuilding, write_checkpoint
 from differnet_lite.data.datasets import training_images
@@ -70,8 +71,6 @@ class Detector(BaseEstimator):
         self.device, self.cache, self.progress = device, cache, flag("progress", progress)
         self._options = options
 
-    # ------------------------------------------------------------ a scikit-learn estimator
-
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The arguments of the constructor as they were given."""
         common = {name: getattr(self, name) for name in ("seed", "device", "cache", "progress")}
@@ -79,9 +78,7 @@ class Detector(BaseEstimator):
 
     def set_params(self, **params: Any) -> Self:
         """Change arguments of the constructor; the detector is then no longer fitted."""
-        given = self.get_params() | params
-        fresh = type(self)(**given)
-        self.__dict__ = fresh.__dict__
+        self.__dict__ = type(self)(**(self.get_params() | params)).__dict__
         return self
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
@@ -104,8 +101,6 @@ class Detector(BaseEstimator):
             name = type(self).__name__
             raise NotFittedError(f"this {name} has not been fitted; call fit() first, or load()")
 
-    # ------------------------------------------------------------ fit
-
     def fit(self, images: Images, y: Any = None, *, calibration: Images | None = None) -> Self:
         """Train on NORMAL images, and score normal ones that were not trained on.
 
@@ -119,22 +114,20 @@ class Detector(BaseEstimator):
             self. An interruption leaves the detector as it was; computed features are kept.
 
         Raises:
-            FileNotFoundError, DatasetError, ImageError, FeatureError: images are missing, too few
-                or damaged.
+            OSError, DatasetError, ImageError, FeatureError: images are missing, few or damaged.
             FloatingPointError: a loss is no longer finite.
         """
         if y is not None and vector("y", y).any():
             raise ValueError("y: expected normal images alone, all labels 0, got others")
         train, s = without_copies(training_images(images)), self.settings
         given = [] if calibration is None else apart(training_images(calibration), train)
-        seen = self._see(train + given)
         if calibration is None:
-            groups = range(len(train)) if seen is None else near_copies(seen)
+            groups = range(len(train)) if s.calibration == "none" else near_copies(train)
             chosen = splits(s.calibration, groups, folds=s.folds, holdout=s.holdout, seed=self.seed)
         else:
             n = len(train)
             chosen = [Split(list(range(n)), list(range(n, n + len(given))))]
-        fitted, parts = self._fit(train + given, seen, chosen)
+        fitted, parts = self._fit(train + given, chosen)
         order = np.argsort(np.concatenate([split.calibrate for split in chosen]))
         scores = vector("the scores of the calibration images", np.concatenate(parts))
         rule = "given" if calibration is not None else s.calibration
@@ -143,12 +136,8 @@ class Detector(BaseEstimator):
         return self
 
     @abstractmethod
-    def _see(self, images: Sequence[ImageLike]) -> Tensor | None:
-        """What the method sees of images, (N, T, D), if it needs that for all of them."""
-
-    @abstractmethod
     def _fit(
-        self, images: Sequence[ImageLike], seen: Tensor | None, chosen: Sequence[Split]
+        self, images: Sequence[ImageLike], chosen: Sequence[Split]
     ) -> tuple[dict[str, Any], list[np.ndarray]]:
         """The fitted attributes of the first split; for each split the scores that calibrate."""
 
@@ -163,8 +152,6 @@ class Detector(BaseEstimator):
     @abstractmethod
     def _unpack(self, tensors: dict[str, Tensor], header: dict[str, Any]) -> dict[str, Any]:
         """The fitted attributes, from what `_pack` gave; any error says that the file is wrong."""
-
-    # ------------------------------------------------------------ use
 
     def iter_anomaly_scores(self, images: Images) -> Iterator[np.ndarray]:
         """Anomaly scores batch by batch, in constant memory, for any number of images."""
@@ -181,33 +168,25 @@ class Detector(BaseEstimator):
         """The anomaly score of each image, (N,) float64; higher is more anomalous.
 
         Args:
-            images: one image, a folder (with its sub-folders, sorted), or a list of images.
+            images: see `as_images`; one image, a folder with its sub-folders, or a list.
         """
         return np.concatenate([np.empty(0), *self.iter_anomaly_scores(images)])
 
-    def threshold(
-        self, alpha: float = 0.05, *, if_too_few: str = "raise"
-    ) -> thresholding.Threshold:
+    def threshold(self, alpha: float = 0.05, *, if_too_few: str = "raise") -> Threshold:
         """The conformal threshold for a false-alarm rate alpha; see `conformal_threshold`."""
         self.check_fitted()
-        cross = self.calibrated_by_ == "cross"
-        scores = self.calibration_scores_
+        cross, scores = self.calibrated_by_ == "cross", self.calibration_scores_
         return thresholding.conformal_threshold(scores, alpha, if_too_few=if_too_few, cross=cross)
 
-    def judge(
-        self, images: Images, *, alpha: float = 0.05, if_too_few: str = "raise"
-    ) -> thresholding.Judgement:
+    def judge(self, images: Images, *, alpha: float = 0.05, if_too_few: str = "raise") -> Judgement:
         """Scores, p-values and decisions, from one pass over the images."""
         threshold = self.threshold(alpha, if_too_few=if_too_few)
         scores = self.anomaly_scores(images)
         p = thresholding.p_values(self.calibration_scores_, scores)
-        return thresholding.Judgement(scores, p, scores >= threshold.value, threshold)
+        return Judgement(scores, p, scores >= threshold.value, threshold)
 
     def predict(self, images: Images, *, alpha: float = 0.05) -> np.ndarray:
-        """(N,) bool, True where an image is anomalous at the false-alarm rate alpha.
-
-        As in PyOD, where 1 is an outlier; scikit-learn's own outlier detectors say -1.
-        """
+        """(N,) bool, True where an image is anomalous, as in PyOD; scikit-learn's own say -1."""
         return self.judge(images, alpha=alpha).anomalous
 
     def p_values(self, images: Images) -> np.ndarray:
@@ -216,17 +195,13 @@ class Detector(BaseEstimator):
         return thresholding.p_values(self.calibration_scores_, self.anomaly_scores(images))
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the detector to one safetensors file, whole or not at all; no pickle.
-
-        Raises:
-            NotFittedError, FileNotFoundError: there is nothing to save, or no such folder.
-        """
+        """Write the detector to one safetensors file in an existing folder, whole or not at all."""
         self.check_fitted()
         tensors, header = self._pack()
         tensors["calibration_scores"] = torch.from_numpy(self.calibration_scores_.copy())
         settings = dataclasses.asdict(self.settings)
         header |= {"settings": settings, "seed": self.seed, "n_train": self.n_train_}
-        header |= {"calibrated_by": self.calibrated_by_}
+        header["calibrated_by"] = self.calibrated_by_
         return write_checkpoint(path, tensors, header, kind=self.kind)
 
     @classmethod
@@ -237,8 +212,13 @@ class Detector(BaseEstimator):
         device: str | torch.device = "auto",
         cache: str | os.PathLike[str] | None = "auto",
         progress: bool = True,
+        foreign_weights: bool = False,
     ) -> Self:
         """Read a detector that `save` wrote; on the same machine its scores are identical.
+
+        Args:
+            foreign_weights: let the file name weights of the trunk that are to be downloaded or
+                read; a stranger's file must not.
 
         Raises:
             FileNotFoundError, CheckpointError: there is no such file, or it is damaged, of another
@@ -246,6 +226,11 @@ class Detector(BaseEstimator):
         """
         header, tensors = read_checkpoint(path, kind=cls.kind)
         with rebuilding(path):
+            weights = header["settings"].get("weights", "bundled")
+            if weights not in ("bundled", "random") and not foreign_weights:
+                raise ValueError(
+                    f"it asks for weights {weights!r}; allow it by foreign_weights=True"
+                )
             common: dict[str, Any] = {"device": device, "cache": cache, "progress": progress}
             detector = cls(seed=header["seed"], **common, **cls._saved_options(header))
             detector._options = {n: getattr(detector.settings, n) for n in detector._options}

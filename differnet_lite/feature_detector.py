@@ -88,13 +88,6 @@ class FeatureDetector(Detector):
         listed = as_images(images)
         return self.feature_cache.features(listed, self.scoring_angles(), description=description)
 
-    def _see(self, images: Sequence[ImageLike]) -> Tensor | None:
-        """Features, unless views are random and nothing calibrates: then nobody needs them all."""
-        s = self.settings
-        if s.transformations.angles is None and s.calibration == "none":
-            return None
-        return self.features(images, description="features of normal images")
-
     def _known_normal(self, images: Sequence[ImageLike]) -> dict[str, Any]:
         """What maps need of some of the training images, evenly chosen."""
         n, total = self.settings.reference_images, len(images)

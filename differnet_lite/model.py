@@ -70,8 +70,10 @@ class DifferNet(FeatureDetector):
         return {"preset": self.preset} | super().get_params(deep)
 
     def _fit(
-        self, images: Sequence[ImageLike], seen: Tensor | None, chosen: Sequence[Split]
+        self, images: Sequence[ImageLike], chosen: Sequence[Split]
     ) -> tuple[dict[str, Any], list[np.ndarray]]:
+        fresh = self.settings.transformations.angles is None  # then only what calibrates is needed
+        seen = None if fresh else self.features(images, description="features of normal images")
         runs = [self._train(images, seen, split, k) for k, split in enumerate(chosen)]
         flow, history, scores = zip(*runs, strict=True)
         if len(runs) > 1:  # the first flow saw everything: what its siblings did not see is watched

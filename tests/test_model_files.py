@@ -61,6 +61,7 @@ def test_the_file_holds_plain_tensors_and_json(model: DifferNet, tmp_path: Path)
     assert set(load_file(path)) == {f"flow.{name}" for name in model.flow_.state_dict()} | {
         "calibration_scores",
         *(f"{kind}.{s}" for kind in ("reference", "spread") for s in range(3)),
+        *(f"places.{name}" for name in ("scale", "mean", "factor", "border", "maxima")),
     }
 
 

@@ -66,7 +66,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         )
     },
     "localization: the gradient, no reference": {"reference_images": 0},
-    "all training images train; nothing is held out": {"holdout": 0.0},
+    "all training images train; nothing is held out": {"calibration": "none"},
     "float32 everywhere": {"dtype": "float32", "train_dtype": "float32"},
 }
 
@@ -79,7 +79,7 @@ def test_paper_is_the_published_protocol(line: str) -> None:
 
 def test_every_field_of_paper_has_its_line() -> None:
     stated = [name for line in PUBLISHED.values() for name in line]
-    unused = {"views_per_image"}  # of a fixed grid; the paper's is n_train
+    unused = {"views_per_image", "folds", "holdout"}  # of a grid, and of a calibration: it has none
     fields = {field.name for field in dataclasses.fields(Settings)}
     assert sorted(stated) == sorted(fields - unused)
     assert PAPER.transformations.n_train * PAPER.batch_images == 96
@@ -141,7 +141,9 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "train_dtype": (*NO_WORDS, "float16"),
     "use_log_det": NO_FLAGS,
     "reference_images": NO_COUNTS,
-    "holdout": (*NO_NUMBERS, -0.1, 1.0),
+    "calibration": (*NO_WORDS, "jackknife"),
+    "folds": (*NO_COUNTS, 1),
+    "holdout": (*NO_NUMBERS, 0.0, -0.1, 1.0),
 }
 
 
@@ -158,7 +160,7 @@ def test_a_wrong_field_says_what_was_expected_and_what_came(name: str, value: An
 @pytest.mark.parametrize(
     "good",
     [
-        {"holdout": 0, "reference_images": 0, "weight_decay": 0},
+        {"calibration": "none", "reference_images": 0, "weight_decay": 0},
         {"betas": [0, 0.999]},
         {"size": 252, "n_scales": 3},
         {"noise": 0.0, "whiten": False},

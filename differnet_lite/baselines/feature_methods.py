@@ -90,9 +90,9 @@ class ClosedForm(FeatureDetector):
         """The score (M,) of rows (M, D) that a state gives, differentiable."""
 
     def _fit(
-        self, images: Sequence[ImageLike], seen: Tensor | None, chosen: Sequence[Split]
+        self, images: Sequence[ImageLike], chosen: Sequence[Split]
     ) -> tuple[dict[str, Any], list[np.ndarray]]:
-        features = self.features(images) if seen is None else seen
+        features = self.features(images, description="features, training")
         states = [self._learn(features[split.train]) for split in chosen]
         scores = [
             Scorer(self._row_score(state), self.settings.pool_views).scores(

@@ -114,15 +114,10 @@ class NetworkDetector(Detector):
     def _score_batch(self, network: nn.Module, x: Tensor) -> Tensor:
         """(B,) scores of (B, 3, H, W), differentiable."""
 
-    def _see(self, images: Sequence[ImageLike]) -> Tensor:
-        """Pixels as one row for each image, (N, 1, 3 H W) uint8."""
-        return self._pixels(images).flatten(1)[:, None]
-
     def _fit(
-        self, images: Sequence[ImageLike], seen: Tensor | None, chosen: Sequence[Split]
+        self, images: Sequence[ImageLike], chosen: Sequence[Split]
     ) -> tuple[dict[str, Any], list[np.ndarray]]:
-        assert seen is not None
-        pixels = seen.view(len(seen), 3, self.settings.size, self.settings.size)
+        pixels = self._pixels(images)  # (N, 3, H, W) uint8
         networks = [self._trained(pixels[split.train]) for split in chosen]
         scores = [
             np.concatenate(

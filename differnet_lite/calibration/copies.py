@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from differnet_lite.data.images import ImageLike, digest, in_parallel
+from differnet_lite.data.images import ImageLike, decode, digest, in_parallel
 
 __all__ = ["apart", "near_copies", "without_copies"]
 
-NEAR = 0.1  # of the median distance between nearest neighbours
+SIDE = 64  # pixels, of a thumbnail
+GREY_LEVELS = 1.5  # root mean square
 
 
 def without_copies(images: Sequence[ImageLike]) -> list[ImageLike]:
@@ -54,34 +54,37 @@ def apart(images: Sequence[ImageLike], others: Sequence[ImageLike]) -> list[Imag
     return found
 
 
-def near_copies(features: Tensor) -> list[int]:
-    """For each image the number of its group; images whose features hardly differ share one.
+def near_copies(images: Sequence[ImageLike]) -> list[int]:
+    """For each image the number of its group; near copies of one another share one.
 
-    Photographs that were stored again, resized or taken twice of a part that did not move are near
-    copies: their distance is less than a tenth of the median distance of nearest neighbours.
+    Photographs that were stored again, resized, or taken twice of a part that did not move: as
+    thumbnails of 64 x 64 pixels they differ by less than 1.5 grey levels (root mean square).
+    Measured: JPEG at quality 75 and two thirds of the size move a thumbnail by 0.4 to 1.3 levels,
+    and different normal images of six categories, five of them real or aligned, by 2.0 at least.
 
     Args:
-        features: (N, T, D).
+        images: N images.
 
     Returns:
         N numbers. A warning says how many images have near copies.
 
     Example:
-        >>> y = torch.eye(5)[:, None].repeat(1, 2, 1)
-        >>> near_copies(torch.cat([y, y[:1] + 1e-4]))
-        [0, 1, 2, 3, 4, 0]
+        >>> import numpy as np
+        >>> flat = np.full((64, 64, 3), 100, np.uint8)
+        >>> near_copies([flat, flat + 9, flat + 20])
+        [0, 1, 2]
     """
-    rows = features.double().mean(1)
-    distances = torch.cdist(rows, rows).fill_diagonal_(torch.inf)
-    groups = list(range(len(rows)))
-    if len(rows) < 3:
+    groups = list(range(len(images)))
+    thumbnails = list(in_parallel(lambda image: decode(image, SIDE).flatten().float(), images))
+    if len(thumbnails) < 2:
         return groups
-    nearest = distances.min(1).values
-    near = (distances < NEAR * nearest.median()).nonzero().tolist()
+    rows = torch.stack(thumbnails) / len(thumbnails[0]) ** 0.5
+    distances = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")
+    near = (distances < GREY_LEVELS).triu(1).nonzero().tolist()
     for i, j in near:  # chains of copies become one group
         low, high = sorted((groups[i], groups[j]))
         groups = [low if group == high else group for group in groups]
-    n = len({i for i, _ in near})
+    n = len({k for pair in near for k in pair})
     if n:
         warnings.warn(
             f"{n} of {len(rows)} normal images are near copies of another (stored again, resized, "

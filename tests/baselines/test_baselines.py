@@ -94,8 +94,8 @@ def test_a_baseline_is_calibrated_like_the_flow(
     name: str, make: Callable[..., Any], photographs: list[Path]
 ) -> None:
     """A held-out share, by the same split; the rest trains. By default nothing is held out."""
-    detector = make(name, holdout=0.2, seed=4).fit(photographs)
-    train, calibrate = held_out_split(5, 0.2, seed=4)
+    detector = make(name, calibration="split", seed=4).fit(photographs)
+    train, calibrate = held_out_split(range(5), 0.2, seed=4)
     assert (detector.n_train_, len(detector.calibration_scores_)) == (3, 2)
     alone = make(name, seed=4).fit([photographs[i] for i in train])
     held_out = alone.anomaly_scores([photographs[i] for i in calibrate])
@@ -254,9 +254,9 @@ def test_feature_methods_find_defects(name: str, make: Callable[..., Any], weave
 def test_mahalanobis_is_differnet_before_training(
     make: Callable[..., Any], photographs: list[Path]
 ) -> None:
-    untrained = make("differnet", epochs=1, learning_rate=1e-30, weight_decay=0.0, holdout=0.0).fit(
-        photographs
-    )
+    untrained = make(
+        "differnet", epochs=1, learning_rate=1e-30, weight_decay=0.0, calibration="none"
+    ).fit(photographs)
     np.testing.assert_allclose(
         make("mahalanobis").fit(photographs).anomaly_scores(photographs),
         untrained.anomaly_scores(photographs),
@@ -264,7 +264,12 @@ def test_mahalanobis_is_differnet_before_training(
     )
     again = make("mahalanobis", pool_views=False).fit(photographs).anomaly_scores(photographs)
     untrained = make(
-        "differnet", epochs=1, learning_rate=1e-30, weight_decay=0.0, holdout=0.0, pool_views=False
+        "differnet",
+        epochs=1,
+        learning_rate=1e-30,
+        weight_decay=0.0,
+        calibration="none",
+        pool_views=False,
     ).fit(photographs)
     np.testing.assert_allclose(again, untrained.anomaly_scores(photographs), rtol=1e-4)
 

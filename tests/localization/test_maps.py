@@ -20,6 +20,8 @@ from differnet_lite.transforms import Transformations
 ANGLES = (0.0, 45.0, 90.0)
 GRID = Transformations(angles=ANGLES)
 
+TURNED = ("attribution", "deviation", "gradient")  # those that look at every angle
+
 
 @pytest.fixture(scope="module")
 def pictures(picture: Any) -> list[np.ndarray]:
@@ -131,7 +133,7 @@ def test_gradient_method_is_autograd_of_the_score(
     np.testing.assert_allclose(drawn, expected, rtol=1e-3, atol=1e-4 * expected.max())
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", TURNED)
 def test_maps_are_turned_back_and_averaged(
     apart: Localizer, pictures: list[np.ndarray], method: str
 ) -> None:
@@ -163,7 +165,7 @@ def test_maps_are_turned_back_and_averaged(
     np.testing.assert_allclose(one, at_0, rtol=1e-4, atol=1e-5 * one.max())
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", TURNED)
 def test_the_same_image_at_every_angle_gives_the_map_of_one(
     tiny_extractor: MultiScaleExtractor, picture: Any, method: str
 ) -> None:
@@ -203,12 +205,12 @@ def check_blur(localizer: Localizer, pixels: torch.Tensor, method: Any, sigma: f
 
 
 def test_methods_and_their_blurs() -> None:
-    assert BLURS == {"attribution": 4.0, "deviation": 4.0, "gradient": 3.0}
-    assert METHODS == ("attribution", "deviation", "gradient")
+    assert BLURS == {"attribution": 4.0, "deviation": 4.0, "distance": 4.0, "gradient": 3.0}
+    assert METHODS == ("attribution", "deviation", "distance", "gradient")
 
 
 def test_methods_need_a_reference(apart: Localizer, pictures: list[np.ndarray]) -> None:
-    assert apart.methods == METHODS
+    assert apart.methods == TURNED
     bare = dataclasses.replace(apart, means=[], deviations=[])
     assert bare.methods == ("gradient",)
     pixels = decode(pictures[0], 256)
@@ -218,7 +220,7 @@ def test_methods_need_a_reference(apart: Localizer, pictures: list[np.ndarray]) 
     np.testing.assert_array_equal(
         bare.anomaly_map(pixels), apart.anomaly_map(pixels, method="gradient")
     )
-    for method in ("attribution", "deviation"):
+    for method in ("attribution", "deviation", "distance"):
         message = f"method='{method}' needs reference maps.*reference_images > 0, or use"
         with pytest.raises(ValueError, match=message):
             bare.anomaly_map(pixels, method=method)
@@ -229,7 +231,7 @@ def test_methods_need_a_reference(apart: Localizer, pictures: list[np.ndarray]) 
             apart.anomaly_map(pixels, n_angles=n_angles)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", TURNED)
 @pytest.mark.parametrize("kind", ["pooled", "apart"])
 def test_a_crude_defect_is_hotter_than_the_rest(
     request: pytest.FixtureRequest, pictures: list[np.ndarray], method: str, kind: str
