@@ -53,14 +53,14 @@ def test_a_folder_with_copies_keeps_its_promise(
 ) -> None:
     """44 photographs, each stored again as JPEG: no pair is torn apart, so theta is not too low."""
     for k in range(22):
-        image = Image.fromarray(picture(k, 64, 3.0))
+        image = Image.fromarray(picture(k, 192, 9.0))
         image.save(tmp_path / f"{k}.png")
         image.save(tmp_path / f"again_{k}.jpg", quality=98)
     options = tiny | {"epochs": 8}
     for calibration in ("split", "cross"):
         with pytest.warns(UserWarning, match="44 of 44 normal images are near copies"):
             model = DifferNet(**options, calibration=calibration).fit(tmp_path)
-        fresh = model.anomaly_scores([picture(100 + k, 64, 3.0) for k in range(60)])
+        fresh = model.anomaly_scores([picture(100 + k, 192, 9.0) for k in range(60)])
         flagged = (fresh >= model.threshold(0.1).value).mean()
         assert flagged <= 0.3, f"{calibration}: {flagged:.0%} of new normals are flagged at 10 %"
 
