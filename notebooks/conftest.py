@@ -1,14 +1,15 @@
-"""pytest for the notebooks: strict nbval, with a tolerance for Plotly figures and a list of what may vary.
+"""pytest for the notebooks: strict nbval, a tolerance for Plotly figures, a list of what may vary.
 
 `pytest --nbval notebooks/` and, from inside notebooks/, `pytest --nbval .` compare every output of
 every cell with what is stored. Without nbval, or without its option, nothing here has any effect.
 It lies beside the notebooks, and not in the root, because pytest then finds it from both places.
 
-Training is chaotic: a rounding error of 1e-7 in the features, such as another processor makes, moves the
-median score by 1 % and the score of one image by up to 5 % (measured). A cell that shows such numbers says so
-in its metadata, `"tolerance": 0.05`. Then words stay words, and numbers are compared up to the tolerance:
-of the number itself, of 1 for shares and other numbers below 1, of the largest for a map; what is printed
-one by one (and up to one unit of the last digit), what is drawn in the mean over an array.
+Training is chaotic: a rounding error of 1e-7 in the features, such as another processor makes,
+moves the median score by 1 % and the score of one image by up to 5 % (measured). A cell that shows
+such numbers says so in its metadata, `"tolerance": 0.05`. Then words stay words, and numbers are
+compared up to the tolerance: of the number itself, of 1 for shares and other numbers below 1, of
+the largest for a map; what is printed one by one (and up to one unit of the last digit), what is
+drawn in the mean over an array.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ HERE = Path(__file__).resolve().parent
 RTOL = 1e-3  # of a figure's number
 ATOL = 1e-6  # of the largest number of the same array
 WIDEST = 0.05  # tolerance that a cell's metadata may ask for
-ONE = 4  # times the tolerance: what a number of a figure may be off, if the mean over its array is within; in a map, 99 in 100
+# Times the tolerance: what a number of a figure may be off, if the mean over its array is within;
+# in a map, 99 in 100.
+ONE = 4
 JPEG = "data:image/jpeg;base64,"
 NUMBER = re.compile(r"([-+]?\d+(?:\.\d+)?(?:e[-+]\d+)?\s?%?)")
 GREY_LEVELS = 2.0  # mean difference between two versions of an encoder
@@ -36,7 +39,7 @@ IGNORED = {"uid", "template", "config"}  # random, long, or of the renderer
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Sanitise by notebooks/sanitize.cfg wherever pytest is started, and let kernels import this checkout."""
+    """Sanitise by sanitize.cfg wherever pytest is started, and let kernels import this checkout."""
     if getattr(config.option, "nbval", False) or getattr(config.option, "nbval_lax", False):
         if not config.option.nbval_sanitize_with:
             config.option.nbval_sanitize_with = str(HERE / "sanitize.cfg")
@@ -111,7 +114,10 @@ class Text(str):
 
 
 def close(a: Any, b: Any, tolerance: float = 0.0) -> bool:
-    """Whether two decoded JSON values agree, numbers up to RTOL and ATOL, or up to the tolerance of the cell."""
+    """Whether two decoded JSON values agree.
+
+    Numbers up to RTOL and ATOL, or up to the tolerance of the cell.
+    """
     a, b = _decode(a), _decode(b)
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         finite = np.abs(a[np.isfinite(a)])
@@ -144,7 +150,10 @@ def close(a: Any, b: Any, tolerance: float = 0.0) -> bool:
 
 
 def close_text(a: str, b: str, tolerance: float) -> bool:
-    """Whether the words are the same and the numbers within the tolerance; without one, whether the texts are the same."""
+    """Whether the words are the same and the numbers within the tolerance.
+
+    Without a tolerance, whether the texts are the same.
+    """
     if a == b or not tolerance:
         return a == b
     first, second = NUMBER.split(a), NUMBER.split(b)  # words and numbers in turn

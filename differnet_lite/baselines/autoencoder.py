@@ -1,4 +1,4 @@
-"""A convolutional autoencoder, scored by what it fails to reproduce: by squared error, or by structure."""
+"""A convolutional autoencoder, scored by what it fails to reproduce: squared error or structure."""
 
 from __future__ import annotations
 
@@ -9,23 +9,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from differnet_lite.baselines.neural import (
-    NetworkDetector,
-    NetworkSettings,
-    Step,
-    decoder,
-    descent,
-    encoder,
-)
+from differnet_lite.baselines.networks import decoder, encoder
+from differnet_lite.baselines.neural import NetworkDetector, NetworkSettings
+from differnet_lite.baselines.steps import Step, descent
 
-__all__ = ["Autoencoder", "SSIMAutoencoder", "ssim"]
+__all__ = [
+    "Autoencoder",
+    "AutoencoderSettings",
+    "SSIMAutoencoder",
+    "SSIMAutoencoderSettings",
+    "ssim",
+]
 
 SCORES = ("l2", "ssim")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AutoencoderSettings(NetworkSettings):
-    """`latent`: length of the code; `score`: "l2" or "ssim", in training and scoring alike, as in the paper."""
+    """Of both autoencoders.
+
+    Args:
+        latent: length of the code.
+        score: "l2" or "ssim", in training and scoring alike, as in the paper.
+    """
 
     steps: int = 800
     latent: int = 100
@@ -47,9 +53,14 @@ class SSIMAutoencoderSettings(AutoencoderSettings):
 def ssim(
     a: Tensor, b: Tensor, *, window: int = 11, sigma: float = 1.5, data_range: float = 1.0
 ) -> Tensor:
-    r"""Mean structural similarity, (B,), in [-1, 1] and 1 for equal images; windows that leave the image do not count.
+    r"""Mean structural similarity, (B,), in [-1, 1] and 1 for equal images.
 
-    .. math:: \frac{(2 \mu_a \mu_b + c_1)(2 \sigma_{ab} + c_2)}{(\mu_a^2 + \mu_b^2 + c_1)(\sigma_a^2 + \sigma_b^2 + c_2)}
+    .. math::
+
+        \frac{(2 \mu_a \mu_b + c_1)(2 \sigma_{ab} + c_2)}
+             {(\mu_a^2 + \mu_b^2 + c_1)(\sigma_a^2 + \sigma_b^2 + c_2)}
+
+    Windows that leave the image do not count.
 
     Args:
         a, b: (B, C, H, W).
@@ -57,8 +68,8 @@ def ssim(
         data_range: largest minus smallest possible value.
 
     References:
-        Wang, Bovik, Sheikh, Simoncelli, "Image Quality Assessment: From Error Visibility to Structural
-        Similarity", IEEE TIP 13(4), 2004, eq. 13, with K1 = 0.01 and K2 = 0.03.
+        Wang, Bovik, Sheikh, Simoncelli, "Image Quality Assessment: From Error Visibility to
+        Structural Similarity", IEEE TIP 13(4), 2004, eq. 13, with K1 = 0.01 and K2 = 0.03.
 
     Example:
         >>> x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -88,17 +99,17 @@ def ssim(
 
 
 class Autoencoder(NetworkDetector):
-    """The reference for "autoencoders generalise too well": the score is the reconstruction's error.
+    """The reference for "autoencoders generalise too well": the score is the copy's error.
 
-    Nothing in its loss forbids that anomalies are reproduced too, and what is simpler than the normal images
-    is often reproduced better than they are: then the score is lower for the anomaly.
+    Nothing in its loss forbids that anomalies are reproduced too, and what is simpler than the
+    normal images is often reproduced better than they are: then the score is lower for the anomaly.
 
-    Made smaller: whole images at 64 px for patches of 128 px, four strided convolutions of 16 to 128 channels, 800 steps;
-    one score for an image in place of a map.
+    Made smaller: whole images at 64 px for patches of 128 px, four strided convolutions of 16 to
+    128 channels, 800 steps; one score for an image in place of a map.
 
     References:
-        Bergmann, Löwe, Fauser, Sattlegger, Steger, "Improving Unsupervised Defect Segmentation by Applying
-        Structural Similarity to Autoencoders", VISAPP 2019, arXiv 1807.02011.
+        Bergmann, Löwe, Fauser, Sattlegger, Steger, "Improving Unsupervised Defect Segmentation by
+        Applying Structural Similarity to Autoencoders", VISAPP 2019, arXiv 1807.02011.
     """
 
     kind = "autoencoder-l2"
@@ -126,7 +137,10 @@ class Autoencoder(NetworkDetector):
 
 
 class SSIMAutoencoder(Autoencoder):
-    """The same network, trained and scored by 1 - SSIM: structure counts, a small shift in brightness hardly."""
+    """The same network, trained and scored by 1 - SSIM.
+
+    Structure counts, a small shift in brightness hardly.
+    """
 
     kind = "autoencoder-ssim"
     Settings = SSIMAutoencoderSettings

@@ -7,16 +7,22 @@ import dataclasses
 import torch
 from torch import Tensor, nn
 
-from differnet_lite.baselines.neural import NetworkDetector, NetworkSettings, Step, descent
+from differnet_lite.baselines.neural import NetworkDetector, NetworkSettings
+from differnet_lite.baselines.steps import Step, descent
 
-__all__ = ["DSEBM"]
+__all__ = ["DSEBM", "DSEBMSettings", "Energy"]
 
 SCORES = ("energy", "reconstruction")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DSEBMSettings(NetworkSettings):
-    """`noise`: deviation of the noise to be removed, where pixels lie in [-1, 1]; `score`: "energy" or "reconstruction"."""
+    """Of DSEBM.
+
+    Args:
+        noise: deviation of the noise to be removed, where pixels lie in [-1, 1].
+        score: "energy" or "reconstruction".
+    """
 
     steps: int = 1000
     noise: float = 0.2
@@ -28,14 +34,16 @@ class DSEBMSettings(NetworkSettings):
             raise ValueError(f"score: expected one of {SCORES}, got {self.score!r}")
         if self.noise <= 0:
             raise ValueError(
-                f"noise: expected above 0 (there is nothing to learn from removing none), got {self.noise}"
+                "noise: expected above 0 (there is nothing to learn from removing none), "
+                f"got {self.noise}"
             )
 
 
 class Energy(nn.Module):
-    r""":math:`E(x) = \frac12 \lVert x - b \rVert^2 - \sum_j h_j(x)`, with smooth h, as its gradient is trained.
+    r""":math:`E(x) = \frac12 \lVert x - b \rVert^2 - \sum_j h_j(x)`.
 
-    The gradient is :math:`x - b - J_h(x)^T 1`, so that x - dE/dx = b + J_h(x)^T 1 is an autoencoder with tied weights.
+    h is smooth, as the gradient of E is trained. That is :math:`x - b - J_h(x)^T 1`, so that
+    x - dE/dx = b + J_h(x)^T 1 is an autoencoder with tied weights.
     """
 
     def __init__(self, size: int, width: int) -> None:
@@ -64,16 +72,22 @@ class Energy(nn.Module):
 class DSEBM(NetworkDetector):
     r"""A deep structured energy, trained by denoising score matching:
 
-    .. math:: \min \; \lVert x - (\tilde x - \nabla E(\tilde x)) \rVert^2, \qquad \tilde x = x + \text{noise}
+    .. math::
 
-    The score is the energy, or :math:`\lVert \nabla E(x) \rVert`, the distance of x from its reconstruction. The
-    paper studies both. The energy is the default, on principle: a gradient vanishes at every stationary
-    point, a maximum of the energy too, so it cannot tell a peak from a valley.
+        \min \; \lVert x - (\tilde x - \nabla E(\tilde x)) \rVert^2,
+        \qquad \tilde x = x + \text{noise}
 
-    Made smaller: three convolutions (16, 32, 64 channels) at 64 px, strided for the paper's pooling, and 1000 steps.
+    The score is the energy, or :math:`\lVert \nabla E(x) \rVert`, the distance of x from its
+    reconstruction. The paper studies both. The energy is the default, on principle: a gradient
+    vanishes at every stationary point, a maximum of the energy too, so it cannot tell a peak from a
+    valley.
+
+    Made smaller: three convolutions (16, 32, 64 channels) at 64 px, strided for the paper's
+    pooling, and 1000 steps.
 
     References:
-        Zhai, Cheng, Lu, Zhang, "Deep Structured Energy Based Models for Anomaly Detection", ICML 2016, arXiv 1605.07717.
+        Zhai, Cheng, Lu, Zhang, "Deep Structured Energy Based Models for Anomaly Detection",
+        ICML 2016, arXiv 1605.07717.
     """
 
     kind = "dsebm"

@@ -16,19 +16,24 @@ import torch
 from sklearn.svm import OneClassSVM
 from torch import Tensor
 
+from differnet_lite.baselines.reduction import State, reduced, reduction
 from differnet_lite.calibration.splits import Split
 from differnet_lite.checks import check_fields, real, whole
 from differnet_lite.data.images import ImageLike
 from differnet_lite.feature_detector import FeatureDetector
 from differnet_lite.sampling import view_sampler, whitening_of_views
 from differnet_lite.scoring import Scorer
-from differnet_lite.settings import DEFAULT, Settings
+from differnet_lite.settings import Settings
 
-__all__ = ["OCSVM", "Mahalanobis", "NearestNeighbour"]
-
-STD_FLOOR = DEFAULT.noise  # dead channels have no deviation: dividing by it would blow them up
-
-State = dict[str, Tensor]
+__all__ = [
+    "ClosedForm",
+    "FeatureSettings",
+    "Mahalanobis",
+    "NearestNeighbour",
+    "OCSVM",
+    "OCSVMSettings",
+    "ReducedSettings",
+]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -115,32 +120,6 @@ class ClosedForm(FeatureDetector):
         state = {n.removeprefix(prefix): x for n, x in tensors.items() if n.startswith(prefix)}
         self._row_score(state)(torch.zeros(1, self.extractor.n_features))  # other sizes fail here
         return super()._unpack(tensors, header) | {"state_": state}
-
-
-def reduction(rows: Tensor, n_components: int) -> State:
-    """Mean (D,), deviation (D,) and axes (D, K): z-scores, on the principal components of `rows`.
-
-    K = `n_components`, or what n rows span if that is less: n - 1; a single row has none, and
-    K = D. Deviations are floored.
-
-    Example:
-        >>> rows = torch.randn(5, 8)
-        >>> [reduction(rows[:n], k)["axes"].shape[1] for n, k in ((5, 64), (5, 2), (1, 64))]
-        [4, 2, 8]
-    """
-    rows = rows.double()
-    mean, deviation = rows.mean(0), rows.std(0, correction=0).clamp_min(STD_FLOOR)
-    k = min(n_components, len(rows) - 1)
-    z = (rows - mean) / deviation
-    axes = (
-        torch.linalg.svd(z, full_matrices=False)[2][:k].T if k else torch.eye(z.shape[1]).double()
-    )
-    return {"mean": mean, "deviation": deviation, "axes": axes.contiguous()}
-
-
-def reduced(rows: Tensor, state: State) -> Tensor:
-    """Rows (M, D) of any device as components (M, K), float64, on the CPU."""
-    return ((rows.cpu().double() - state["mean"]) / state["deviation"]) @ state["axes"]
 
 
 class OCSVM(ClosedForm):

@@ -1,4 +1,4 @@
-"""GANomaly: an image is anomalous if its code changes on the way through decoder and second encoder."""
+"""GANomaly: an image is anomalous if decoder and second encoder change its code."""
 
 from __future__ import annotations
 
@@ -8,14 +8,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from differnet_lite.baselines.neural import NetworkDetector, NetworkSettings, Step, decoder, encoder
+from differnet_lite.baselines.networks import decoder, encoder
+from differnet_lite.baselines.neural import NetworkDetector, NetworkSettings
+from differnet_lite.baselines.steps import Step
 
-__all__ = ["GANomaly"]
+__all__ = ["GANomaly", "GANomalySettings", "Networks"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GANomalySettings(NetworkSettings):
-    """`latent`: length of z; the weights are the paper's, of the adversarial, the pixel and the latent loss."""
+    """Of GANomaly.
+
+    Args:
+        latent: length of z.
+        adversarial_weight, pixel_weight, latent_weight: of the three losses; the paper's.
+    """
 
     steps: int = 500
     learning_rate: float = 2e-4
@@ -37,7 +44,7 @@ class Networks(nn.Module):
         )
         whole = encoder(size, width, 1)
         self.features, self.verdict = whole[:-1], whole[-1]
-        self.apply(dcgan_init)
+        self.apply(_dcgan_init)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """z, x' and z', with z (B, latent, 1, 1)."""
@@ -46,7 +53,7 @@ class Networks(nn.Module):
         return z, copy, self.encode_again(copy)
 
 
-def dcgan_init(module: nn.Module) -> None:
+def _dcgan_init(module: nn.Module) -> None:
     """Normal weights of deviation 0.02, the start that adversarial training was tuned with."""
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
         nn.init.normal_(module.weight, 0.0, 0.02)
@@ -56,23 +63,25 @@ def dcgan_init(module: nn.Module) -> None:
 
 
 class GANomaly(NetworkDetector):
-    r"""Encoder, decoder, encoder, and a discriminator; the score is :math:`\frac{1}{d}\lVert z - z' \rVert^2`.
+    r"""Encoder, decoder, encoder, and a discriminator.
 
-    The generator minimises 1 x the squared distance of the discriminator's features of x and x', 50 x the mean
-    absolute error of x', and 1 x the mean squared distance of z and z'. Adam with learning rate 2e-4 and beta1 0.5.
+    The score is :math:`\frac{1}{d}\lVert z - z' \rVert^2`. The generator minimises 1 x the squared
+    distance of the discriminator's features of x and x', 50 x the mean absolute error of x', and
+    1 x the mean squared distance of z and z'. Adam with learning rate 2e-4 and beta1 0.5.
     The published code scales the scores to [0, 1] by minimum and maximum over the test set; that
     changes no AUROC, but a score must not depend on its company, so it is left out here.
 
-    Made smaller: 16 channels in the first layer for 64, 500 steps of 16 images for 15 epochs of a large
-    data set. The restart of a discriminator that wins is left out.
+    Made smaller: 16 channels in the first layer for 64, 500 steps of 16 images for 15 epochs of a
+    large data set. The restart of a discriminator that wins is left out.
 
-    Measured on MVTec's bottle: AUROC 0.842 +- 0.060 over seeds 0 to 2 (0.776 to 0.894), 5 points below the 0.892 of arXiv
-    2008.12577, which is one run at its best epoch; and 0.709 with seed 0 and 1000 steps. So it is unsteady, and longer
-    training alone is not what is missing; whether width or resolution is, has not been tried.
+    Measured on MVTec's bottle: AUROC 0.842 +- 0.060 over seeds 0 to 2 (0.776 to 0.894), 5 points
+    below the 0.892 of arXiv 2008.12577, which is one run at its best epoch; and 0.709 with seed 0
+    and 1000 steps. So it is unsteady, and longer training alone is not what is missing; whether
+    width or resolution is, has not been tried.
 
     References:
-        Akcay, Atapour-Abarghouei, Breckon, "GANomaly: Semi-Supervised Anomaly Detection via Adversarial
-        Training", ACCV 2018, arXiv 1805.06725.
+        Akcay, Atapour-Abarghouei, Breckon, "GANomaly: Semi-Supervised Anomaly Detection via
+        Adversarial Training", ACCV 2018, arXiv 1805.06725.
     """
 
     kind = "ganomaly"

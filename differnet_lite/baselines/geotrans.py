@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from differnet_lite.baselines.neural import NetworkDetector, NetworkSettings, Step, descent
+from differnet_lite.baselines.neural import NetworkDetector, NetworkSettings
+from differnet_lite.baselines.steps import Step, descent
 
-__all__ = ["GeoTrans", "symmetries"]
+__all__ = ["GeoTrans", "GeoTransSettings", "symmetries"]
 
 N_SYMMETRIES = 8
 
@@ -45,14 +46,17 @@ class GeoTrans(NetworkDetector):
 
     .. math:: -\frac{1}{8} \sum_{k=1}^{8} \log p(k \mid T_k x)
 
-    It is blind where the product looks the same after a turn or a mirror: then no one can tell k, anomaly or not.
+    It is blind where the product looks the same after a turn or a mirror: then no one can tell k,
+    anomaly or not.
 
-    Made smaller: 8 transformations (mirror x quarter turns) for 72 (with 9 shifts, which mean little for
-    aligned products); four convolutions at 64 px for a wide residual network; the mean log probability for
-    the Dirichlet fit (the paper's own simple variant averages the probabilities).
+    Made smaller: 8 transformations (mirror x quarter turns) for 72 (with 9 shifts, which mean
+    little for aligned products); four convolutions at 64 px for a wide residual network; the mean
+    log probability for the Dirichlet fit (the paper's own simple variant averages the
+    probabilities).
 
     References:
-        Golan, El-Yaniv, "Deep Anomaly Detection Using Geometric Transformations", NeurIPS 2018, arXiv 1805.10917.
+        Golan, El-Yaniv, "Deep Anomaly Detection Using Geometric Transformations", NeurIPS 2018,
+        arXiv 1805.10917.
     """
 
     kind = "geotrans"
@@ -79,8 +83,7 @@ class GeoTrans(NetworkDetector):
         return descent(network, loss, lr=self.settings.learning_rate)
 
     def _score_batch(self, network: nn.Module, x: Tensor) -> Tensor:
-        logits = (
-            network(symmetries(x).flatten(0, 1)).cpu().double().unflatten(0, (len(x), N_SYMMETRIES))
-        )  # (B, 8, 8)
-        # float64: where the classifier is sure, log p is the small difference that float32 rounds to 0
+        # float64: where the classifier is sure, log p is a small difference that float32 makes 0
+        logits = network(symmetries(x).flatten(0, 1)).cpu().double()  # (B * 8, 8)
+        logits = logits.unflatten(0, (len(x), N_SYMMETRIES))  # (B, 8, 8)
         return -logits.log_softmax(2).diagonal(dim1=1, dim2=2).mean(1)

@@ -1,4 +1,4 @@
-"""What the methods with a network of their own share: small images, one training loop, an encoder and a decoder."""
+"""What the methods with a network of their own share: small images and one training loop."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import dataclasses
 import math
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 from tqdm.auto import tqdm
 
+from differnet_lite.baselines.steps import Step, contained, endless
 from differnet_lite.calibration.splits import CALIBRATIONS, Split
 from differnet_lite.checks import check_fields, one_of, real, whole
 from differnet_lite.data.images import ImageLike, iter_decoded
@@ -23,10 +23,7 @@ from differnet_lite.data.listing import Images, as_images
 from differnet_lite.detector import Detector
 from differnet_lite.trunk import resolve_device
 
-__all__ = ["NetworkDetector", "NetworkSettings", "decoder", "encoder"]
-
-Step = Callable[[Tensor, torch.Generator], Tensor]
-LATENT_GRID = 4  # side of the last feature map, before the latent vector
+__all__ = ["NetworkDetector", "NetworkSettings", "to_input"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,7 +33,8 @@ class NetworkSettings:
     Args:
         size: side of the images, pixels: 32, 64, 128, ...
         width: channels of the first layer; doubled from layer to layer.
-        steps: of the optimiser; the same for few images and many, so the cost does not depend on their number.
+        steps: of the optimiser; the same for few images and many, so the cost does not depend on
+            their number.
         batch_size: images in a step; fewer images than that are repeated.
         learning_rate: of Adam.
         calibration, folds, holdout: see `differnet_lite.Settings`.
@@ -193,85 +191,3 @@ class NetworkDetector(Detector):
 def to_input(pixels: Tensor) -> Tensor:
     """uint8 pixels as float32 in [-1, 1]."""
     return pixels.float() / 127.5 - 1
-
-
-def endless(n: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Batches of indices (batch_size,) without end, from one random order of all `n` after the other.
-
-    Example:
-        >>> batches = endless(3, 2, torch.Generator().manual_seed(0))
-        >>> sorted(torch.cat([next(batches) for _ in range(3)]).tolist())
-        [0, 0, 1, 1, 2, 2]
-    """
-    waiting = torch.empty(0, dtype=torch.long)
-    while True:
-        while len(waiting) < batch_size:
-            waiting = torch.cat([waiting, torch.randperm(n, generator=generator)])
-        yield waiting[:batch_size]
-        waiting = waiting[batch_size:]
-
-
-@contextmanager
-def contained(seed: int) -> Iterator[None]:
-    """Within, torch's global generator is seeded, gradients are on and cuDNN repeats itself; afterwards all is as it was."""
-    flags = torch.backends.cudnn.flags(
-        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-    )
-    with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad(), flags:
-        torch.default_generator.manual_seed(
-            seed
-        )  # not torch.manual_seed, which reseeds a GPU's generator too
-        yield
-
-
-def descent(
-    network: nn.Module, loss: Callable[[Tensor, torch.Generator], Tensor], **adam: Any
-) -> Step:
-    """A step of Adam on one loss of one network."""
-    optimiser = torch.optim.Adam(network.parameters(), **adam)
-
-    def step(x: Tensor, generator: torch.Generator) -> Tensor:
-        value = loss(x, generator)
-        optimiser.zero_grad(set_to_none=True)
-        value.backward()
-        optimiser.step()
-        return value.detach()
-
-    return step
-
-
-def n_halvings(size: int) -> int:
-    """How often an image is halved until its map is 4 x 4."""
-    return int(math.log2(size // LATENT_GRID))
-
-
-def encoder(size: int, width: int, latent: int) -> nn.Sequential:
-    """DCGAN's: strided convolutions (B, 3, size, size) -> (B, latent, 1, 1); batch norm after all but the first and last."""
-    layers: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
-    for _ in range(n_halvings(size) - 1):
-        layers += [
-            nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False),
-            nn.BatchNorm2d(2 * width),
-            nn.LeakyReLU(0.2),
-        ]
-        width *= 2
-    return nn.Sequential(*layers, nn.Conv2d(width, latent, LATENT_GRID, bias=False))
-
-
-def decoder(size: int, width: int, latent: int) -> nn.Sequential:
-    """The encoder's mirror: (B, latent, 1, 1) -> (B, 3, size, size) in [-1, 1]."""
-    halvings = n_halvings(size)
-    width *= 2 ** (halvings - 1)
-    layers: list[nn.Module] = [
-        nn.ConvTranspose2d(latent, width, LATENT_GRID, bias=False),
-        nn.BatchNorm2d(width),
-        nn.ReLU(),
-    ]
-    for _ in range(halvings - 1):
-        layers += [
-            nn.ConvTranspose2d(width, width // 2, 4, 2, 1, bias=False),
-            nn.BatchNorm2d(width // 2),
-            nn.ReLU(),
-        ]
-        width //= 2
-    return nn.Sequential(*layers, nn.ConvTranspose2d(width, 3, 4, 2, 1, bias=False), nn.Tanh())

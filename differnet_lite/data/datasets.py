@@ -76,7 +76,7 @@ class Category:
         return any(mask is not None for mask in self.masks)
 
     def leaks(self) -> list[tuple[Path, Path]]:
-        """Pairs of a test and a training image with the same content: they make a figure too good."""
+        """Pairs of a test and a training image of the same content: they make a figure too good."""
         seen = {digest(path): path for path in self.train}
         return [(path, seen[d]) for path in self.test if (d := digest(path)) in seen]
 
@@ -92,7 +92,8 @@ def load_category(root: str | os.PathLike[str]) -> Category:
     root = Path(root)
     if not root.is_dir():
         raise FileNotFoundError(
-            f"{root}: there is no such folder; expected a category in the MVTec layout, see data/README.md"
+            f"{root}: there is no such folder; expected a category in the MVTec layout, "
+            "see data/README.md"
         )
     normal = root / "train" / "good"
     if not normal.is_dir():
@@ -103,7 +104,8 @@ def load_category(root: str | os.PathLike[str]) -> Category:
     train, ignored = images_in(normal)
     if not train:
         raise DatasetError(
-            f"{normal}: expected images ({', '.join(IMAGE_SUFFIXES)}), found none among {len(ignored)} file(s)"
+            f"{normal}: expected images ({', '.join(IMAGE_SUFFIXES)}), "
+            f"found none among {len(ignored)} file(s)"
         )
     test: list[Path] = []
     kinds: list[str] = []
@@ -120,14 +122,15 @@ def load_category(root: str | os.PathLike[str]) -> Category:
         masks += [found_masks.get(path) for path in paths]
     if ignored:
         warnings.warn(
-            f"{root}: {len(ignored)} file(s) ignored, they are no images or lie in the wrong place: {some_names(ignored)}",
+            f"{root}: {len(ignored)} file(s) ignored, they are no images or lie in the wrong "
+            f"place: {some_names(ignored)}",
             stacklevel=2,
         )
     return Category(root, tuple(train), tuple(test), tuple(kinds), tuple(masks), tuple(ignored))
 
 
 def training_images(source: Images) -> list[ImageLike]:
-    """Normal images to fit on: of a category, of a plain folder (with its sub-folders), or as listed.
+    """Normal images to fit on: of a category, a plain folder (with its sub-folders), or as listed.
 
     Raises:
         FileNotFoundError: the folder does not exist.
@@ -139,7 +142,8 @@ def training_images(source: Images) -> list[ImageLike]:
             return list(load_category(root).train)
         if (root / "train").is_dir() or (root / "test").is_dir():
             raise DatasetError(
-                f"{root}: has train/ or test/ but no train/good/; expected the MVTec layout or a plain folder of normal images"
+                f"{root}: has train/ or test/ but no train/good/; expected the MVTec layout or "
+                "a plain folder of normal images"
             )
         return list(list_images(root))
     images = as_images(source)
@@ -152,8 +156,8 @@ def load_mask(path: str | os.PathLike[str] | None, size: int = 448) -> np.ndarra
     """A defect's mask as (size, size) bool; a mask of another size is resized by nearest neighbour.
 
     Args:
-        path: of the mask, any non-zero value marks the defect, and what is transparent does not; None gives
-            an empty mask.
+        path: of the mask, any non-zero value marks the defect, and what is transparent does not;
+            None gives an empty mask.
         size: side in pixels.
 
     Raises:
@@ -163,9 +167,8 @@ def load_mask(path: str | os.PathLike[str] | None, size: int = 448) -> np.ndarra
     if path is None:
         return np.zeros((size, size), dtype=bool)
     image = open_image(path)
-    if image.mode in ("1", "L", "F") or image.mode.startswith(
-        "I"
-    ):  # as it is: 16 bits may hold a 1
+    if image.mode in ("1", "L", "F") or image.mode.startswith("I"):
+        # as it is: 16 bits may hold a 1
         marked = np.asarray(image) != 0
     elif image.has_transparency_data:
         values = np.asarray(image.convert("RGBA"))
@@ -188,6 +191,7 @@ def _masks_for(root: Path, kind: str, images: Sequence[Path]) -> dict[Path, Path
     ]
     if shared:
         raise DatasetError(
-            f"{root / 'test' / kind}: {shared[0]!r} names several images but one mask; give each image a name of its own"
+            f"{root / 'test' / kind}: {shared[0]!r} names several images but one mask; "
+            "give each image a name of its own"
         )
     return {path: by_stem[path.stem] for path in images if path.stem in by_stem}

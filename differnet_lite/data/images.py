@@ -7,7 +7,7 @@
 | transparency (2 or 4 channels) | laid on white |
 | 16-bit (0..65535), also as 32-bit integers | divided by 257 |
 | float in [0, 1] | times 255 |
-| another size or aspect, 1 px and upwards | resized to a square (bilinear, antialiased), as the paper does |
+| another size or aspect, from 1 px | resized to a square (bilinear, antialiased), as in the paper |
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ __all__ = [
     "as_rgb",
     "decode",
     "digest",
+    "in_parallel",
     "iter_decoded",
+    "open_image",
 ]
 
 ImageLike: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray | Tensor"
@@ -64,7 +66,10 @@ def as_rgb(image: ImageLike) -> Image.Image:
 
 
 def open_image(path: str | os.PathLike[str]) -> Image.Image:
-    """A file as the Pillow image that it holds, turned as its EXIF orientation says; errors as in `as_rgb`."""
+    """A file as the Pillow image that it holds, turned as its EXIF orientation says.
+
+    Errors as in `as_rgb`.
+    """
     try:
         with Image.open(path) as opened:
             opened.load()
@@ -73,7 +78,8 @@ def open_image(path: str | os.PathLike[str]) -> Image.Image:
         raise FileNotFoundError(f"{path}: there is no such image file") from None
     except UnidentifiedImageError:
         raise ImageError(
-            f"{path}: expected an image, but its content is of no known image format; remove the file"
+            f"{path}: expected an image, but its content is of no known image format; "
+            "remove the file"
         ) from None
     except (
         OSError,
@@ -84,7 +90,8 @@ def open_image(path: str | os.PathLike[str]) -> Image.Image:
         Image.DecompressionBombError,
     ) as error:
         raise ImageError(
-            f"{path}: the image is damaged, cut short or unreadable ({error}); copy it again or remove it"
+            f"{path}: the image is damaged, cut short or unreadable ({error}); "
+            "copy it again or remove it"
         ) from error
 
 
@@ -108,9 +115,8 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
 def _from_array(array: np.ndarray | Tensor) -> Image.Image:
     if isinstance(array, Tensor):
         tensor = array.detach().cpu()
-        tensor = (
-            tensor.float() if tensor.dtype == torch.bfloat16 else tensor
-        )  # NumPy has no bfloat16
+        if tensor.dtype == torch.bfloat16:  # NumPy has none
+            tensor = tensor.float()
         array = (tensor.movedim(0, -1) if tensor.ndim == 3 else tensor).numpy()
     if (
         array.ndim not in (2, 3)
@@ -118,21 +124,24 @@ def _from_array(array: np.ndarray | Tensor) -> Image.Image:
         or (array.ndim == 3 and array.shape[-1] not in (1, 2, 3, 4))
     ):
         raise ImageError(
-            f"expected an array (H, W) or (H, W, 1 to 4 channels), or a tensor (1 to 4 channels, H, W), got shape {array.shape}"
+            "expected an array (H, W) or (H, W, 1 to 4 channels), or a tensor "
+            f"(1 to 4 channels, H, W), got shape {array.shape}"
         )
     if array.dtype == bool:
         array = array.astype(np.uint8) * 255
     elif np.issubdtype(array.dtype, np.floating):
         if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
             raise ImageError(
-                f"expected float values in [0, 1], got {array.min():g}..{array.max():g}; divide by the largest value"
+                f"expected float values in [0, 1], got {array.min():g}..{array.max():g}; "
+                "divide by the largest value"
             )
         array = np.rint(array * 255).astype(np.uint8)
     elif array.dtype == np.uint16:
         array = np.rint(array / 257).astype(np.uint8)
     elif array.dtype != np.uint8:
         raise ImageError(
-            f"expected uint8, uint16, bool or float values, got {array.dtype}; convert the array first"
+            f"expected uint8, uint16, bool or float values, got {array.dtype}; "
+            "convert the array first"
         )
     if array.ndim == 3 and array.shape[-1] == 1:
         array = array[..., 0]

@@ -100,7 +100,8 @@ def list_images(source: str | os.PathLike[str]) -> list[Path]:
         ignored += [p for p in stray if not p.is_dir()]
     if not paths:
         raise DatasetError(
-            f"{root}: expected images ({', '.join(IMAGE_SUFFIXES)}), found none among {len(ignored)} file(s)"
+            f"{root}: expected images ({', '.join(IMAGE_SUFFIXES)}), "
+            f"found none among {len(ignored)} file(s)"
         )
     if ignored:
         warnings.warn(
@@ -124,7 +125,8 @@ def images_in(folder: Path) -> tuple[list[Path], list[Path]]:
     empty = [path for path in images if path.stat().st_size == 0]
     if empty:
         raise ImageError(
-            f"{empty[0]}: the image file is empty ({len(empty)} such file(s) in {folder}); copy it again or remove it"
+            f"{empty[0]}: the image file is empty ({len(empty)} such file(s) in {folder}); "
+            "copy it again or remove it"
         )
     return images, stray
 
