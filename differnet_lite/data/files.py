@@ -16,8 +16,10 @@ __all__ = ["replacing"]
 def replacing(path: str | os.PathLike[str], mode: str = "xb", **options: Any) -> Iterator[IO[Any]]:
     """A new file to write into, which takes the place of `path` once everything is written.
 
-    After an error, a full disk or an interruption `path` is as it was, and nothing else is left behind. Its permissions are those of
-    any new file, so that what one person saves others can read (a file of `tempfile` would be private).
+    After an error, a full disk or an interruption `path` is as it was, and nothing else is left
+    behind. Its permissions are those of any new file, so that what one person saves others can read
+    (a file of `tempfile` would be private). A symbolic link is followed and stays a link; a device
+    or a pipe cannot be replaced and is written straight to.
 
     Args:
         path: where to; its folder must exist.
@@ -34,10 +36,12 @@ def replacing(path: str | os.PathLike[str], mode: str = "xb", **options: Any) ->
         >>> [file.read_text() for file in folder.iterdir()]
         ['all of it']
     """
-    path = Path(path)
-    draft = path.with_name(
-        f".{uuid.uuid4().hex}.tmp"
-    )  # in the same folder, so that the rename is atomic
+    path = Path(path).resolve()
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with open(path, mode.replace("x", "w"), **options) as file:
+            yield file
+        return
+    draft = path.with_name(f".{uuid.uuid4().hex}.tmp")  # in the same folder: the rename is atomic
     try:
         with open(draft, mode, **options) as file:
             yield file

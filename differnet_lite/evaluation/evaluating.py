@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from differnet_lite.calibration.thresholding import Threshold
+from differnet_lite.calibration.thresholding import Judgement, Threshold
 from differnet_lite.data.datasets import Category, DatasetError, load_category, load_mask
 from differnet_lite.detector import Detector
 from differnet_lite.evaluation import metrics
@@ -77,6 +77,7 @@ def evaluate(
     *,
     alpha: float = 0.05,
     maps: bool = False,
+    judged: Judgement | None = None,
     **map_options: Any,
 ) -> Evaluation:
     """Score the test set of a category and compare with its labels.
@@ -86,6 +87,7 @@ def evaluate(
         category: the category or its folder; needs normal and anomalous test images.
         alpha: false-alarm rate of the threshold; where the calibration set is too small for it, the
             fallback of `conformal_threshold` is taken, and the threshold says so.
+        judged: what the model said of the test images at alpha, if it was asked already.
         maps: whether to draw anomaly maps, and measure them where masks are.
         **map_options: see `FeatureDetector.anomaly_maps`.
 
@@ -101,9 +103,10 @@ def evaluate(
             f" found {int((~labels).sum())} normal and {int(labels.sum())} anomalous images;"
             " use anomaly_scores() for images without labels"
         )
-    threshold = model.threshold(alpha, if_too_few="fallback")
-    scores = model.anomaly_scores(category.test)
-    false_alarms, detections = metrics.rates(labels, scores >= threshold.value)
+    if judged is None:
+        judged = model.judge(category.test, alpha=alpha, if_too_few="fallback")
+    threshold, scores = judged.threshold, judged.scores
+    false_alarms, detections = metrics.rates(labels, judged.anomalous)
     drawn, pixel_auroc, aupro = None, None, None
     if maps:
         drawn = model.anomaly_maps(category.test, **map_options)  # type: ignore[attr-defined]

@@ -33,7 +33,7 @@ def write_overlays(
         folder: is made if need be; its files are named by number and by the image's own name.
         model: a fitted model.
         paths: N images.
-        **options: of `DifferNet.iter_maps`, such as `method`.
+        **options: of `DifferNet.iter_anomaly_maps`, such as `method`.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def write_overlays(
     )
     drawn = (
         np.asarray(Image.fromarray(m).resize((KEPT, KEPT), Image.Resampling.BOX))
-        for m in model.iter_maps(paths, **options)
+        for m in model.iter_anomaly_maps(paths, **options)
     )
     # logarithms, as an attribution may exceed a float16's 65,504
     small = [np.log1p(m).astype(np.float16) for m in drawn]

@@ -76,7 +76,7 @@ def test_fit_then_score_writes_table_maps_and_report(
     loaded = DifferNet.load(out, progress=False)
     np.testing.assert_allclose(
         [float(r["score"]) for r in rows],
-        loaded.score_samples([r["image"] for r in rows]),
+        loaded.anomaly_scores([r["image"] for r in rows]),
         rtol=1e-6,
     )
     theta = loaded.threshold(0.05, if_too_few="fallback").value
