@@ -28,7 +28,7 @@ from differnet_lite.data.images import ImageLike, decode, digest, in_parallel
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.transforms import Transformations
 
-__all__ = ["FeatureCache", "FeatureError", "default_cache"]
+__all__ = ["FeatureCache", "FeatureError", "code_version", "default_cache"]
 
 SOURCES = ("transforms.py", "trunk.py", "features.py", "data/images.py", "cache.py")
 

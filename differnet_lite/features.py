@@ -84,7 +84,8 @@ class MultiScaleExtractor(nn.Module):
             [backbone, checksum.hexdigest()[:16], f"{size}px", f"{n_scales}scales", downscale]
             + [str(self.dtype).removeprefix("torch.")]
         )
-        self.trunk = trunk.to(self.device, self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        trunk = trunk.to(self.device, self.dtype)
+        self.trunk = trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
             tensor = torch.tensor(values, device=self.device).view(1, 3, 1, 1)
             self.register_buffer(name, tensor, persistent=False)

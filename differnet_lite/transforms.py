@@ -80,7 +80,8 @@ class Transformations:
     @classmethod
     def grid(cls, n: int = 16, **settings: object) -> Transformations:
         """`n` angles evenly over the full circle, from 0."""
-        return cls(angles=tuple(360.0 * k / n for k in range(n)), **settings)  # type: ignore[arg-type]
+        angles = tuple(360.0 * k / n for k in range(n))
+        return cls(angles=angles, **settings)  # type: ignore[arg-type]
 
     @classmethod
     def none(cls) -> Transformations:

@@ -1,4 +1,7 @@
-"""Real images, where they are: beside the checkout in ../shared/data, or where DIFFERNET_LITE_REAL_DATA says."""
+"""Real images, where they are: in ../shared/data, or where DIFFERNET_LITE_REAL_DATA says.
+
+`..` is the folder that the checkout lies in.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ def _counts(folder: Path) -> tuple[int, int, int]:
     reason=f"the real category bottle is not at {BOTTLE.parent.name}/bottle beside the checkout",
 )
 def test_bottle_is_separated_with_four_rotations(tmp_path: Path) -> None:
-    """The full figure is benchmarks/real_data.py's; this is a quarter of the views, so a bound well below it."""
+    """A quarter of the views of benchmarks/real_data.py, so a bound well below its figure."""
     assert _counts(BOTTLE) == MVTEC_COUNTS["bottle"]
     model = DifferNet(
         transformations=Transformations.grid(4), epochs=32, cache=tmp_path, progress=False

@@ -9,8 +9,8 @@ it lies (angle 0), each averaged over 3 x 3 cells and divided by its root mean s
 
 with a mean :math:`\mu(p)` for each place and one covariance :math:`\Sigma` for all of them: the
 Mahalanobis distance that the untrained flow takes of the pooled features, taken place by place.
-b(p) is at least 1: how much further from normal the four rings of cells at the border lie than the rest,
-which is what the trunk's zero padding adds where a texture fills the frame.
+b(p) is at least 1: how much further from normal the four rings of cells at the border lie than the
+rest, which is what the trunk's zero padding adds where a texture fills the frame.
 
 A map of a normal image that helped to make the statistics would be too small. So each of them is
 measured against the statistics of the others, in closed form, and the maxima of these maps give the

@@ -1,4 +1,4 @@
-"""Every kind of image becomes 8-bit RGB as documented, or an error that names the file and the remedy."""
+"""Every kind of image becomes 8-bit RGB as documented, or an error that names file and remedy."""
 
 from __future__ import annotations
 
@@ -222,7 +222,7 @@ def test_half_a_file_is_an_error_that_says_what_to_do(
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", ["png", "jpeg", "tiff", "gif", "webp", "bmp"])
 def test_no_damage_gives_an_unnamed_error(tmp_path: Path, picture: Picture, kind: str) -> None:
-    """Cut anywhere or with a wrong byte, a file is decoded or reported, but never crashes otherwise."""
+    """Cut anywhere or with a wrong byte, a file is decoded or reported; nothing else is raised."""
     buffer = io.BytesIO()
     Image.fromarray(picture(0, 24)).save(buffer, kind)
     whole, path = buffer.getvalue(), tmp_path / f"a.{kind}"
