@@ -94,6 +94,7 @@ def _fit(args: argparse.Namespace) -> None:
 
     start = time.perf_counter()
     rate("--alpha", args.alpha)
+    check_output("--out", args.out, [])
     names = ("epochs", "noise", "size", "calibration", "holdout")
     options: dict[str, Any] = {n: v for n in names if (v := getattr(args, n)) is not None}
     if args.rotations is not None:
@@ -143,7 +144,8 @@ def _score(args: argparse.Namespace) -> None:
         )
     if (args.maps or args.report) and not isinstance(model, FeatureDetector):
         raise ValueError(f"--maps and --report: {model.kind} draws no maps of full size")
-    if args.map_method and args.map_method not in model.localizer.methods:  # type: ignore[attr-defined]
+    known = model.localizer.methods if isinstance(model, FeatureDetector) else ()
+    if args.map_method and args.map_method not in known:
         raise ValueError(f"--map-method: the model has no {args.map_method} maps")
     for option in ("csv", "report"):
         check_output(f"--{option}", getattr(args, option), [args.model, *paths])
@@ -167,9 +169,9 @@ def _score(args: argparse.Namespace) -> None:
     rows = [("images", str(len(paths))), ("flagged", str(int(judged.anomalous.sum())))]
     rows.append(("threshold", str(judged.threshold)))
     if labelled:
-        drawn = bool(args.report)
-        options = method if drawn else {}
-        result = evaluate(model, category, alpha=args.alpha, maps=drawn, judged=judged, **options)  # type: ignore[arg-type]
+        options = {"alpha": args.alpha, "judged": judged, "maps": bool(args.report)}
+        options |= method if args.report else {}
+        result = evaluate(model, category, **options)  # type: ignore[arg-type]
         rows = result.table()
         if args.report:
             evaluation_report(args.report, model, result, rows)  # type: ignore[arg-type]

@@ -121,7 +121,7 @@ def test_scoring_a_category_compares_with_its_labels(
         ),
         (
             ["fit", ".", "--out", "no/such/folder/m.safetensors"],
-            "no such folder to save the model in",
+            "no such folder to write into",
         ),
         (["score", "nowhere.safetensors", "."], "nowhere.safetensors: there is no such model file"),
         (["demo", "nowhere"], "nowhere: there is no such folder"),
@@ -162,7 +162,7 @@ def test_maps_of_very_anomalous_images_are_drawn(
     spot[200:248, 200:248] = 1
     monkeypatch.setattr(
         DifferNet,
-        "iter_maps",
+        "iter_anomaly_maps",
         lambda self, paths, **options: (spot * size for size in (1e6, 8e5, 1.0)),
     )
     photographs = sorted((category / "test" / "good").iterdir())[:3]
