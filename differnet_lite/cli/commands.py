@@ -1,284 +1,210 @@
-"""The command line: `python -m differnet_lite demo | fit | score | prepare`."""
+"""`main`, and the commands demo, fit, prepare and cache.
+
+What takes seconds to import is imported inside them, and all that can be refused is refused before
+any work.
+"""
 
 from __future__ import annotations
 
 import argparse
-import csv
 import io
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from differnet_lite.cli.output import check_file, escaped, print_table, silence
+from differnet_lite.cli.parser import SAMPLES, build_parser
+from differnet_lite.cli.scoring import check_labels, inputs, score
 
-from differnet_lite.cache import FeatureBank, FeatureError, default_cache
-from differnet_lite.data.datasets import as_images, load_category
-from differnet_lite.data.files import replacing
-from differnet_lite.data.prepare import prepare_mtd, prepare_mvtec
-from differnet_lite.evaluation import evaluating as evaluation
-from differnet_lite.localization.maps import METHODS
-from differnet_lite.model import DifferNet
-from differnet_lite.plots import evaluation_report, write_overlays
-from differnet_lite.samples import SAMPLE_CATEGORIES, default_data_root, make_sample_category
-from differnet_lite.settings import PRESETS
-from differnet_lite.transforms import Transformations
+if TYPE_CHECKING:
+    from differnet_lite.detector import Detector
+
+__all__ = ["main"]
+
+ERRORS = (TypeError, ValueError, OSError, RuntimeError, FloatingPointError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 0 if all went well, 2 and one line on stderr for bad input, 130 after Ctrl-C."""
-    args = _parser().parse_args(arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(
-                errors="backslashreplace"
-            )  # a file name that the terminal cannot show is no error
-    warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)  # type: ignore[assignment]
-    try:
-        args.run(args)
-    except (OSError, ValueError, FeatureError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(
-            "interrupted; features that were computed are kept, nothing else was written",
-            file=sys.stderr,
-        )
-        return 130
+    """Run one command.
+
+    Returns:
+        0 if all went well, 2 after one line on stderr for what cannot be done, 130 after Ctrl-C.
+    """
+    args = build_parser().parse_args(arguments)
+    with _notes():
+        try:
+            COMMANDS[args.command](args)
+            sys.stdout.flush()
+        except BrokenPipeError:  # whoever read the output has seen enough
+            silence(sys.stdout)
+        except ERRORS as error:
+            print(f"error: {escaped(error) or type(error).__name__}", file=sys.stderr)
+            try:
+                sys.stdout.flush()
+            except OSError:
+                silence(sys.stdout)
+            return 2
+        except KeyboardInterrupt:
+            print("interrupted; features that were computed are kept", file=sys.stderr)
+            return 130
     return 0
 
 
-def demo(args: argparse.Namespace) -> None:
-    """Train on a built-in category (or any in the MVTec layout) and report."""
+def _demo(args: argparse.Namespace) -> None:
+    from differnet_lite.checks import rate
+    from differnet_lite.data.datasets import load_category
+    from differnet_lite.evaluation.evaluating import evaluate
+    from differnet_lite.model import DifferNet
+    from differnet_lite.plots import evaluation_report
+    from differnet_lite.samples import make_sample_category
+    from differnet_lite.settings import PRESETS
+    from differnet_lite.trunk import resolve_device
+
     start = time.perf_counter()
-    folder = (
-        make_sample_category(args.category)
-        if args.category in SAMPLE_CATEGORIES
-        else Path(args.category)
-    )
+    rate("alpha", args.alpha)
+    check_file("--report", args.report)
+    resolve_device(args.device)
+    # a report has a threshold, so something calibrates it whatever the preset says
+    silent = PRESETS[args.preset].calibration == "none"
+    options: dict[str, Any] = {"calibration": "split"} if silent else {}
+    model = DifferNet(args.preset, seed=args.seed, device=args.device, **options)
+    built_in = args.category in SAMPLES
+    folder = make_sample_category(args.category) if built_in else Path(args.category)
     category = load_category(folder)
-    print(
-        f"{folder}: {len(category.train)} normal images to train on, {len(category.test)} to test"
-    )
+    check_labels(category, "a demo")
+    check_file("--report", args.report, inputs(category))
+    n_train, n_test = len(category.train), len(category.test)
+    print(f"{escaped(folder)}: {n_train} normal images to train on, {n_test} to test", flush=True)
     made = time.perf_counter()
-    model = DifferNet(args.preset, seed=args.seed, device=args.device).fit(folder)
+    model.fit(category.train)
     fitted = time.perf_counter()
-    result = evaluation.evaluate(model, category, alpha=args.alpha, maps=True)
+    result = evaluate(model, category, alpha=args.alpha, maps=True)
     done = time.perf_counter()
-    rows = [
-        *result.table(),
-        (
-            "seconds",
-            f"{done - start:.0f} (images {made - start:.0f}, training with features {fitted - made:.0f}, scores and maps {done - fitted:.0f})",
-        ),
-    ]
-    _print_table(rows)
-    evaluation_report(args.report, model, result, rows)
-    print(f"report: {args.report}")
-
-
-def fit(args: argparse.Namespace) -> None:
-    """Train on a folder of normal photographs and save the model."""
-    out = Path(args.out)
-    if not out.parent.is_dir():
-        raise FileNotFoundError(
-            f"{out.parent}: there is no such folder to save the model in; create it first"
-        )
-    start = time.perf_counter()
-    overrides: dict[str, Any] = (
-        {} if args.rotations is None else {"transformations": Transformations.grid(args.rotations)}
+    parts = (
+        f"images {made - start:.0f}, training with features {fitted - made:.0f}, "
+        f"scores and maps {done - fitted:.0f}"
     )
-    model = DifferNet(args.preset, seed=args.seed, device=args.device, **overrides).fit(args.folder)
-    model.save(out)
-    threshold = model.threshold(args.alpha, if_too_few="fallback")
+    rows = [*result.table(), ("seconds", f"{done - start:.0f} ({parts})")]
+    evaluation_report(args.report, model, result, rows)
+    print_table(rows)
+    print(f"report: {escaped(args.report)}")
+
+
+def _fit(args: argparse.Namespace) -> None:
+    from differnet_lite.checks import rate
+    from differnet_lite.data.datasets import training_images
+    from differnet_lite.trunk import resolve_device
+
+    start = time.perf_counter()
+    rate("alpha", args.alpha)
+    check_file("--out", args.out)
+    resolve_device(args.device)
+    model = _detector(args)
+    images = training_images(args.folder)
+    check_file("--out", args.out, [Path(str(image)) for image in images])
+    model.fit(images)
+    n = len(model.calibration_scores_)
+    threshold = "none: without calibration there are scores only"
+    if n:
+        threshold = str(model.threshold(args.alpha, if_too_few="fallback"))
+    model.save(args.out)
     rows = [
         ("trained on", f"{model.n_train_} images"),
-        ("calibrated on", f"{len(model.calibration_scores_)} images"),
-        ("threshold", str(threshold)),
+        ("calibrated on", f"{n} images"),
+        ("threshold", threshold),
+        ("seconds", f"{time.perf_counter() - start:.0f}"),
+        ("model", args.out),
     ]
-    rows += [("seconds", f"{time.perf_counter() - start:.0f}"), ("model", str(out))]
-    _print_table(rows)
+    print_table(rows)
 
 
-def score(args: argparse.Namespace) -> None:
-    """Score images with a saved model: a table, and if wanted a CSV file, maps and a report."""
-    start = time.perf_counter()
-    for parent in {Path(p).parent for p in (args.csv, args.report) if p}:
-        if not parent.is_dir():
-            raise FileNotFoundError(
-                f"{parent}: there is no such folder to write into; create it first"
-            )
-    model = DifferNet.load(args.model, device=args.device)
-    threshold = model.threshold(args.alpha, if_too_few="fallback")
-    category = (
-        load_category(args.images) if (Path(args.images) / "train" / "good").is_dir() else None
-    )
-    paths = [Path(str(p)) for p in (category.test if category else as_images(args.images))]
-    scores = model.score_samples(paths)
-    p_values = model.p_values(paths)
-    flagged = scores >= threshold.value
-    if args.csv:
-        _write_csv(Path(args.csv), paths, scores, p_values, flagged, threshold.value)
-    if args.maps:
-        write_overlays(
-            args.maps,
-            model,
-            paths,
-            **({"method": args.map_method} if args.map_method else {}),
-        )
-    for i in np.argsort(-scores)[: args.top]:
-        print(
-            f"{scores[i]:10.4g}  p = {p_values[i]:.3f}  {'ANOMALOUS' if flagged[i] else 'normal   '}  {paths[i]}"
-        )
-    if len(paths) > args.top:
-        print(
-            f"... and {len(paths) - args.top} more with lower scores"
-            + ("" if args.csv else "; --csv FILE writes all")
-        )
-    rows = [
-        ("images", str(len(paths))),
-        ("flagged", str(int(flagged.sum()))),
-        ("threshold", str(threshold)),
-    ]
-    if category is not None and category.labels.any() and not category.labels.all():
-        result = evaluation.evaluate(model, category, alpha=args.alpha, maps=bool(args.report))
-        rows = result.table()
-        if args.report:
-            evaluation_report(args.report, model, result, rows)
-    elif args.report:
-        raise ValueError(
-            f"--report needs a category with test/good/ and test/DEFECT/ to compare with, {args.images} has no labels; use --csv and --maps"
-        )
-    _print_table([*rows, ("seconds", f"{time.perf_counter() - start:.0f}")])
+def _detector(args: argparse.Namespace) -> Detector:
+    """The detector that `fit` is asked for, not yet fitted; its settings are checked."""
+    from differnet_lite.baselines.registry import make_detector
+    from differnet_lite.checks import whole
+    from differnet_lite.transforms import Transformations
+
+    options: dict[str, Any] = {}
+    if args.rotations is not None:
+        n = whole(1)("rotations", args.rotations)
+        options["transformations"] = Transformations.grid(n)
+    if args.angles is not None:
+        options["transformations"] = Transformations(angles=tuple(args.angles))
+    names = ("preset", "epochs", "noise", "size", "calibration", "holdout")
+    options |= {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    if args.method != "differnet":
+        if useless := sorted({"preset", "epochs", "noise"} & set(options)):
+            raise ValueError(f"--{useless[0]}: expected with --method differnet, got {args.method}")
+        options = {"calibration": "split"} | options
+    return make_detector(args.method, seed=args.seed, device=args.device, **options)
 
 
-def prepare(args: argparse.Namespace) -> None:
-    """Bring a downloaded data set into the layout."""
-    if args.what != "samples" and args.source is None:
-        raise ValueError(
-            f"prepare {args.what} needs the downloaded archive or folder; see data/README.md"
-        )
+def _prepare(args: argparse.Namespace) -> None:
+    from differnet_lite.data.prepare import prepare_mtd, prepare_mvtec
+    from differnet_lite.samples import default_data_root, make_sample_category
+
     if args.what == "samples":
-        for name in SAMPLE_CATEGORIES:
-            print(make_sample_category(name, args.root or default_data_root()))
-    elif args.what == "mvtec":
+        root = args.root or default_data_root()
+        for name in SAMPLES:
+            print(escaped(make_sample_category(name, root)), flush=True)
+        return
+    advice = "see data/README.md"
+    if args.source is None:
+        raise ValueError(f"prepare {args.what} needs the downloaded archive or folder; {advice}")
+    if args.what == "mvtec":
         for folder in prepare_mvtec(args.source, args.root or "data"):
-            print(folder)
-    else:
-        if args.split is None:
-            raise ValueError(
-                "prepare mtd needs --split FILE, the authors' list of training images; see data/README.md"
-            )
-        print(prepare_mtd(args.source, args.split, args.root or "data"))
+            print(escaped(folder))
+        return
+    if args.split is None:
+        raise ValueError(
+            f"prepare mtd needs --split FILE, the authors' list of training images; {advice}"
+        )
+    print(escaped(prepare_mtd(args.source, args.split, args.root or "data")))
 
 
-def cache(args: argparse.Namespace) -> None:
-    """Say where features are kept and how much they take, or clear them."""
+def _cache(args: argparse.Namespace) -> None:
+    from differnet_lite.cache import FeatureCache, default_cache
+
     folder = default_cache()
-    files = list(folder.rglob("*.npy")) if folder.is_dir() else []
-    print(
-        f"{folder}: {len(files)} images' features, {sum(p.stat().st_size for p in files) / 1e6:.0f} MB"
-    )
+    files = list(folder.rglob("*.features")) if folder.is_dir() else []
+    size = sum(path.stat().st_size for path in files) / 1e6
+    print(f"{escaped(folder)}: {len(files)} images' features, {size:.0f} MB")
     if args.clear:
-        FeatureBank.clear_folder(folder)
+        FeatureCache.clear_folder(folder)
         print("cleared")
 
 
-def _write_csv(
-    path: Path,
-    paths: Sequence[Path],
-    scores: np.ndarray,
-    p_values: np.ndarray,
-    flagged: np.ndarray,
-    theta: float,
-) -> None:
-    with replacing(
-        path, "x", newline="", encoding="utf-8", errors="surrogateescape"
-    ) as file:  # file names byte for byte
-        writer = csv.writer(file)
-        writer.writerow(["image", "score", "p_value", "anomalous", "threshold"])
-        writer.writerows(
-            [str(p), f"{s:.9g}", f"{q:.6g}", int(f), f"{theta:.9g}"]
-            for p, s, q, f in zip(paths, scores, p_values, flagged, strict=True)
-        )
+COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "demo": _demo,
+    "fit": _fit,
+    "score": score,
+    "prepare": _prepare,
+    "cache": _cache,
+}
 
 
-def _print_table(rows: Sequence[tuple[str, str]]) -> None:
-    width = max(len(label) for label, _ in rows)
-    print()
-    for label, value in rows:
-        print(f"  {label:<{width}}  {value}")
+@contextmanager
+def _notes() -> Iterator[None]:
+    """Within, a warning is one line, once; and a name that a terminal cannot show is no error."""
+    said: set[str] = set()
 
+    def show(message: object, *_: object, **__: object) -> None:
+        if str(message) not in said:
+            said.add(str(message))
+            print(f"note: {escaped(message)}", file=sys.stderr)
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m differnet_lite",
-        description="DifferNet: anomaly detection with normalizing flows.",
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def command(name: str, function, summary: str) -> argparse.ArgumentParser:  # type: ignore[no-untyped-def]
-        made = commands.add_parser(name, help=summary, description=function.__doc__)
-        made.set_defaults(run=function)
-        return made
-
-    def common(made: argparse.ArgumentParser, *, training: bool) -> None:
-        made.add_argument(
-            "--alpha", type=float, default=0.05, help="wanted false-alarm rate (default 0.05)"
-        )
-        made.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-        if training:
-            made.add_argument("--preset", default="default", choices=sorted(PRESETS))
-            made.add_argument("--seed", type=int, default=0)
-
-    made = command("demo", demo, "train on a built-in category, print a table, write a report")
-    made.add_argument(
-        "category",
-        nargs="?",
-        default="flange",
-        help=f"one of {', '.join(SAMPLE_CATEGORIES)}, or a folder in the MVTec layout",
-    )
-    made.add_argument("--report", default="report.html")
-    common(made, training=True)
-
-    made = command("fit", fit, "train on a folder of normal photographs")
-    made.add_argument("folder", help="normal images, or a category in the MVTec layout")
-    made.add_argument("--out", required=True, help="model file to write, such as part.safetensors")
-    made.add_argument(
-        "--rotations",
-        type=int,
-        help="angles over the full circle (default 16); 1 for parts that must not be rotated",
-    )
-    common(made, training=True)
-
-    made = command("score", score, "score images with a model")
-    made.add_argument("model")
-    made.add_argument(
-        "images", help="an image, a folder, or a category in the MVTec layout (its test set)"
-    )
-    made.add_argument("--csv", help="table of all images to write")
-    made.add_argument("--maps", help="folder for pictures of where the defect is")
-    made.add_argument(
-        "--map-method",
-        choices=METHODS,
-        help="how to draw them (default attribution; try deviation for parts that lie alike)",
-    )
-    made.add_argument("--report", help="HTML report to write, for a category with labels")
-    made.add_argument("--top", type=int, default=20, help="how many images to print (default 20)")
-    common(made, training=False)
-
-    made = command("prepare", prepare, "bring a data set into the layout")
-    made.add_argument("what", choices=["samples", "mvtec", "mtd"])
-    made.add_argument("source", nargs="?", help="downloaded archive, or folder")
-    made.add_argument("--split", help="mtd: mtd_train_filenames.txt of the authors' repository")
-    made.add_argument("--root", help="where the categories go (default data/)")
-
-    made = command("cache", cache, "say what the feature bank holds")
-    made.add_argument("--clear", action="store_true")
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    streams = [s for s in (sys.stdout, sys.stderr) if isinstance(s, io.TextIOWrapper)]
+    before = [stream.errors for stream in streams]
+    with warnings.catch_warnings():
+        warnings.showwarning = show  # type: ignore[assignment]
+        for stream in streams:
+            stream.reconfigure(errors="backslashreplace")
+        try:
+            yield
+        finally:
+            for stream, errors in zip(streams, before, strict=True):
+                stream.reconfigure(errors=errors)

@@ -16,8 +16,10 @@ __all__ = ["replacing"]
 def replacing(path: str | os.PathLike[str], mode: str = "xb", **options: Any) -> Iterator[IO[Any]]:
     """A new file to write into, which takes the place of `path` once everything is written.
 
-    After an error, a full disk or an interruption `path` is as it was, and nothing else is left behind. Its permissions are those of
-    any new file, so that what one person saves others can read (a file of `tempfile` would be private).
+    After an error, a full disk or an interruption `path` is as it was, and nothing else is left
+    behind. Its permissions are those of any new file, so that what one person saves others can read
+    (a file of `tempfile` would be private). A symbolic link stays, and its target is replaced. What
+    is no regular file, such as a pipe or a device, is opened and written straight.
 
     Args:
         path: where to; its folder must exist.
@@ -35,9 +37,14 @@ def replacing(path: str | os.PathLike[str], mode: str = "xb", **options: Any) ->
         ['all of it']
     """
     path = Path(path)
-    draft = path.with_name(
-        f".{uuid.uuid4().hex}.tmp"
-    )  # in the same folder, so that the rename is atomic
+    if path.exists() and not path.is_file():
+        with open(path, mode.replace("x", "w"), **options) as file:
+            yield file
+        return
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))
+    # in the same folder, so that the rename is atomic
+    draft = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
         with open(draft, mode, **options) as file:
             yield file

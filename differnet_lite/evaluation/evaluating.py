@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from differnet_lite.calibration.thresholding import Threshold
+from differnet_lite.checks import vector
 from differnet_lite.data.datasets import Category, DatasetError, load_category, load_mask
 from differnet_lite.detector import Detector
 from differnet_lite.evaluation import metrics
@@ -77,6 +78,7 @@ def evaluate(
     *,
     alpha: float = 0.05,
     maps: bool = False,
+    scores: np.ndarray | None = None,
     **map_options: Any,
 ) -> Evaluation:
     """Score the test set of a category and compare with its labels.
@@ -87,10 +89,12 @@ def evaluate(
         alpha: false-alarm rate of the threshold; where the calibration set is too small for it, the
             fallback of `conformal_threshold` is taken, and the threshold says so.
         maps: whether to draw anomaly maps, and measure them where masks are.
+        scores: (N,) of the test images, where the model has scored them already.
         **map_options: see `FeatureDetector.anomaly_maps`.
 
     Raises:
         DatasetError: the test set lacks normal or anomalous images.
+        ValueError: there is not one score for each test image.
     """
     if not isinstance(category, Category):
         category = load_category(Path(category))
@@ -101,8 +105,10 @@ def evaluate(
             f" found {int((~labels).sum())} normal and {int(labels.sum())} anomalous images;"
             " use anomaly_scores() for images without labels"
         )
+    if scores is not None and len(vector("scores", scores)) != len(labels):
+        raise ValueError(f"scores: expected {len(labels)}, one a test image, got {len(scores)}")
     threshold = model.threshold(alpha, if_too_few="fallback")
-    scores = model.anomaly_scores(category.test)
+    scores = model.anomaly_scores(category.test) if scores is None else vector("scores", scores)
     false_alarms, detections = metrics.rates(labels, scores >= threshold.value)
     drawn, pixel_auroc, aupro = None, None, None
     if maps:
