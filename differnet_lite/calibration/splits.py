@@ -61,7 +61,7 @@ def held_out_split(groups: Sequence[int], share: float, *, seed: int) -> Split:
     wanted = min(max(SMALLEST_CALIBRATION, round(share * n)), n // 2)
     held_out: list[int] = []
     for group in members[:-1]:
-        if len(held_out) + len(group) <= max(wanted, 1) or not held_out:
+        if len(held_out) < max(wanted, 1):
             held_out += group
     return Split(sorted(set(range(n)) - set(held_out)), sorted(held_out))
 

@@ -1,223 +1,210 @@
-"""The commands: `differnet-lite demo | fit | score | prepare | cache`."""
+"""`main`, and the commands demo, fit, prepare and cache.
+
+What takes seconds to import is imported inside them, and all that can be refused is refused before
+any work.
+"""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import io
-import os
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from differnet_lite.cli.output import check_file, escaped, print_table, silence
 from differnet_lite.cli.parser import SAMPLES, build_parser
+from differnet_lite.cli.scoring import check_labels, inputs, score
+
+if TYPE_CHECKING:
+    from differnet_lite.detector import Detector
 
 __all__ = ["main"]
+
+ERRORS = (TypeError, ValueError, OSError, RuntimeError, FloatingPointError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0 if all went well; 2, and one line on stderr, for bad input; 130 after Ctrl-C.
+        0 if all went well, 2 after one line on stderr for what cannot be done, 130 after Ctrl-C.
     """
     args = build_parser().parse_args(arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a name that cannot be shown is no error
-            stream.reconfigure(errors="backslashreplace")
-    run = {"demo": _demo, "fit": _fit, "score": _score, "prepare": _prepare, "cache": _cache}
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")
-        warnings.showwarning = _note  # type: ignore[assignment]
+    with _notes():
         try:
-            run[args.command](args)
+            COMMANDS[args.command](args)
             sys.stdout.flush()
-        except BrokenPipeError:  # `... | head -1`
-            with contextlib.suppress(OSError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        except (OSError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-            print(f"error: {error}", file=sys.stderr)
+        except BrokenPipeError:  # whoever read the output has seen enough
+            silence(sys.stdout)
+        except ERRORS as error:
+            print(f"error: {escaped(error) or type(error).__name__}", file=sys.stderr)
+            try:
+                sys.stdout.flush()
+            except OSError:
+                silence(sys.stdout)
             return 2
         except KeyboardInterrupt:
-            print("interrupted; computed features are kept, nothing else", file=sys.stderr)
+            print("interrupted; features that were computed are kept", file=sys.stderr)
             return 130
     return 0
 
 
-def _note(message: object, category: type[Warning], *_: object, **__: object) -> None:
-    if issubclass(category, UserWarning):
-        print(f"note: {message}", file=sys.stderr)
-
-
 def _demo(args: argparse.Namespace) -> None:
-    """Train on a built-in category (or any in the MVTec layout) and report."""
-    from differnet_lite import DifferNet, load_category, make_sample_category
     from differnet_lite.checks import rate
-    from differnet_lite.cli.output import check_output, print_table
-    from differnet_lite.evaluation import evaluate
+    from differnet_lite.data.datasets import load_category
+    from differnet_lite.evaluation.evaluating import evaluate
+    from differnet_lite.model import DifferNet
     from differnet_lite.plots import evaluation_report
+    from differnet_lite.samples import make_sample_category
+    from differnet_lite.settings import PRESETS
+    from differnet_lite.trunk import resolve_device
 
     start = time.perf_counter()
-    rate("--alpha", args.alpha)
-    check_output("--report", args.report, [])
-    model = DifferNet(args.preset, seed=args.seed, device=args.device)
-    folder = make_sample_category(args.category) if args.category in SAMPLES else args.category
+    rate("alpha", args.alpha)
+    check_file("--report", args.report)
+    resolve_device(args.device)
+    # a report has a threshold, so something calibrates it whatever the preset says
+    silent = PRESETS[args.preset].calibration == "none"
+    options: dict[str, Any] = {"calibration": "split"} if silent else {}
+    model = DifferNet(args.preset, seed=args.seed, device=args.device, **options)
+    built_in = args.category in SAMPLES
+    folder = make_sample_category(args.category) if built_in else Path(args.category)
     category = load_category(folder)
-    print(
-        f"{folder}: {len(category.train)} normal images to train on, {len(category.test)} to test"
-    )
+    check_labels(category, "a demo")
+    check_file("--report", args.report, inputs(category))
+    n_train, n_test = len(category.train), len(category.test)
+    print(f"{escaped(folder)}: {n_train} normal images to train on, {n_test} to test", flush=True)
     made = time.perf_counter()
-    model.fit(folder)
+    model.fit(category.train)
     fitted = time.perf_counter()
     result = evaluate(model, category, alpha=args.alpha, maps=True)
     done = time.perf_counter()
     parts = (
-        f"{done - start:.0f} (images {made - start:.0f}, training with features "
-        f"{fitted - made:.0f}, scores and maps {done - fitted:.0f})"
+        f"images {made - start:.0f}, training with features {fitted - made:.0f}, "
+        f"scores and maps {done - fitted:.0f}"
     )
-    rows = [*result.table(), ("seconds", parts)]
-    print_table(rows)
+    rows = [*result.table(), ("seconds", f"{done - start:.0f} ({parts})")]
     evaluation_report(args.report, model, result, rows)
-    print(f"report: {args.report}")
+    print_table(rows)
+    print(f"report: {escaped(args.report)}")
 
 
 def _fit(args: argparse.Namespace) -> None:
-    """Train on a folder of normal photographs and save the model."""
-    from differnet_lite import Transformations
-    from differnet_lite.baselines import make_detector
     from differnet_lite.checks import rate
-    from differnet_lite.cli.output import check_output, print_table
     from differnet_lite.data.datasets import training_images
+    from differnet_lite.trunk import resolve_device
 
     start = time.perf_counter()
-    rate("--alpha", args.alpha)
-    check_output("--out", args.out, [])
-    names = ("epochs", "noise", "size", "calibration", "holdout")
-    options: dict[str, Any] = {n: v for n in names if (v := getattr(args, n)) is not None}
-    if args.rotations is not None:
-        options["transformations"] = Transformations.grid(args.rotations)
-    if args.angles is not None:
-        options["transformations"] = Transformations(angles=tuple(args.angles))
-    if args.method == "differnet":
-        options["preset"] = args.preset
-    model = make_detector(args.method, seed=args.seed, device=args.device, **options)
+    rate("alpha", args.alpha)
+    check_file("--out", args.out)
+    resolve_device(args.device)
+    model = _detector(args)
     images = training_images(args.folder)
-    check_output("--out", args.out, [x for x in images if isinstance(x, Path)])
-    model.fit(args.folder)
+    check_file("--out", args.out, [Path(str(image)) for image in images])
+    model.fit(images)
+    n = len(model.calibration_scores_)
+    threshold = "none: without calibration there are scores only"
+    if n:
+        threshold = str(model.threshold(args.alpha, if_too_few="fallback"))
     model.save(args.out)
-    rows = [("trained on", f"{model.n_train_} images")]
-    rows.append(("calibrated on", f"{len(model.calibration_scores_)} images"))
-    if len(model.calibration_scores_):
-        rows.append(("threshold", str(model.threshold(args.alpha, if_too_few="fallback"))))
-    rows += [("seconds", f"{time.perf_counter() - start:.0f}"), ("model", args.out)]
+    rows = [
+        ("trained on", f"{model.n_train_} images"),
+        ("calibrated on", f"{n} images"),
+        ("threshold", threshold),
+        ("seconds", f"{time.perf_counter() - start:.0f}"),
+        ("model", args.out),
+    ]
     print_table(rows)
 
 
-def _score(args: argparse.Namespace) -> None:
-    """Score images with a saved model: a table, and if wanted a CSV file, maps and a report."""
-    import numpy as np
+def _detector(args: argparse.Namespace) -> Detector:
+    """The detector that `fit` is asked for, not yet fitted; its settings are checked."""
+    from differnet_lite.baselines.registry import make_detector
+    from differnet_lite.checks import whole
+    from differnet_lite.transforms import Transformations
 
-    from differnet_lite import load_category
-    from differnet_lite.baselines import load_detector
-    from differnet_lite.cli.output import check_output, print_table, shown, write_csv
-    from differnet_lite.data.listing import list_images
-    from differnet_lite.evaluation import evaluate
-    from differnet_lite.feature_detector import FeatureDetector
-    from differnet_lite.plots import evaluation_report, write_overlays
-
-    start = time.perf_counter()
-    model = load_detector(args.model, device=args.device)
-    model.threshold(args.alpha, if_too_few="fallback")
-    is_category = (Path(args.images) / "train" / "good").is_dir()
-    category = load_category(args.images) if is_category else None
-    paths = list(category.test) if category else list_images(args.images)
-    if not paths:
-        raise ValueError(f"{args.images}: a category without test images; there is none to score")
-    labelled = category is not None and category.labels.any() and not category.labels.all()
-    if args.report and not labelled:
-        raise ValueError(
-            "--report needs a category with test/good/ and test/DEFECT/ to compare with, "
-            f"{args.images} has no labels; use --csv and --maps"
-        )
-    if (args.maps or args.report) and not isinstance(model, FeatureDetector):
-        raise ValueError(f"--maps and --report: {model.kind} draws no maps of full size")
-    known = model.localizer.methods if isinstance(model, FeatureDetector) else ()
-    if args.map_method and args.map_method not in known:
-        raise ValueError(f"--map-method: the model has no {args.map_method} maps")
-    for option in ("csv", "report"):
-        check_output(f"--{option}", getattr(args, option), [args.model, *paths])
-    if args.maps:
-        _check_maps(Path(args.maps), [Path(p) for p in paths])
-
-    judged = model.judge(paths, alpha=args.alpha, if_too_few="fallback")
-    if args.csv:
-        write_csv(args.csv, paths, judged)
-    method = {"method": args.map_method} if args.map_method else {}
-    if args.maps:
-        write_overlays(args.maps, model, paths, **method)  # type: ignore[arg-type]
-    out = sys.stderr if args.csv == "-" else sys.stdout
-    for i in np.argsort(-judged.scores)[: args.top]:
-        word = "ANOMALOUS" if judged.anomalous[i] else "normal   "
-        line = f"{judged.scores[i]:10.4g}  p = {judged.p_values[i]:.3f}  {word}  {shown(paths[i])}"
-        print(line, file=out)
-    if len(paths) > args.top:
-        more = "" if args.csv else "; --csv FILE writes all"
-        print(f"... and {len(paths) - args.top} more with lower scores{more}", file=out)
-    rows = [("images", str(len(paths))), ("flagged", str(int(judged.anomalous.sum())))]
-    rows.append(("threshold", str(judged.threshold)))
-    if labelled:
-        options = {"alpha": args.alpha, "judged": judged, "maps": bool(args.report)}
-        options |= method if args.report else {}
-        result = evaluate(model, category, **options)  # type: ignore[arg-type]
-        rows = result.table()
-        if args.report:
-            evaluation_report(args.report, model, result, rows)  # type: ignore[arg-type]
-    print_table([*rows, ("seconds", f"{time.perf_counter() - start:.0f}")], out)
-
-
-def _check_maps(folder: Path, images: Sequence[Path]) -> None:
-    """Pictures must not fall among the images that are scored."""
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"--maps: {folder}: expected a folder, there is a file")
-    if any(image.resolve().parent == folder.resolve() for image in images):
-        raise ValueError(f"--maps: {folder} holds the images to score; choose another folder")
+    options: dict[str, Any] = {}
+    if args.rotations is not None:
+        n = whole(1)("rotations", args.rotations)
+        options["transformations"] = Transformations.grid(n)
+    if args.angles is not None:
+        options["transformations"] = Transformations(angles=tuple(args.angles))
+    names = ("preset", "epochs", "noise", "size", "calibration", "holdout")
+    options |= {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    if args.method != "differnet":
+        if useless := sorted({"preset", "epochs", "noise"} & set(options)):
+            raise ValueError(f"--{useless[0]}: expected with --method differnet, got {args.method}")
+        options = {"calibration": "split"} | options
+    return make_detector(args.method, seed=args.seed, device=args.device, **options)
 
 
 def _prepare(args: argparse.Namespace) -> None:
-    """Bring a downloaded data set into the layout."""
     from differnet_lite.data.prepare import prepare_mtd, prepare_mvtec
-    from differnet_lite.samples import SAMPLE_CATEGORIES, default_data_root, make_sample_category
+    from differnet_lite.samples import default_data_root, make_sample_category
 
-    if args.what != "samples" and args.source is None:
-        raise ValueError(
-            f"prepare {args.what} needs the downloaded archive or folder; see data/README.md"
-        )
     if args.what == "samples":
-        for name in SAMPLE_CATEGORIES:
-            print(make_sample_category(name, args.root or default_data_root()))
-    elif args.what == "mvtec":
+        root = args.root or default_data_root()
+        for name in SAMPLES:
+            print(escaped(make_sample_category(name, root)), flush=True)
+        return
+    advice = "see data/README.md"
+    if args.source is None:
+        raise ValueError(f"prepare {args.what} needs the downloaded archive or folder; {advice}")
+    if args.what == "mvtec":
         for folder in prepare_mvtec(args.source, args.root or "data"):
-            print(folder)
-    elif args.split is None:
+            print(escaped(folder))
+        return
+    if args.split is None:
         raise ValueError(
-            "prepare mtd needs --split FILE, the authors' list of training images; "
-            "see data/README.md"
+            f"prepare mtd needs --split FILE, the authors' list of training images; {advice}"
         )
-    else:
-        print(prepare_mtd(args.source, args.split, args.root or "data"))
+    print(escaped(prepare_mtd(args.source, args.split, args.root or "data")))
 
 
 def _cache(args: argparse.Namespace) -> None:
-    """Say where features are kept and how much they take, or clear them."""
     from differnet_lite.cache import FeatureCache, default_cache
 
     folder = default_cache()
     files = list(folder.rglob("*.features")) if folder.is_dir() else []
-    megabytes = sum(path.stat().st_size for path in files) / 1e6
-    print(f"{folder}: {len(files)} images' features, {megabytes:.0f} MB")
+    size = sum(path.stat().st_size for path in files) / 1e6
+    print(f"{escaped(folder)}: {len(files)} images' features, {size:.0f} MB")
     if args.clear:
         FeatureCache.clear_folder(folder)
         print("cleared")
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "demo": _demo,
+    "fit": _fit,
+    "score": score,
+    "prepare": _prepare,
+    "cache": _cache,
+}
+
+
+@contextmanager
+def _notes() -> Iterator[None]:
+    """Within, a warning is one line, once; and a name that a terminal cannot show is no error."""
+    said: set[str] = set()
+
+    def show(message: object, *_: object, **__: object) -> None:
+        if str(message) not in said:
+            said.add(str(message))
+            print(f"note: {escaped(message)}", file=sys.stderr)
+
+    streams = [s for s in (sys.stdout, sys.stderr) if isinstance(s, io.TextIOWrapper)]
+    before = [stream.errors for stream in streams]
+    with warnings.catch_warnings():
+        warnings.showwarning = show  # type: ignore[assignment]
+        for stream in streams:
+            stream.reconfigure(errors="backslashreplace")
+        try:
+            yield
+        finally:
+            for stream, errors in zip(streams, before, strict=True):
+                stream.reconfigure(errors=errors)

@@ -1,77 +1,120 @@
-"""What the command line prints and writes, and which outputs it refuses before any work."""
+"""What the commands print and write, and the places that they refuse to write to."""
 
 from __future__ import annotations
 
 import csv
+import io
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from differnet_lite.calibration.thresholding import Judgement
 from differnet_lite.data.files import replacing
 
-__all__ = ["check_output", "print_table", "shown", "write_csv"]
+__all__ = [
+    "check_file",
+    "check_maps_folder",
+    "escaped",
+    "print_table",
+    "silence",
+    "write_csv",
+]
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the start of one
+
+
+def escaped(text: object) -> str:
+    r"""A text on one line that moves no cursor: what is not printable is shown as in Python.
+
+    Example:
+        >>> print(escaped("a\nb\x1b[2J"))
+        a\nb\x1b[2J
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
 def print_table(rows: Sequence[tuple[str, str]], file: IO[str] | None = None) -> None:
-    """Labels and values in two columns."""
+    """Rows (label, value), the values below one another."""
     width = max(len(label) for label, _ in rows)
     print(file=file)
     for label, value in rows:
-        print(f"  {label:<{width}}  {value}", file=file)
+        print(f"  {label:<{width}}  {escaped(value)}", file=file)
 
 
-def shown(path: object) -> str:
-    """A file name as a terminal may show it: control characters are escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(path))
+def write_csv(path: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table whose first column is a file name, byte for byte; "-" is the standard output.
 
-
-def write_csv(target: str, paths: Sequence[Path], judged: Judgement) -> None:
-    """A row for each image; file names byte for byte, but for a ' before what looks a formula."""
-    parts = zip(paths, judged.scores, judged.p_values, judged.anomalous, strict=True)
-    theta = f"{judged.threshold.value:.9g}"
-    rows = [[_cell(p), f"{s:.9g}", f"{q:.6g}", int(f), theta] for p, s, q, f in parts]
-    head = ["image", "score", "p_value", "anomalous", "threshold"]
-    if target == "-":
-        csv.writer(sys.stdout).writerows([head, *rows])
+    A name that a spreadsheet would take for a formula gets an apostrophe before it.
+    """
+    table = io.StringIO(newline="")
+    writer = csv.writer(table)
+    writer.writerow(header)
+    for name, *cells in rows:
+        writer.writerow(["'" + name if name.startswith(FORMULA) else name, *cells])
+    content = table.getvalue().encode("utf-8", "surrogateescape")
+    if path == "-":
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+        sys.stdout.flush()
         return
-    options = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
-    with replacing(target, "x", **options) as file:
-        csv.writer(file).writerows([head, *rows])
+    try:
+        with replacing(path) as file:
+            file.write(content)
+    except BrokenPipeError as error:
+        raise OSError(f"{path}: its reader has gone") from error
 
 
-def _cell(path: Path) -> str:
-    text = str(path)
-    return f"'{text}" if text.startswith(FORMULA) else text
-
-
-def check_output(option: str, target: str | None, inputs: Iterable[str | os.PathLike[str]]) -> None:
-    """Refuse an output that cannot be written, or that is an input.
-
-    Args:
-        option: the name of the option, for the message.
-        target: where it is to be written; None and "-" are always fine.
-        inputs: files and folders that are read.
+def check_file(option: str, path: str | os.PathLike[str], inputs: Iterable[Path] = ()) -> None:
+    """Refuse a file that cannot be written, or that is one of the inputs.
 
     Raises:
-        OSError: the folder is missing or not writable, or the target is a folder.
-        ValueError: the target is an input, or lies in the folder of inputs as one of them.
+        FileNotFoundError, IsADirectoryError, PermissionError, ValueError: as the message says.
     """
-    if target is None or target == "-":
-        return
-    path = Path(target)
+    path = Path(path)
     if not path.parent.is_dir():
-        raise FileNotFoundError(
-            f"{option}: {path.parent}: there is no such folder to write into; create it first"
-        )
+        what = "to save the model in" if option == "--out" else "to write into"
+        raise FileNotFoundError(f"{path.parent}: there is no such folder {what}; create it first")
     if path.is_dir():
-        raise IsADirectoryError(f"{option}: {path}: expected the name of a file, got a folder")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise PermissionError(f"{option}: {path}: cannot be written here; choose another folder")
+        raise IsADirectoryError(f"{option} {path}: expected a file to write, got a folder")
+    target = Path(os.path.realpath(path))
+    special = path.exists() and not path.is_file()
+    place, needed = (path, os.W_OK) if special else (target.parent, os.W_OK | os.X_OK)
+    if not os.access(place, needed):
+        raise PermissionError(f"{option} {path}: {place} cannot be written to")
     for given in inputs:
-        if path.exists() and Path(given).exists() and path.samefile(given):
-            raise ValueError(f"{option}: {path} is an input; choose another name")
+        if os.path.realpath(given) == str(target):
+            raise ValueError(f"{option} {path}: this would overwrite an input; name another file")
+
+
+def check_maps_folder(folder: str | os.PathLike[str], images: str | os.PathLike[str]) -> None:
+    """Refuse a folder of maps that would be mixed up with the images.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError, PermissionError, ValueError: as the message says.
+    """
+    folder, source = Path(folder), Path(images)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"--maps {folder}: expected a folder, got a file")
+    place = folder if folder.is_dir() else folder.parent
+    if not place.is_dir():
+        raise FileNotFoundError(f"{place}: there is no such folder to write into; create it first")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise PermissionError(f"--maps {folder}: {place} cannot be written to")
+    ours = Path(os.path.realpath(folder))
+    theirs = Path(os.path.realpath(source if source.is_dir() else source.parent))
+    nested = source.is_dir() and (ours in theirs.parents or theirs in ours.parents)
+    if ours == theirs or nested:
+        raise ValueError(
+            f"--maps {folder}: expected a folder apart from the images in {theirs}, so that maps "
+            "are never taken for images; name another one"
+        )
+
+
+def silence(stream: Any) -> None:
+    """Send what is left in a stream nowhere, so that the interpreter's end does not complain."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

@@ -18,8 +18,8 @@ def replacing(path: str | os.PathLike[str], mode: str = "xb", **options: Any) ->
 
     After an error, a full disk or an interruption `path` is as it was, and nothing else is left
     behind. Its permissions are those of any new file, so that what one person saves others can read
-    (a file of `tempfile` would be private). A symbolic link is followed and stays a link; a device
-    or a pipe cannot be replaced and is written straight to.
+    (a file of `tempfile` would be private). A symbolic link stays, and its target is replaced. What
+    is no regular file, such as a pipe or a device, is opened and written straight.
 
     Args:
         path: where to; its folder must exist.
@@ -36,12 +36,15 @@ def replacing(path: str | os.PathLike[str], mode: str = "xb", **options: Any) ->
         >>> [file.read_text() for file in folder.iterdir()]
         ['all of it']
     """
-    path = Path(path).resolve()
-    if path.exists() and not path.is_file() and not path.is_dir():
+    path = Path(path)
+    if path.exists() and not path.is_file():
         with open(path, mode.replace("x", "w"), **options) as file:
             yield file
         return
-    draft = path.with_name(f".{uuid.uuid4().hex}.tmp")  # in the same folder: the rename is atomic
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))
+    # in the same folder, so that the rename is atomic
+    draft = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
         with open(draft, mode, **options) as file:
             yield file

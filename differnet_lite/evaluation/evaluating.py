@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from differnet_lite.calibration.thresholding import Judgement, Threshold
+from differnet_lite.calibration.thresholding import Threshold
+from differnet_lite.checks import vector
 from differnet_lite.data.datasets import Category, DatasetError, load_category, load_mask
 from differnet_lite.detector import Detector
 from differnet_lite.evaluation import metrics
@@ -77,7 +78,7 @@ def evaluate(
     *,
     alpha: float = 0.05,
     maps: bool = False,
-    judged: Judgement | None = None,
+    scores: np.ndarray | None = None,
     **map_options: Any,
 ) -> Evaluation:
     """Score the test set of a category and compare with its labels.
@@ -87,12 +88,13 @@ def evaluate(
         category: the category or its folder; needs normal and anomalous test images.
         alpha: false-alarm rate of the threshold; where the calibration set is too small for it, the
             fallback of `conformal_threshold` is taken, and the threshold says so.
-        judged: what the model said of the test images at alpha, if it was asked already.
         maps: whether to draw anomaly maps, and measure them where masks are.
+        scores: (N,) of the test images, where the model has scored them already.
         **map_options: see `FeatureDetector.anomaly_maps`.
 
     Raises:
         DatasetError: the test set lacks normal or anomalous images.
+        ValueError: there is not one score for each test image.
     """
     if not isinstance(category, Category):
         category = load_category(Path(category))
@@ -103,10 +105,11 @@ def evaluate(
             f" found {int((~labels).sum())} normal and {int(labels.sum())} anomalous images;"
             " use anomaly_scores() for images without labels"
         )
-    if judged is None:
-        judged = model.judge(category.test, alpha=alpha, if_too_few="fallback")
-    threshold, scores = judged.threshold, judged.scores
-    false_alarms, detections = metrics.rates(labels, judged.anomalous)
+    if scores is not None and len(vector("scores", scores)) != len(labels):
+        raise ValueError(f"scores: expected {len(labels)}, one a test image, got {len(scores)}")
+    threshold = model.threshold(alpha, if_too_few="fallback")
+    scores = model.anomaly_scores(category.test) if scores is None else vector("scores", scores)
+    false_alarms, detections = metrics.rates(labels, scores >= threshold.value)
     drawn, pixel_auroc, aupro = None, None, None
     if maps:
         drawn = model.anomaly_maps(category.test, **map_options)  # type: ignore[attr-defined]

@@ -45,3 +45,37 @@ def test_permissions_are_those_of_any_new_file(tmp_path: Path) -> None:
         pass
     modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("plain", "ours")}
     assert len(modes) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such links")
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_stays_and_its_target_is_replaced(tmp_path: Path, there: bool) -> None:
+    (tmp_path / "real").mkdir()
+    target, link = tmp_path / "real" / "a.bin", tmp_path / "link"
+    if there:
+        target.write_bytes(b"old")
+    link.symlink_to(Path("real", "a.bin"))
+    with replacing(link) as file:
+        file.write(b"new")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+    assert os.listdir(tmp_path / "real") == ["a.bin"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has it")
+def test_a_full_device_is_an_error_and_stays_a_device() -> None:
+    with pytest.raises(OSError, match="No space left"), replacing("/dev/full") as file:
+        file.write(b"anything")
+    assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_a_pipe_is_written_straight(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with replacing(pipe, "x", encoding="utf-8") as file:
+        file.write("all of it")
+    assert os.read(reader, 100) == b"all of it"
+    os.close(reader)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
