@@ -178,6 +178,10 @@ class NetworkDetector(Detector):
             found.append(gaussian_blur(slope, [5, 5], [1.0, 1.0]).abs().mean(1).cpu())
         return torch.cat(found).numpy()
 
+    def iter_anomaly_maps(self, images: Images) -> Iterator[np.ndarray]:
+        """Anomaly maps one by one."""
+        yield from self.anomaly_maps(images)
+
     def _pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return dict(self.network_.state_dict()), {}
 

@@ -6,8 +6,7 @@ import argparse
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from differnet_lite.cli.output import (
     check_file,
@@ -88,7 +87,7 @@ def score(args: argparse.Namespace) -> None:
         named = zip(paths, scores, judged, strict=True)
         write_csv(args.csv, HEADER, [(str(p), f"{s:.9g}", *rest) for p, s, rest in named])
     if args.maps:
-        write_overlays(args.maps, _drawer(model), paths, **drawing)
+        write_overlays(args.maps, model, paths, **drawing)  # type: ignore[arg-type]
     out = sys.stderr if args.csv == "-" else sys.stdout
     for i in (-scores).argsort(kind="stable")[: args.top]:
         p, flag, _ = judged[i]
@@ -119,12 +118,6 @@ def _check_model(model: Detector, args: argparse.Namespace) -> None:
         raise ValueError(f"--report shows the training of a DifferNet, and this is {model.kind}")
     if args.report and not len(model.calibration_scores_):
         raise ValueError("--report needs a threshold, and the model has no calibration; fit again")
-
-
-def _drawer(model: Detector) -> Any:
-    """A model as `write_overlays` takes it: maps one by one, of whatever method."""
-    maps: Any = getattr(model, "iter_anomaly_maps", None) or getattr(model, "anomaly_maps")  # noqa: B009
-    return SimpleNamespace(iter_maps=maps, iter_anomaly_maps=maps)
 
 
 def inputs(category: Category) -> list[Path]:
