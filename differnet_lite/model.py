@@ -96,11 +96,8 @@ class DifferNet(FeatureDetector):
             sample = view_sampler(known, views_per_image=s.views_per_image, pool_views=s.pool_views)
         held_out = torch.empty(0, 1, self.extractor.n_features)
         if split.calibrate:
-            held_out = (
-                self.features([images[i] for i in split.calibrate])
-                if seen is None
-                else seen[split.calibrate]
-            )
+            judged = [images[i] for i in split.calibrate]
+            held_out = self.features(judged) if seen is None else seen[split.calibrate]
         flow, history = train_flow(
             sample,
             len(split.train),

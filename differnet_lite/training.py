@@ -137,15 +137,8 @@ def train_flow(
     epochs = range(1, s.epochs + 1)
     with tqdm(epochs, "training", unit="epoch", disable=not progress, leave=False) as bar:
         for epoch in bar:
-            loss = train_epoch(
-                flow,
-                optimiser,
-                sample,
-                n_images,
-                batch_images=s.batch_images,
-                noise=s.noise,
-                generator=generator,
-            )
+            batches = {"batch_images": s.batch_images, "noise": s.noise, "generator": generator}
+            loss = train_epoch(flow, optimiser, sample, n_images, **batches)  # type: ignore[arg-type]
             if not math.isfinite(loss):
                 raise FloatingPointError(
                     f"the training loss is {loss} in epoch {epoch}: expected a finite number; "
@@ -170,10 +163,7 @@ def set_products(flow: CouplingFlow, dtype: torch.dtype | None) -> None:
 
 
 def products_of(train_dtype: str, hidden: int, weights: Tensor) -> torch.dtype | None:
-    """The dtype of matrix products in training: None for the weights' own.
-
-    "auto" takes bfloat16 from a width of 1024 on, where the hardware multiplies it.
-    """
+    """The dtype of products in training; "auto": bfloat16 from 1024 wide on, where it is fast."""
     wide = hidden >= 1024 and weights.dtype == torch.float32
     fast = wide and fast_dtype(weights.device) == torch.bfloat16
     return torch.bfloat16 if train_dtype == "bfloat16" or (train_dtype == "auto" and fast) else None
