@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -137,8 +138,12 @@ def train_flow(
     epochs = range(1, s.epochs + 1)
     with tqdm(epochs, "training", unit="epoch", disable=not progress, leave=False) as bar:
         for epoch in bar:
-            batches = {"batch_images": s.batch_images, "noise": s.noise, "generator": generator}
-            loss = train_epoch(flow, optimiser, sample, n_images, **batches)  # type: ignore[arg-type]
+            batches: Any = {
+                "batch_images": s.batch_images,
+                "noise": s.noise,
+                "generator": generator,
+            }
+            loss = train_epoch(flow, optimiser, sample, n_images, **batches)
             if not math.isfinite(loss):
                 raise FloatingPointError(
                     f"the training loss is {loss} in epoch {epoch}: expected a finite number; "
