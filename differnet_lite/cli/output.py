@@ -59,6 +59,7 @@ def write_csv(path: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -
         sys.stdout.buffer.write(content)
         sys.stdout.flush()
         return
+    sys.stdout.flush()  # which may be the same file, by another name
     try:
         with replacing(path) as file:
             file.write(content)

@@ -19,7 +19,8 @@ def replacing(path: str | os.PathLike[str], mode: str = "xb", **options: Any) ->
     After an error, a full disk or an interruption `path` is as it was, and nothing else is left
     behind. Its permissions are those of any new file, so that what one person saves others can read
     (a file of `tempfile` would be private). A symbolic link stays, and its target is replaced. What
-    is no regular file, such as a pipe or a device, is opened and written straight.
+    is no regular file, such as a pipe or a device, is opened and written straight, and so is a
+    descriptor such as /dev/stdout that leads to a file: others go on writing there.
 
     Args:
         path: where to; its folder must exist.
@@ -37,6 +38,10 @@ def replacing(path: str | os.PathLike[str], mode: str = "xb", **options: Any) ->
         ['all of it']
     """
     path = Path(path)
+    if (number := _descriptor(path)) is not None:
+        with open(os.dup(number), mode.replace("x", "w"), **options) as file:
+            yield file
+        return
     if path.exists() and not path.is_file():
         with open(path, mode.replace("x", "w"), **options) as file:
             yield file
@@ -51,3 +56,19 @@ def replacing(path: str | os.PathLike[str], mode: str = "xb", **options: Any) ->
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _descriptor(path: Path) -> int | None:
+    """The open descriptor that a path leads to, link by link: 1 for /dev/stdout."""
+    for _ in range(40):  # as many links as Linux follows
+        # /proc/self/fd is a folder of links: the last one but the file it leads to is a descriptor
+        if path.name.isdecimal() and os.path.realpath(path.parent) in _open_descriptors():
+            return int(path.name)
+        if not path.is_symlink():
+            return None
+        path = path.parent / os.readlink(path)
+    return None
+
+
+def _open_descriptors() -> set[str]:
+    return {os.path.realpath(folder) for folder in ("/dev/fd", "/proc/self/fd")}

@@ -79,3 +79,29 @@ def test_a_pipe_is_written_straight(tmp_path: Path) -> None:
     assert os.read(reader, 100) == b"all of it"
     os.close(reader)
     assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="no names for descriptors")
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_descriptor_that_leads_to_a_file_is_written_straight(
+    tmp_path: Path, linked: bool
+) -> None:
+    log = tmp_path / "log.txt"
+    with open(log, "w") as opened:  # as a shell's `> log.txt`
+        opened.write("before ")
+        opened.flush()
+        path = Path(f"/dev/fd/{opened.fileno()}")
+        if linked:
+            (tmp_path / "link").symlink_to(path)
+            path = tmp_path / "link"
+        with replacing(path, "x") as file:
+            file.write("ours ")
+        opened.write("after")
+    assert log.read_text() == "before ours after"
+
+
+def test_a_file_whose_name_is_a_number_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "1").write_bytes(b"old")
+    with replacing(tmp_path / "1") as file:
+        file.write(b"new")
+    assert (tmp_path / "1").read_bytes() == b"new"
