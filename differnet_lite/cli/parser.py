@@ -95,7 +95,12 @@ def _score(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "images", help="an image, a folder, or a category in the MVTec layout (its test set)"
     )
-    made.add_argument("--csv", metavar="FILE", help="table of all images to write; - is stdout")
+    made.add_argument(
+        "--csv",
+        metavar="FILE",
+        help="table of all images to write; - is stdout. A name that a spreadsheet would take for "
+        "a formula (it begins with = + - @ or a tab) gets a ' before it",
+    )
     made.add_argument("--maps", metavar="DIR", help="folder for pictures of where the defect is")
     made.add_argument(
         "--map-method",

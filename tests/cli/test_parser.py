@@ -39,6 +39,12 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.endswith("[]\n")
 
 
+def test_the_help_says_what_happens_to_formulas(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["score", "--help"])
+    assert "gets a ' before it" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_wrong_argument_ends_with_2(run: Callable[..., Any]) -> None:
     done = run("fit", "x", "--out", "m", "--method", "magic")
     assert done.returncode == 2
