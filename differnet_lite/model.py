@@ -87,13 +87,12 @@ class DifferNet(FeatureDetector):
     ) -> tuple[CouplingFlow, dict[str, list[float]], np.ndarray]:
         """The k-th flow, its history, and its scores of the images that calibrate it."""
         s = self.settings
-        if s.transformations.angles is None:
+        if seen is None:
             train = [images[i] for i in split.train]
             sample = fresh_view_sampler(self.extractor, train, s.transformations)
         else:
-            assert seen is not None
-            known = seen[split.train]
-            sample = view_sampler(known, views_per_image=s.views_per_image, pool_views=s.pool_views)
+            n, pool, known = s.views_per_image, s.pool_views, seen[split.train]
+            sample = view_sampler(known, views_per_image=n, pool_views=pool)
         held_out = torch.empty(0, 1, self.extractor.n_features)
         if split.calibrate:
             judged = [images[i] for i in split.calibrate]

@@ -115,8 +115,7 @@ def train_flow(
         device: where to train.
         seed: of the initial weights, the order of images, the views and the noise.
         progress: whether to show a progress bar.
-        on_epoch: called after each epoch with its number, the history so far and the flow; to draw
-            a live curve, say. It must not change the flow.
+        on_epoch: called after each epoch with its number, history and flow; must change nothing.
 
     Returns:
         The trained flow, of the last epoch, and the history: "epoch", "train" and "held_out"
