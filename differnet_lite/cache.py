@@ -204,6 +204,8 @@ class FeatureCache:
         try:
             path = _path(store, name)
             path.parent.mkdir(exist_ok=True)
+            if path.is_symlink():  # it would be written through
+                path.unlink()
             content = features.numpy().tobytes()
             with replacing(path) as file:
                 file.write(_digest(path, content) + content)

@@ -105,7 +105,11 @@ def test_one_image_is_one_image_in_every_form(
         for form, make in (RGB_FORMS if colour == "rgb" else GREY_FORMS).items():
             alone = function(make(array, tmp_path))
             assert alone.shape == expected.shape, (use, form)
-            np.testing.assert_allclose(alone, expected, rtol=1e-4, atol=1e-9, err_msg=form)
+            # the OCSVM's scores saturate: rounding may move a rank by one where they tie
+            near = 1 / (len(fitted[name].calibration_scores_) + 1) if use == "p_values" else 0.0
+            np.testing.assert_allclose(
+                alone, expected, rtol=1e-4, atol=1e-9 + near, err_msg=f"{use}: {form}"
+            )
 
 
 @pytest.mark.parametrize("name", METHODS)
