@@ -88,7 +88,7 @@ def train_epoch(
     for indices in torch.randperm(n_images, generator=generator).split(batch_images):
         y = add_noise(sample(indices, generator).flatten(0, 1), noise, generator)  # (B * V, D)
         total += train_step(flow, optimiser, y.to(flow.mean.device)) * len(indices)
-    flow.eval()
+    flow.eval().zero_grad(set_to_none=True)  # nothing is kept that only the step needed
     return float(total) / n_images
 
 
