@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 
 from differnet_lite.cache import FeatureCache
 from differnet_lite.checks import real, reals
+from differnet_lite.data.checkpoint import tensors_of
 from differnet_lite.data.images import ImageLike, iter_decoded
 from differnet_lite.data.listing import Images, as_images
 from differnet_lite.detector import Detector
@@ -171,8 +172,7 @@ class FeatureDetector(Detector):
         for mean, deviation in zip(*reference, strict=True):
             if mean.shape != deviation.shape or mean.shape[:2] != wanted or mean.ndim != 4:
                 raise ValueError(f"expected reference maps of {wanted}, got {tuple(mean.shape)}")
-        prefix = "places."
-        places = {n.removeprefix(prefix): x for n, x in tensors.items() if n.startswith(prefix)}
+        places = tensors_of("places", tensors)
         found = PlaceStatistics.of(places) if places else None
         return {"angles_": angles, "reference_": reference, "places_": found}
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from differnet_lite.calibration.splits import Split
 from differnet_lite.checks import one_of
+from differnet_lite.data.checkpoint import tensors_of
 from differnet_lite.data.images import ImageLike
 from differnet_lite.feature_detector import FeatureDetector
 from differnet_lite.flow import CouplingFlow, build_flow
@@ -122,9 +123,7 @@ class DifferNet(FeatureDetector):
         s, d = self.settings, self.extractor.n_features
         whitening = (torch.zeros(d), torch.eye(d)) if s.whiten else None
         flow = build_flow(d, whitening=whitening, seed=0, **s.of_flow())
-        prefix = "flow."
-        weights = {n.removeprefix(prefix): x for n, x in tensors.items() if n.startswith(prefix)}
-        flow.load_state_dict(weights)
+        flow.load_state_dict(tensors_of("flow", tensors))
         flow = flow.to(self.extractor.device).eval()
         fitted = {"flow_": flow, "history_": header["history"]}
         return super()._unpack(tensors, header) | fitted

@@ -19,6 +19,7 @@ from torch import Tensor
 from differnet_lite.baselines.reduction import State, reduced, reduction
 from differnet_lite.calibration.splits import Split
 from differnet_lite.checks import check_fields, real, whole
+from differnet_lite.data.checkpoint import tensors_of
 from differnet_lite.data.images import ImageLike
 from differnet_lite.feature_detector import FeatureDetector
 from differnet_lite.sampling import view_sampler, whitening_of_views
@@ -116,8 +117,7 @@ class ClosedForm(FeatureDetector):
         return tensors | {f"state.{name}": x for name, x in self.state_.items()}, header
 
     def _unpack(self, tensors: dict[str, Tensor], header: dict[str, Any]) -> dict[str, Any]:
-        prefix = "state."
-        state = {n.removeprefix(prefix): x for n, x in tensors.items() if n.startswith(prefix)}
+        state = tensors_of("state", tensors)
         self._row_score(state)(torch.zeros(1, self.extractor.n_features))  # other sizes fail here
         return super()._unpack(tensors, header) | {"state_": state}
 

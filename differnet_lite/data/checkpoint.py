@@ -20,7 +20,7 @@ from torch import Tensor
 
 from differnet_lite.data.files import replacing
 
-__all__ = ["CheckpointError", "read_checkpoint", "rebuilding", "write_checkpoint"]
+__all__ = ["CheckpointError", "read_checkpoint", "rebuilding", "tensors_of", "write_checkpoint"]
 
 FORMAT = 2
 
@@ -119,6 +119,12 @@ def rebuilding(path: str | os.PathLike[str]) -> Iterator[None]:
         raise CheckpointError(
             f"{path}: the file is incomplete or of another version: {error}"
         ) from error
+
+
+def tensors_of(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of one part of a model: those named "part.name", by name."""
+    prefix = f"{part}."
+    return {n.removeprefix(prefix): x for n, x in tensors.items() if n.startswith(prefix)}
 
 
 def _digest(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
