@@ -30,7 +30,14 @@ from differnet_lite.transforms import Transformations
 
 __all__ = ["FeatureCache", "FeatureError", "code_version", "default_cache"]
 
-SOURCES = ("transforms.py", "trunk.py", "features.py", "data/images.py", "cache.py")
+SOURCES = (
+    "transforms/views.py",
+    "transforms/resampling.py",
+    "trunk.py",
+    "features.py",
+    "data/images.py",
+    "cache.py",
+)
 
 
 class FeatureError(ValueError):
@@ -182,6 +189,8 @@ class FeatureCache:
             "angles": angles,
             "fill": t.fill,
             "interpolation": t.interpolation,
+            "zoom": t.zoom,
+            "shift": t.shift,
             "brightness": t.brightness,
             "contrast": t.contrast,
             "seed": self.seed if t.jitters else None,

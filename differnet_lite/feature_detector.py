@@ -24,6 +24,7 @@ from differnet_lite.detector import Detector
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.localization import (
     Localizer,
+    MapLevels,
     PlaceStatistics,
     evenly,
     place_statistics,
@@ -106,7 +107,8 @@ class FeatureDetector(Detector):
     def anomaly_maps(self, images: Images, **options: Any) -> np.ndarray:
         """Where the score comes from: (N, size, size) float32, larger is more anomalous.
 
-        All maps of one model and method are on one scale.
+        All maps of one model and method are on one scale; `map_levels` says what is unusual on
+        that of "distance", and `predict_masks` marks it.
 
         Args:
             images: as in `anomaly_scores`.
@@ -116,8 +118,8 @@ class FeatureDetector(Detector):
         found = list(self.iter_anomaly_maps(images, **options))
         return np.stack(found) if found else np.empty((0, size, size), np.float32)
 
-    def map_level(self, alpha: float = 0.05) -> float:
-        """What the "distance" map of a normal image passes anywhere at a rate of alpha at most.
+    def map_levels(self, alpha: float = 0.05, *, if_too_few: str = "raise") -> MapLevels:
+        """What "distance" maps are compared with; see `PlaceStatistics.levels`.
 
         Raises:
             ValueError: the model was fitted without reference images, or with too few.
@@ -125,14 +127,14 @@ class FeatureDetector(Detector):
         self.check_fitted()
         if self.places_ is None:
             raise ValueError("this model has no statistics for a level; fit with reference_images")
-        return self.places_.level(alpha)
+        return self.places_.levels(alpha, if_too_few=if_too_few)
 
     def predict_masks(self, images: Images, *, alpha: float = 0.05) -> np.ndarray:
         """(N, size, size) bool: where the "distance" map reaches the level for alpha.
 
         Of normal images a share of about alpha has any place marked.
         """
-        level = self.map_level(alpha)
+        level = self.map_levels(alpha).level
         return self.anomaly_maps(images, method="distance") >= level
 
     def iter_anomaly_maps(self, images: Images, **options: Any) -> Iterator[np.ndarray]:

@@ -184,17 +184,18 @@ class MultiScaleExtractor(nn.Module):
         x = images.to(self.device).float() / 255
         if t.jitters and generator is None:
             raise ValueError("the transformations jitter: pass a torch.Generator")
-        own = torch.is_tensor(angles) and angles.ndim == 2
-        turns: list[Any] = (
-            list(torch.as_tensor(angles).T) if own else [float(a) for a in angles]
-        )  # T x (N,), or T numbers
+        own = angles.T if isinstance(angles, Tensor) and angles.ndim == 2 else None  # (T, N)
+        turns: list[Any] = [float(a) for a in angles] if own is None else list(own)
         features = torch.empty(len(x), len(turns), self.n_features)
-        if not own and not t.jitters:
+        if own is None and not t.jitters:
             for k, maps in self.iter_view_maps(x, turns, t):
                 features[:, k] = self.pool(maps)
             return features
-        for k, angle in enumerate(turns):
-            view = rotate(x, angle, fill=t.fill, interpolation=t.interpolation)
+        views: Any = iter_views(x, turns, t)
+        if own is not None:
+            views = (rotate(x, a, fill=t.fill, interpolation=t.interpolation) for a in turns)
+            views = enumerate(views)
+        for k, view in views:
             features[:, k] = self(view if generator is None else jitter(view, t, generator))
         return features
 

@@ -16,10 +16,12 @@ from torchvision.transforms import functional as TF
 
 from differnet_lite.transforms import (
     Transformations,
+    View,
     iter_resampled,
     iter_views,
     jitter,
     rotate,
+    turn_back,
 )
 
 Picture = Callable[..., np.ndarray]
@@ -146,6 +148,8 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "max_angle": (*NUMBERS_ARE_NO, -1e-9, 180.5),
     "fill": WORDS_ARE_NO,
     "interpolation": (*WORDS_ARE_NO, "cubic"),
+    "zoom": (*NUMBERS_ARE_NO, -0.1, 0.6),
+    "shift": (*NUMBERS_ARE_NO, -0.1, 0.3),
     "brightness": (*NUMBERS_ARE_NO, -0.1, 1.0),
     "contrast": (*NUMBERS_ARE_NO, -0.1, 1.0, 2),
 }
@@ -190,6 +194,55 @@ def test_views_are_rotations_and_quarter_turns_share_one_resampling(
         torch.testing.assert_close(seen[k], expected, rtol=0, atol=1e-6)
     shared = [views for _, views in iter_resampled(images, angles, t)]
     assert shared == [[(0, 0), (1, 1), (3, 3)], [(2, 0), (4, 3)], [(5, 0)]]
+
+
+VIEWED = [
+    Transformations.grid(16),
+    Transformations.upright(6),
+    Transformations.grid(7, fill="black"),
+]
+
+
+@pytest.mark.parametrize("t", VIEWED, ids=["grid", "upright", "black"])
+def test_views_are_zoomed_and_shifted_and_drawn_back(picture: Picture, t: Transformations) -> None:
+    image, angles = as_tensor(picture(5, 160, smooth=8)), t.angles or ()
+    made = t.views(angles)
+    assert (made[0].zoom, made[0].shift) == (1, (0, 0))
+    assert len({(v.rest, v.zoom, v.shift) for v in made}) == len({v[1:] for v in made})
+    for k, seen in iter_views(image, angles, t):
+        back = turn_back(seen, made[k], fill=t.fill)
+        assert (back - image).abs()[..., disc(160, 24)].max() < 0.03
+        moved = rotate(image, angles[k], fill=t.fill)
+        assert ((seen - moved).abs().mean() < 1e-6) == (made[k].zoom == 1)
+
+
+@pytest.mark.parametrize(("zoom", "shift"), [(0.8, (0.0, 0.0)), (1.0, (0.1, -0.2))])
+def test_a_view_shows_the_picture_smaller_and_moved(
+    zoom: float, shift: tuple[float, float]
+) -> None:
+    image = torch.zeros(1, 1, 101, 101)
+    image[..., 50, 80] = 1  # 30 px right of the centre
+    t = Transformations(angles=(0.0,), fill="black")
+    chosen = View(0, 0.0, zoom, shift)
+    object.__setattr__(t, "views", lambda angles: [chosen])
+    seen = dict(iter_views(image, (0.0,), t))[0][0, 0]
+    y, x = divmod(int(seen.argmax()), 101)
+    assert abs(x - 50 - (30 * zoom + 101 * shift[0] * zoom)) < 1
+    assert abs(y - 50 - 101 * shift[1] * zoom) < 1
+
+
+def test_only_some_views_are_made_as_they_would_be_among_all(picture: Picture) -> None:
+    image, t = as_tensor(picture(6)), Transformations.grid(16)
+    everything = dict(iter_views(image, t.test_angles(), t))
+    some = dict(iter_views(image, t.test_angles(), t, only={3, 9}))
+    assert sorted(some) == [3, 9]
+    assert all(torch.equal(view, everything[k]) for k, view in some.items())
+
+
+def test_zoom_and_shift_belong_to_a_grid() -> None:
+    for name in ("zoom", "shift"):
+        with pytest.raises(ValueError, match="fixed grid"):
+            Transformations(**{name: 0.1})
 
 
 def test_brightness_multiplies_each_image_by_a_factor_of_its_own() -> None:

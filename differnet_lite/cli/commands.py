@@ -131,7 +131,9 @@ def _detector(args: argparse.Namespace) -> Detector:
     options: dict[str, Any] = {}
     if args.rotations is not None:
         n = whole(1)("rotations", args.rotations)
-        options["transformations"] = Transformations.grid(n)
+        options["transformations"] = (
+            Transformations.upright() if n == 1 else Transformations.grid(n)
+        )
     if args.angles is not None:
         options["transformations"] = Transformations(angles=tuple(args.angles))
     names = ("preset", "epochs", "noise", "size", "calibration", "holdout")

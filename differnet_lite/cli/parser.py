@@ -75,7 +75,8 @@ def _fit(made: argparse.ArgumentParser) -> None:
         "--rotations",
         type=int,
         metavar="N",
-        help="angles over the full circle (default 16); 1 for parts that must not be rotated",
+        help="angles over the full circle (default 16); 1 for parts whose pose matters: 16 small "
+        "zooms and shifts are taken in place of rotations",
     )
     views.add_argument("--angles", type=float, nargs="+", metavar="A", help="the angles, degrees")
     made.add_argument("--epochs", type=int, help="of differnet: passes over the images")
@@ -105,8 +106,7 @@ def _score(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--map-method",
         choices=MAP_METHODS,
-        help="how to draw them (default attribution; deviation or distance for parts that lie "
-        "alike)",
+        help="how to draw them (default distance: the one with a level)",
     )
     made.add_argument("--report", metavar="FILE", help="HTML to write, for a labelled category")
     made.add_argument("--top", type=int, default=20, help="how many images to print (default 20)")

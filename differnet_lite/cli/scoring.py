@@ -87,7 +87,7 @@ def score(args: argparse.Namespace) -> None:
         named = zip(paths, scores, judged, strict=True)
         write_csv(args.csv, HEADER, [(str(p), f"{s:.9g}", *rest) for p, s, rest in named])
     if args.maps:
-        write_overlays(args.maps, model, paths, **drawing)  # type: ignore[arg-type]
+        write_overlays(args.maps, model, paths, alpha=args.alpha, **drawing)  # type: ignore[arg-type]
     out = sys.stderr if args.csv == "-" else sys.stdout
     for i in (-scores).argsort(kind="stable")[: args.top]:
         p, flag, _ = judged[i]

@@ -15,6 +15,7 @@ from differnet_lite.data.datasets import Category, DatasetError, load_category, 
 from differnet_lite.detector import Detector
 from differnet_lite.evaluation import metrics
 from differnet_lite.evaluation.metrics import Interval
+from differnet_lite.localization.levels import MapLevels
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -35,6 +36,7 @@ class Evaluation:
         pixel_auroc: of the maps; None where no mask or no map is there.
         aupro: of the maps, up to 30 % false positives; None as above.
         maps: (N, size, size) float32, or None.
+        levels: what "distance" maps are compared with; None of others.
     """
 
     category: Category
@@ -48,6 +50,7 @@ class Evaluation:
     pixel_auroc: float | None = None
     aupro: float | None = None
     maps: np.ndarray | None = None
+    levels: MapLevels | None = None
 
     def table(self) -> list[tuple[str, str]]:
         """Rows (label, value) for people."""
@@ -69,6 +72,11 @@ class Evaluation:
                 ("pixel AUROC", f"{self.pixel_auroc:.3f}"),
                 ("AUPRO (FPR <= 0.3)", f"{self.aupro:.3f}"),
             ]
+        if self.maps is not None and self.levels is not None:
+            marked = np.array([values.max() >= self.levels.level for values in self.maps])
+            counts = f"{marked[~labels].sum()} of {(~labels).sum()} normal"
+            counts += f", {marked[labels].sum()} of {labels.sum()} anomalous"
+            rows += [(f"marked anywhere (level {self.levels.alpha:.1%})", f"{counts} test images")]
         return rows
 
 
@@ -110,9 +118,12 @@ def evaluate(
     threshold = model.threshold(alpha, if_too_few="fallback")
     scores = model.anomaly_scores(category.test) if scores is None else vector("scores", scores)
     false_alarms, detections = metrics.rates(labels, scores >= threshold.value)
-    drawn, pixel_auroc, aupro = None, None, None
+    drawn, pixel_auroc, aupro, levels = None, None, None, None
     if maps:
-        drawn = model.anomaly_maps(category.test, **map_options)  # type: ignore[attr-defined]
+        seen: Any = model  # an image-level method has no maps
+        drawn = seen.anomaly_maps(category.test, **map_options)
+        if map_options.get("method", seen.localizer.methods[0]) == "distance":
+            levels = seen.map_levels(alpha, if_too_few="fallback")
         if category.has_masks:  # anomalous images without a mask would count as normal pixels
             known = [
                 i for i, mask in enumerate(category.masks) if mask is not None or not labels[i]
@@ -132,4 +143,5 @@ def evaluate(
         pixel_auroc,
         aupro,
         drawn,
+        levels,
     )

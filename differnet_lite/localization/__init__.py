@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from differnet_lite.localization.distance import PlaceStatistics, place_statistics
+from differnet_lite.localization.levels import MapLevels
 from differnet_lite.localization.maps import BLURS, METHODS, Localizer
 from differnet_lite.localization.reference import evenly, reference_maps
 
@@ -10,6 +11,7 @@ __all__ = [
     "BLURS",
     "METHODS",
     "Localizer",
+    "MapLevels",
     "PlaceStatistics",
     "evenly",
     "place_statistics",

@@ -35,6 +35,7 @@ from torchvision.transforms.functional import gaussian_blur
 from differnet_lite.calibration.thresholding import conformal_threshold
 from differnet_lite.data.images import ImageLike, iter_decoded
 from differnet_lite.features import MultiScaleExtractor
+from differnet_lite.localization.levels import MapLevels
 
 __all__ = [
     "MOST_IMAGES",
@@ -51,6 +52,7 @@ SIGMA = 4.0  # px, of the blur; 8 is as good
 RINGS = 4  # cells at the border that the trunk's padding reaches
 TAPS = (7, 11)  # of AlexNet's `features`: ReLU of the third and of the fifth convolution, 27 x 27
 MOST_IMAGES = 64  # that statistics are made from
+USUAL = 0.999  # share of the places of normal images that show no colour
 WORK = 2  # the map is drawn and blurred at half the image's side: the cells are 16 px apart
 
 
@@ -64,6 +66,7 @@ class PlaceStatistics:
         factor: (D, D), d = |factor (Phi - mean)|^2 / D.
         border: (h, w), b, at least 1.
         maxima: (n,) largest values of the normal images' own leave-one-out maps.
+        usual: (1,) what 999 of 1,000 of all values of these maps stay below.
     """
 
     scale: Tensor
@@ -71,14 +74,22 @@ class PlaceStatistics:
     factor: Tensor
     border: Tensor
     maxima: Tensor
+    usual: Tensor
 
-    def level(self, alpha: float = 0.05) -> float:
-        """What a new normal image's map passes anywhere with probability alpha at most.
+    def levels(self, alpha: float = 0.05, *, if_too_few: str = "raise") -> MapLevels:
+        """What new maps are compared with.
+
+        Args:
+            alpha: share of normal images that may pass the level anywhere.
+            if_too_few: "raise", or "fallback", which takes the smallest rate that can be reached.
 
         Raises:
             TooFewNormalsError: so few images cannot say.
         """
-        return conformal_threshold(self.maxima.numpy(), alpha).value
+        maxima = self.maxima.numpy()
+        reached = max(alpha, 1 / (len(maxima) + 1)) if if_too_few == "fallback" else alpha
+        level = conformal_threshold(maxima, reached).value
+        return MapLevels(min(float(self.usual), level), level, reached)
 
     def tensors(self) -> dict[str, Tensor]:
         """For a file: float16 where that changes a map by less than 0.1 %."""
@@ -91,7 +102,7 @@ class PlaceStatistics:
         found = cls(**{f.name: tensors[f.name].float() for f in dataclasses.fields(cls)})
         d, *grid = found.mean.shape
         shapes = [tuple(found.factor.shape), tuple(found.border.shape), found.maxima.ndim]
-        if shapes != [(d, d), tuple(grid), 1]:
+        if [*shapes, tuple(found.usual.shape)] != [(d, d), tuple(grid), 1, (1,)]:
             raise ValueError(f"statistics of places that do not fit together: {shapes} for D = {d}")
         return found
 
@@ -158,9 +169,10 @@ def place_statistics(
         ]
     )
     border = _border(left_out.mean(0))
-    maxima = drawn(left_out / border, extractor.size).flatten(1).amax(1)
+    normal = drawn(left_out / border, extractor.size)
+    usual = torch.from_numpy(np.quantile(normal[:, ::WORK, ::WORK].numpy(), [USUAL]))
     factor = _factor(scatter / ((n - 1) * rows))
-    parts = (scale, mean, factor, border, maxima)
+    parts = (scale, mean, factor, border, normal.flatten(1).amax(1), usual)
     return PlaceStatistics(*(part.float() for part in parts))
 
 

@@ -1,9 +1,10 @@
 r"""Where in the image the score comes from.
 
-Four maps, three of them from the gradient g = d tau / d y of the score with respect to the pooled
-features:
+Four maps. The default, *distance*, measures each place against what normal images show there, and
+has a level: see `localization.distance`. The others come from the gradient g = d tau / d y of the
+score with respect to the pooled features:
 
-*attribution* (default). Features are means over the positions p of the trunk's maps,
+*attribution*. Features are means over the positions p of the trunk's maps,
 y = mean_p F(p), so to first order the score splits into one term for each position,
 
 .. math::
@@ -26,8 +27,6 @@ so finds defects in parts that always lie alike where attribution does not. The 
 among six by the built-in categories' masks; MVTec's bottle was in the same runs, so its figures are
 not those of an unseen category.
 
-*distance*: see `localization.distance`; the one with a level.
-
 *gradient* (the paper). The gradient is carried on through the trunk to the pixels, blurred, and its
 absolute value averaged. The paper calls it "not optimised"; notebook 07 shows it beside ours.
 """
@@ -48,7 +47,7 @@ from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.localization.distance import SIGMA, PlaceStatistics, distance_maps
 from differnet_lite.localization.reference import evenly
 from differnet_lite.scoring import Scorer
-from differnet_lite.transforms import Transformations, iter_views, rotate
+from differnet_lite.transforms import Transformations, iter_views, turn_back
 
 __all__ = ["BLURS", "METHODS", "Localizer"]
 
@@ -84,7 +83,7 @@ class Localizer:
     def methods(self) -> tuple[str, ...]:
         """The methods that this model has maps by, the default first."""
         found = ("attribution", "deviation") if len(self.means) and len(self.deviations) else ()
-        return (*found, *(("distance",) if self.places is not None else ()), "gradient")
+        return (*(("distance",) if self.places is not None else ()), *found, "gradient")
 
     def anomaly_map(
         self,
@@ -133,9 +132,8 @@ class Localizer:
     def views(self, image: Tensor, chosen: Sequence[int]) -> Tensor:
         """The views (T, 3, size, size) in [0, 1] at some angles, of (3, size, size) uint8."""
         x = image[None].to(self.extractor.device).float() / 255
-        turns = [self.angles[k] for k in chosen]
-        found = dict(iter_views(x, turns, self.transformations))
-        return torch.cat([found[k] for k in range(len(turns))])
+        found = dict(iter_views(x, self.angles, self.transformations, only=set(chosen)))
+        return torch.cat([found[k] for k in chosen])
 
     def terms(
         self, method: str, maps: Sequence[Tensor], gradient: Tensor, chosen: Sequence[int]
@@ -171,7 +169,8 @@ class Localizer:
 
     def turned_back(self, maps: Tensor, k: int) -> Tensor:
         """Maps (N, C, H, H) of the view at angle k, in the pose of the image."""
-        return rotate(maps, -self.angles[k], fill=self.transformations.fill)
+        view = self.transformations.views(self.angles)[k]
+        return turn_back(maps, view, fill=self.transformations.fill)
 
     def _method(self, method: str | None) -> str:
         method = self.methods[0] if method is None else one_of(*METHODS)("method", method)

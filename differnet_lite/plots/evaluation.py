@@ -51,7 +51,7 @@ def evaluation_report(
         (
             "Scores",
             "Each mark is a test image; the line is the threshold, "
-            "chosen on held-out normal images.",
+            "chosen on scores of normal images by flows that had not seen them.",
             plot_scores(result.scores, category.kinds, threshold=result.threshold, names=names),
         ),
         (
@@ -74,10 +74,16 @@ def _galleries(result: Evaluation, names: Sequence[str]) -> list[tuple[str, str,
     """The highest and the lowest scores with their maps, if there are any, on one scale."""
     if result.maps is None:
         return []
-    scale = (0.0, float(np.quantile(result.maps, 0.999)))
+    levels = result.levels
+    scale = None if levels else (0.0, float(np.quantile(result.maps, 0.999)))
     order = np.argsort(-result.scores)
     high = "The highest scores, with their maps on the scale of all maps in this report."
     low = "The lowest scores, on the same scale: little should glow here."
+    if levels:
+        high = (
+            "The highest scores. Colour begins where 1 of 1,000 places of normal images reaches; "
+            f"a line surrounds what {levels.alpha:.1%} of normal images reach anywhere at most."
+        )
     found = []
     for heading, why, chosen in (
         ("Most anomalous", high, order[:SHOWN]),
@@ -86,5 +92,7 @@ def _galleries(result: Evaluation, names: Sequence[str]) -> list[tuple[str, str,
         images = [decode(result.category.test[i], 448).permute(1, 2, 0).numpy() for i in chosen]
         titles = [f"{names[i]}\nscore {result.scores[i]:.3g}" for i in chosen]
         maps = list(result.maps[chosen])
-        found.append((heading, why, plot_gallery(images, maps, titles=titles, scale=scale)))
+        found.append(
+            (heading, why, plot_gallery(images, maps, titles=titles, levels=levels, scale=scale))
+        )
     return found

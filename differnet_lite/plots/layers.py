@@ -6,13 +6,17 @@ import math
 
 import numpy as np
 import plotly.graph_objects as go
+import torch
+import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from PIL import Image
 
+from differnet_lite.localization.levels import MapLevels
 from differnet_lite.plots.images import jpeg_bytes, jpeg_uri
-from differnet_lite.plots.style import VERMILLION
+from differnet_lite.plots.ramp import LINE, MARKED, ramp_position
+from differnet_lite.plots.style import SKY
 
-__all__ = ["heat_layer", "outline_layer", "picture_layer"]
+__all__ = ["heat_layer", "level_layers", "outline_layer", "picture_layer"]
 
 MASK_CELLS = 112  # longest side of a mask in the figure: kilobytes, not megabytes
 
@@ -50,6 +54,28 @@ def heat_layer(
     )
 
 
+def level_layers(
+    values: np.ndarray, size: tuple[int, int], levels: MapLevels, longest: int
+) -> tuple[go.Heatmap, go.Contour]:
+    """A map by `ramp_position`, and the line around what reaches the level.
+
+    A cell shows the largest value in it, so that nothing is marked or spared by being averaged.
+    """
+    z = np.float32(ramp_position(_highest(values, longest), levels).round(3))
+    shared = _placed(z.shape, size) | {"hoverinfo": "skip"}
+    heat = go.Heatmap(z=z, **shared, zsmooth="best", coloraxis="coloraxis")
+    line = go.Contour(
+        z=z,
+        **shared,
+        showscale=False,
+        showlegend=False,
+        autocontour=False,
+        contours={"coloring": "none", "start": MARKED, "end": MARKED, "size": 1},
+        line={"color": LINE, "width": 1.5},
+    )
+    return heat, line
+
+
 def outline_layer(name: str, mask: ArrayLike, size: tuple[int, int]) -> go.Contour:
     """A line around the defects of a mask (H, W); `name` stands in the error of a wrong shape."""
     values = np.asarray(mask)
@@ -74,7 +100,7 @@ def outline_layer(name: str, mask: ArrayLike, size: tuple[int, int]) -> go.Conto
         showlegend=False,
         autocontour=False,
         contours={"coloring": "none", "start": 40, "end": 40, "size": 1},
-        line={"color": VERMILLION, "width": 2},
+        line={"color": SKY, "width": 2},
     )
 
 
@@ -82,6 +108,14 @@ def _placed(shape: tuple[int, ...], size: tuple[int, int]) -> dict[str, float]:
     """Centre of the first cell and cell sizes, px: (rows, columns) cells cover the image."""
     dx, dy = size[0] / shape[1], size[1] / shape[0]
     return {"x0": dx / 2 - 0.5, "dx": dx, "y0": dy / 2 - 0.5, "dy": dy}
+
+
+def _highest(values: np.ndarray, longest: int) -> np.ndarray:
+    """Maxima over boxes, so that the longer side has at most this many cells."""
+    shrink = min(1.0, longest / max(values.shape))
+    shape = [max(1, round(side * shrink)) for side in values.shape]
+    rows = F.adaptive_max_pool2d(torch.from_numpy(np.float32(values))[None], shape)  # type: ignore[arg-type]
+    return rows[0].numpy()
 
 
 def _reduced(values: np.ndarray, longest: int) -> np.ndarray:

@@ -10,7 +10,9 @@ import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
 from differnet_lite.data.images import ImageLike, as_rgb
-from differnet_lite.plots.layers import heat_layer, outline_layer, picture_layer
+from differnet_lite.localization.levels import MapLevels
+from differnet_lite.plots.layers import heat_layer, level_layers, outline_layer, picture_layer
+from differnet_lite.plots.ramp import level_axis
 from differnet_lite.plots.style import TEMPLATE, colour_axis, finite, literal, shortened
 
 __all__ = ["plot_gallery", "plot_map"]
@@ -23,20 +25,23 @@ def plot_map(
     image: ImageLike,
     anomaly_map: ArrayLike,
     *,
+    levels: MapLevels | None = None,
     scale: tuple[float, float] | None = None,
     title: str = "",
     opacity: float = 0.45,
 ) -> go.Figure:
-    """An anomaly map laid over its image; the hover text reads the map's value.
+    """An anomaly map laid over its image.
 
     Args:
         image: (H, W, 3) uint8 or a Pillow image, shown at 448 px at most.
         anomaly_map: 2-D, of any size; it covers the whole image, as the model squeezes any image
-            to its square input. Shown as means over at most 56 x 56 cells.
-        scale: (lo, hi) of the colours; None takes this map's own range, in which every map looks
-            hot: pass one scale to all maps that are to be compared.
+            to its square input. Shown in at most 56 x 56 cells.
+        levels: of the model, `model.map_levels(alpha)`: colour where few normal places reach, a
+            line around what is marked. The one to take for "distance" maps.
+        scale: without levels, (lo, hi) of the colours; None takes this map's own range, in which
+            every map looks hot. The hover text reads the map's value.
         title: of the figure.
-        opacity: of the map, from 0 to 1.
+        opacity: of a map without levels, from 0 to 1.
 
     Raises:
         ValueError: the map is not 2-D or not finite, or lo < hi does not hold.
@@ -44,24 +49,25 @@ def plot_map(
     rgb, cells = as_rgb(image), _cells("anomaly_map", anomaly_map)
     lo, hi = _limits([cells], scale)
     width, height = rgb.size
-    figure = go.Figure(
-        [
-            picture_layer(rgb, 448, MAP_BYTES),
-            heat_layer(cells, rgb.size, (lo, hi), opacity, MAP_CELLS),
-        ]
-    )
+    figure = go.Figure(picture_layer(rgb, 448, MAP_BYTES))
+    if levels is None:
+        figure.add_trace(heat_layer(cells, rgb.size, (lo, hi), opacity, MAP_CELLS))
+        own = " (own scale)" if scale is None else ""
+        axis = colour_axis(lo, hi, f"map value{own}, no unit")
+    else:
+        figure.add_traces(level_layers(cells, rgb.size, levels, MAP_CELLS))
+        axis = level_axis(levels)
     figure.update_xaxes(visible=False, range=[-0.5, width - 0.5], constrain="domain")
     figure.update_yaxes(
         visible=False, range=[height - 0.5, -0.5], constrain="domain", scaleanchor="x"
     )
     longest, top = max(rgb.size), 44 if title else 16
-    own = " (own scale)" if scale is None else ""
     return figure.update_layout(
         template=TEMPLATE,
         title_text=literal(title),
-        coloraxis=colour_axis(lo, hi, f"map value{own}, no unit"),
-        margin={"l": 16, "r": 84, "t": top, "b": 16},
-        width=100 + round(400 * width / longest),
+        coloraxis=axis,
+        margin={"l": 16, "r": 134 if levels else 84, "t": top, "b": 16},
+        width=(150 if levels else 100) + round(400 * width / longest),
         height=16 + top + max(200, round(400 * height / longest)),
     )
 
@@ -71,6 +77,7 @@ def plot_gallery(
     maps: Sequence[ArrayLike],
     *,
     titles: Sequence[str],
+    levels: MapLevels | None = None,
     scale: tuple[float, float] | None = None,
     columns: int = 4,
     masks: Sequence[ArrayLike | None] | None = None,
@@ -82,10 +89,11 @@ def plot_gallery(
         images: N images, (H, W, 3) uint8 or Pillow images, shown at 224 px at most.
         maps: N anomaly maps, 2-D.
         titles: N titles; "\n" starts a second line.
-        scale: (lo, hi) of the colours; None takes the range of all maps together.
+        levels: as in `plot_map`.
+        scale: without levels, (lo, hi) of the colours; None takes the range of all maps together.
         columns: pairs in a row.
         masks: N boolean masks (H, W) of defects, or None where there is none; drawn as an outline.
-        opacity: of the maps, from 0 to 1.
+        opacity: of maps without levels, from 0 to 1.
 
     Raises:
         ValueError: the numbers of images, maps, titles and masks differ, or an array has the wrong
@@ -119,11 +127,12 @@ def plot_gallery(
             x, y = f"x{number}", f"y{number}"
             figure.add_trace(go.Image(picture).update(xaxis=x, yaxis=y))
             if offset:
-                figure.add_trace(
-                    heat_layer(values, rgb.size, (lo, hi), opacity, GALLERY_CELLS).update(
-                        xaxis=x, yaxis=y
-                    )
+                layers = (
+                    (heat_layer(values, rgb.size, (lo, hi), opacity, GALLERY_CELLS),)
+                    if levels is None
+                    else level_layers(values, rgb.size, levels, GALLERY_CELLS)
                 )
+                figure.add_traces([layer.update(xaxis=x, yaxis=y) for layer in layers])
                 if mask is not None:  # not on the plain image: there one sees the defect itself
                     figure.add_trace(
                         outline_layer(f"masks[{i}]", mask, rgb.size).update(xaxis=x, yaxis=y)
@@ -156,10 +165,12 @@ def plot_gallery(
         )
     return figure.update_layout(
         template=TEMPLATE,
-        coloraxis=colour_axis(lo, hi, "map value, one scale for all, no unit"),
-        width=plot_width + 104,
+        coloraxis=colour_axis(lo, hi, "map value, one scale for all, no unit")
+        if levels is None
+        else level_axis(levels),
+        width=plot_width + (104 if levels is None else 154),
         height=plot_height + 20,
-        margin={"l": 12, "r": 92, "t": 4, "b": 16},
+        margin={"l": 12, "r": 92 if levels is None else 142, "t": 4, "b": 16},
         dragmode=False,
     )
 

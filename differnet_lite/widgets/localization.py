@@ -1,4 +1,4 @@
-"""An explorer of anomaly maps: image, kind of map, rotations, blur, colour scale, opacity."""
+"""An explorer of anomaly maps: image, kind of map, rate of the level, and more."""
 
 from __future__ import annotations
 
@@ -9,30 +9,34 @@ import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
-from PIL import Image
 
 from differnet_lite.data.images import ImageLike
+from differnet_lite.localization import BLURS, MapLevels
 from differnet_lite.model import DifferNet
 from differnet_lite.plots.maps import plot_map
-from differnet_lite.plots.style import VERMILLION
+from differnet_lite.plots.style import SKY
 from differnet_lite.widgets.layout import BESIDE, columns, labelled, slider_style
-from differnet_lite.widgets.maps_state import BLURS, CELLS, MapStates
+from differnet_lite.widgets.map_colours import levelled, outline, scaled
+from differnet_lite.widgets.maps_state import CELLS, MapStates
 from differnet_lite.widgets.model_maps import WORK
 
 __all__ = ["LocalizationExplorer"]
 
 LABEL = "64px"
+ALPHAS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+NO_LEVELS = MapLevels(1.0, 1.0, 1.0)  # of a model that has no distance maps
+OPACITY = 0.6  # of maps without levels
 
 
 class LocalizationExplorer(widgets.HBox):
-    """See how a map depends on the rotations, the blur and, above all, the colour scale.
+    """See where a defect is, and how a map depends on its level, its colours and the rotations.
 
-    Attribution maps of all images and numbers of rotations are computed when the explorer is made
-    (one pass of the trunk for each image and rotation), so that every control answers at once.
-    Gradient maps need a pass back for each rotation too: they are computed when first asked for,
-    and kept; the label says so while they are. No label and no anomalous image is needed.
+    "distance" maps have a level for each rate. The others have none: under "more" stand their
+    rotations, blur and colour scale. Attribution and deviation maps of all images and numbers of
+    rotations are computed when the explorer is made, so that every control answers at once;
+    gradient maps when first asked for, and kept; the label says so while they are.
 
-    The maps are those of `localization.anomaly_map`, but turned back and blurred at 112 px.
+    The maps are the package's, the turned ones blurred at 112 px.
 
     Args:
         model: a fitted model; without reference maps it has gradient maps alone.
@@ -42,10 +46,10 @@ class LocalizationExplorer(widgets.HBox):
         n_angles: numbers of rotations to choose from; those above the model's are left out.
 
     Attributes:
-        image_slider, method_buttons, angles_slider, blur_slider, scale_buttons, top_slider,
-            opacity_slider: the controls; set their `value` to move the explorer from code.
+        image_slider, method_buttons, alpha_slider, angles_slider, blur_slider, scale_buttons,
+            top_slider: the controls; set their `value` to move the explorer from code.
         label: says in words what is shown, or that it is computing.
-        figure: a Plotly FigureWidget of three traces: photograph, map, outline of the defect.
+        figure: four traces: photograph, map, line around what is marked, outline of the defect.
         top: upper end of the common colour scale.
 
     Raises:
@@ -73,22 +77,26 @@ class LocalizationExplorer(widgets.HBox):
             )
         self.model, self.names = model, names
         self._outlines = [
-            np.zeros((WORK, WORK), np.uint8) if mask is None else _outline(mask)
-            for mask in outlines
+            np.zeros((WORK, WORK), np.uint8) if mask is None else outline(mask) for mask in outlines
         ]
         self._states = MapStates(model, images, n_angles)
         self._make_controls()
         self.figure = go.FigureWidget(self._draw())
         self._drawn = 0
         self._show()
+        more = widgets.VBox(
+            [
+                self.angles_slider,
+                self.blur_slider,
+                labelled("colours", self.scale_buttons, LABEL),
+                self.top_slider,
+            ]
+        )
         controls = [
             self.image_slider,
             labelled("map", self.method_buttons, LABEL),
-            self.angles_slider,
-            self.blur_slider,
-            labelled("colours", self.scale_buttons, LABEL),
-            self.top_slider,
-            self.opacity_slider,
+            self.alpha_slider,
+            widgets.Accordion([more], titles=["more"], selected_index=None),
             self.label,
         ]
         super().__init__(columns(controls, [self.figure]), layout=BESIDE)
@@ -107,7 +115,7 @@ class LocalizationExplorer(widgets.HBox):
             index: of the image.
             n_angles: number of rotations; None takes the most.
             blur: deviation of the Gaussian blur, pixels of the input; None takes the method's own.
-            method: "attribution" or "gradient"; None takes the first that the model has.
+            method: see `Localizer.anomaly_map`; None takes the first that the model has.
         """
         method = self._states.methods[0] if method is None else method
         return self._states.map(
@@ -126,6 +134,13 @@ class LocalizationExplorer(widgets.HBox):
         """The largest map value of all images at the method's own blur and the most rotations."""
         return self._states.top(self.method_buttons.value, self._say_busy)
 
+    @property
+    def levels(self) -> MapLevels | None:
+        """What the map that is shown is compared with; None if its method has no level."""
+        if self.method_buttons.value != "distance":
+            return None
+        return self.model.map_levels(self.alpha_slider.value, if_too_few="fallback")
+
     def _make_controls(self) -> None:
         methods, counts, wide = self._states.methods, self._states.n_angles, slider_style(LABEL)
         numbered = [
@@ -138,47 +153,48 @@ class LocalizationExplorer(widgets.HBox):
         self.method_buttons = widgets.ToggleButtons(
             options=methods, style={"button_width": "104px"}
         )
+        known = self.model.places_
+        fewest = 1 if known is None else 1 / (len(known.maxima) + 1)
+        reachable = [a for a in ALPHAS if a >= fewest] or [max(ALPHAS)]
+        self.alpha_slider = widgets.SelectionSlider(
+            options=[(f"{100 * a:g} %", a) for a in reachable],
+            value=0.05 if 0.05 in reachable else reachable[0],
+            description="level",
+            **wide,
+        )
         self.angles_slider = widgets.SelectionSlider(
             options=counts, value=counts[-1], description="rotations", **wide
         )
         blur = {"min": 0, "max": 24, "step": 1, "description": "blur, px", "readout_format": ".0f"}
         self.blur_slider = widgets.FloatSlider(value=BLURS[methods[0]], **blur, **wide)
-        self.scale_buttons = widgets.ToggleButtons(
-            options=[("one for all", True), ("each its own", False)],
-            style={"button_width": "104px"},
-        )
-        self.top_slider = widgets.IntSlider(
-            value=100, min=5, max=100, step=5, description="top, %", **wide
-        )
-        self.opacity_slider = widgets.FloatSlider(
-            value=0.6, min=0, max=1, step=0.05, description="opacity", **wide
-        )
+        scales, style = [("one for all", True), ("each its own", False)], {"button_width": "104px"}
+        self.scale_buttons = widgets.ToggleButtons(options=scales, style=style)
+        top = {"min": 5, "max": 100, "step": 5, "description": "top, %"}
+        self.top_slider = widgets.IntSlider(value=100, **top, **wide)
         self.label = widgets.HTML()
         self.method_buttons.observe(self._change_method, names="value")
         for control in (
-            *(self.image_slider, self.angles_slider, self.blur_slider),
-            *(self.scale_buttons, self.top_slider, self.opacity_slider),
+            *(self.image_slider, self.alpha_slider, self.angles_slider),
+            *(self.blur_slider, self.scale_buttons, self.top_slider),
         ):
             control.observe(lambda _: self._show(), names="value")
 
     def _draw(self) -> go.Figure:
-        figure = plot_map(self._photograph(0), np.zeros((CELLS, CELLS)), scale=(0.0, 1.0))
-        figure.data[1].hovertemplate = "x %{x:.0f} px, y %{y:.0f} px<br>map %{z:.3g}<extra></extra>"
+        levels = self.levels or NO_LEVELS
+        figure = plot_map(self._photograph(0), np.zeros((CELLS, CELLS)), levels=levels)
         cell = self.model.settings.size / WORK
+        place = {"x0": cell / 2 - 0.5, "dx": cell, "y0": cell / 2 - 0.5, "dy": cell}
         figure.add_contour(
             z=self._outlines[0],
-            x0=cell / 2 - 0.5,
-            dx=cell,
-            y0=cell / 2 - 0.5,
-            dy=cell,
+            **place,
             showscale=False,
             hoverinfo="skip",
             autocontour=False,
             contours={"coloring": "none", "start": 40, "end": 40, "size": 1},
-            line={"color": VERMILLION, "width": 2},
+            line={"color": SKY, "width": 2},
             showlegend=False,
         )
-        return figure.update_layout(height=440, width=510)
+        return figure.update_layout(height=440, width=540)
 
     def _change_method(self, change: dict) -> None:
         before = self.blur_slider.value
@@ -188,36 +204,38 @@ class LocalizationExplorer(widgets.HBox):
 
     def _show(self) -> None:
         i, method = self.image_slider.value, self.method_buttons.value
-        n, blur, common = self.angles_slider.value, self.blur_slider.value, self.scale_buttons.value
+        n, blur, levels = self.angles_slider.value, self.blur_slider.value, self.levels
         if not self._states.has(method, i, n):
             self._say_busy(f"the {method} map of {self.names[i]}, {n} rotations")
         values = self.map(i, n_angles=n, blur=blur, method=method)
-        low, high = float(values.min()), float(values.max())
-        scale = (low, high if high > low else low + 1.0)
-        if common:
-            scale = (0.0, self.top * self.top_slider.value / 100)
-        self.top_slider.disabled = not common
-        shown = np.float32(values.round(3 - int(np.floor(np.log10(scale[1] - scale[0])))))
-        photograph, heat, outline = self.figure.data
+        common = self.scale_buttons.value
+        if levels is None:
+            top = self.top * self.top_slider.value / 100 if common else None
+            shown, axis, said = scaled(values, top)
+        else:
+            shown, axis, said = levelled(values, levels)
+        self.alpha_slider.disabled = levels is None
+        for control in (self.angles_slider, self.blur_slider, self.scale_buttons):
+            control.disabled = levels is not None  # the level is that of one blur alone
+        self.top_slider.disabled = levels is not None or not common
+        photograph, heat, line, defect = self.figure.data
         with self.figure.batch_update():
             if i != self._drawn:
-                drawn = plot_map(self._photograph(i), values, scale=scale)
+                drawn = plot_map(self._photograph(i), values, levels=NO_LEVELS)
                 photograph.source = drawn.data[0].source
-                outline.z, self._drawn = self._outlines[i], i
-            heat.z, heat.opacity = shown, self.opacity_slider.value
-            colours = self.figure.layout.coloraxis
-            colours.cmin, colours.cmax = scale
-            own = "one scale for all images" if common else "this image's own scale"
-            colours.colorbar.title.text = f"map value, {own}, no unit"
+                defect.z, self._drawn = self._outlines[i], i
+            heat.z, heat.opacity = shown, OPACITY if levels is None else 1.0
+            if levels is not None:
+                line.z = shown
+            line.visible = levels is not None
+            self.figure.layout.coloraxis = axis
         row, column = np.unravel_index(int(values.argmax()), values.shape)
         cell = self.model.settings.size / CELLS
+        turns = "" if levels else f" of {n} rotation{'s' * (n > 1)}"
         self.label.value = (
             f"<b>{html.escape(self.names[i])}</b>: score tau {self.score(i):.2f}; "
-            f"{method} map of {n} rotation{'s' * (n > 1)}, blur {blur:.0f} px: "
-            f"largest value {high:.3g} "
-            f"at x {cell * (column + 0.5):.0f}, y {cell * (row + 0.5):.0f} px; "
-            f"{100 * float((values > sum(scale) / 2).mean()):.0f} % of the image "
-            "is above half the scale"
+            f"{method} map{turns}, blur {blur:.0f} px: largest value {float(values.max()):.3g} "
+            f"at x {cell * (column + 0.5):.0f}, y {cell * (row + 0.5):.0f} px; {said}"
         )
 
     def _say_busy(self, what: str) -> None:
@@ -230,17 +248,3 @@ class LocalizationExplorer(widgets.HBox):
         return (
             f"LocalizationExplorer of {len(self.names)} images: run this cell to move its controls"
         )
-
-
-def _outline(mask: ArrayLike) -> np.ndarray:
-    """A mask as the share of each cell that it covers, (WORK, WORK) uint8 percent.
-
-    The rim is 0, so that outlines close.
-    """
-    values = np.asarray(mask)
-    if values.ndim != 2 or not values.size:
-        raise ValueError(f"masks: expected masks (H, W) or None, got shape {values.shape}")
-    picture = Image.fromarray((values != 0).astype(np.float32) * 100)
-    cells = np.asarray(picture.resize((WORK, WORK), Image.Resampling.BOX)).astype(np.uint8).copy()
-    cells[[0, -1]] = cells[:, [0, -1]] = 0
-    return cells

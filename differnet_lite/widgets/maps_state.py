@@ -5,32 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from scipy import ndimage
 
 from differnet_lite.data.images import ImageLike
+from differnet_lite.localization import BLURS
 from differnet_lite.model import DifferNet
 from differnet_lite.widgets import model_maps
-from differnet_lite.widgets.model_maps import WORK
+from differnet_lite.widgets.model_maps import TURNED, WORK
 
-__all__ = ["BLURS", "CELLS", "MapStates"]
+__all__ = ["CELLS", "MapStates"]
 
 CELLS = 56  # side of the map that is drawn
-BLURS = {"attribution": 4.0, "gradient": 3.0}  # the defaults of `localization.anomaly_map`
 
 
 class MapStates:
     """Maps of some images by method and number of rotations.
 
-    Attribution maps are computed at once; gradient maps when first asked for, and kept.
+    Attribution and deviation maps are computed at once; gradient maps when first asked for, and
+    kept; distance maps whenever they are drawn, as they take a hundredth of a second.
 
     Args:
-        model: a fitted model; without reference maps it has gradient maps alone.
+        model: a fitted model; without reference images it has gradient maps alone.
         images: images.
         n_angles: numbers of rotations; those above the model's are left out, its own is added.
 
     Attributes:
         pixels: the images as the model sees them, (3, size, size) uint8.
-        methods: names of the maps that there are.
+        methods: names of the maps that there are, the model's default first.
         n_angles: numbers of rotations, ascending.
     """
 
@@ -40,21 +43,29 @@ class MapStates:
         most = len(model.angles_)
         self.model, self.n_angles = model, sorted({n for n in n_angles if 1 <= n <= most} | {most})
         self.pixels = [model_maps.pixels(model, image) for image in images]
-        self.methods = ["attribution", "gradient"] if model.reference_[0] else ["gradient"]
+        self.methods = list(model.localizer.methods)
         # signed maps (C, WORK, WORK), before the blur
         self._kept: dict[tuple[str, int, int], np.ndarray] = {}
         self._scores: dict[int, float] = {}
         self._tops: dict[str, float] = {}
         if model.reference_[0]:
             for i in range(len(images)):
-                self._attribute(i)
+                self._turn(i)
 
     def has(self, method: str, index: int, n: int) -> bool:
         """Whether this map is kept, so that `map` answers at once."""
-        return (method, index, n) in self._kept
+        return method == "distance" or (method, index, n) in self._kept
 
     def map(self, index: int, *, n_angles: int, blur: float, method: str) -> np.ndarray:
-        """One map as it is drawn, (CELLS, CELLS) float32, at least 0."""
+        """One map as it is drawn, (CELLS, CELLS) float32, at least 0: means over cells.
+
+        Of "distance" maps it is the largest values in them, as in `plots.plot_map`.
+        """
+        if method == "distance":
+            localizer = self.model.localizer
+            whole = localizer.anomaly_map(self.pixels[index], method=method, sigma=blur)
+            cells = F.adaptive_max_pool2d(torch.from_numpy(whole)[None], CELLS)
+            return cells[0].numpy()
         raw = self._raw(method, index, n_angles)
         per_cell = self.model.settings.size / WORK
         # the mean over a cell is a blur itself, of variance (per_cell^2 - 1) / 12
@@ -73,7 +84,7 @@ class MapStates:
         """The largest value of all images at the method's own blur and the most rotations.
 
         Args:
-            method: "attribution" or "gradient".
+            method: any but "distance", which has levels.
             say: called before each map that is not kept, with what is about to be computed.
         """
         if method not in self._tops:
@@ -88,15 +99,15 @@ class MapStates:
 
     def _raw(self, method: str, index: int, n: int) -> np.ndarray:
         if not self.has(method, index, n):
-            if method == "attribution":
-                self._attribute(index)
+            if method in TURNED:
+                self._turn(index)
             else:
                 image = self.pixels[index]
                 self._kept["gradient", index, n] = model_maps.gradient_maps(self.model, image, n)
         return self._kept[method, index, n]
 
-    def _attribute(self, index: int) -> None:
-        found, self._scores[index] = model_maps.attribution_maps(
+    def _turn(self, index: int) -> None:
+        found, self._scores[index] = model_maps.turned_maps(
             self.model, self.pixels[index], self.n_angles
         )
-        self._kept |= {("attribution", index, n): values for n, values in found.items()}
+        self._kept |= {(method, index, n): values for (method, n), values in found.items()}

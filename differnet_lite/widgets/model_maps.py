@@ -17,7 +17,9 @@ from differnet_lite.data.images import ImageLike, decode
 from differnet_lite.localization import evenly
 from differnet_lite.model import DifferNet
 
-__all__ = ["WORK", "attribution_maps", "gradient_maps", "pixels", "score"]
+__all__ = ["TURNED", "WORK", "gradient_maps", "pixels", "score", "turned_maps"]
+
+TURNED = ("attribution", "deviation")  # methods that need no pass back, of all rotations
 
 WORK = 112  # px: side at which maps are turned back and blurred
 
@@ -32,13 +34,13 @@ def score(model: DifferNet, image: Tensor) -> float:
     return float(model.anomaly_scores(image)[0])
 
 
-def attribution_maps(
+def turned_maps(
     model: DifferNet, image: Tensor, counts: Sequence[int]
-) -> tuple[dict[int, np.ndarray], float]:
-    """Attribution maps for each number of rotations, from one pass of the trunk for each angle.
+) -> tuple[dict[tuple[str, int], np.ndarray], float]:
+    """Maps by `TURNED` for each number of rotations, from one pass of the trunk for each angle.
 
     Returns:
-        Number of rotations to its map, (1, WORK, WORK) float32, and the image's score.
+        (method, number of rotations) to its map, (1, WORK, WORK) float32, and the image's score.
     """
     localizer, total = model.localizer, len(model.angles_)
     with torch.no_grad():
@@ -47,12 +49,13 @@ def attribution_maps(
     found = {}
     for n in counts:
         chosen = evenly(total, n)
-        drawn = np.zeros((1, WORK, WORK), np.float32)
-        for g, k in zip(localizer.scorer.gradient(features[:, chosen])[0], chosen, strict=True):
-            terms = localizer.terms("attribution", maps[k], g[None], [k])
-            small = [_drawn(scale) for scale in terms]
-            drawn += localizer.turned_back(torch.stack(small).sum(0), k)[0].cpu().numpy() / n
-        found[n] = drawn.astype(np.float32)
+        gradient = localizer.scorer.gradient(features[:, chosen])[0]
+        for method in TURNED:
+            drawn = np.zeros((1, WORK, WORK), np.float32)
+            for g, k in zip(gradient, chosen, strict=True):
+                small = [_drawn(scale) for scale in localizer.terms(method, maps[k], g[None], [k])]
+                drawn += localizer.turned_back(torch.stack(small).sum(0), k)[0].cpu().numpy() / n
+            found[method, n] = drawn
     return found, float(localizer.scorer.scores(features)[0])
 
 

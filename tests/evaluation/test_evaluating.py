@@ -68,7 +68,7 @@ def test_the_table_states_it_all(evaluation: Evaluation) -> None:
     assert rows["test images"] == f"{(~labels).sum()} normal, {labels.sum()} anomalous"
     assert rows["image AUROC"] == str(evaluation.auroc)
     assert rows["pixel AUROC"] == f"{evaluation.pixel_auroc:.3f}"
-    assert "n = 6" in rows["threshold"]
+    assert "n = 12" in rows["threshold"]
     bare = dict(dataclasses.replace(evaluation, pixel_auroc=None, aupro=None).table())
     assert set(rows) - set(bare) == {"pixel AUROC", "AUPRO (FPR <= 0.3)"}
 

@@ -80,9 +80,13 @@ def test_leaving_one_out_is_exact(
 
 def test_the_level_is_the_conformal_quantile_of_the_maxima(statistics: PlaceStatistics) -> None:
     ordered = statistics.maxima.sort().values
-    assert statistics.level(0.25) == pytest.approx(float(ordered[5]), rel=1e-6)  # ceil(8 * 0.75)
+    levels = statistics.levels(0.25)
+    assert levels.level == pytest.approx(float(ordered[5]), rel=1e-6)  # ceil(8 * 0.75)
+    assert 0 < levels.usual <= levels.level and levels.alpha == 0.25
+    fallback = statistics.levels(0.05, if_too_few="fallback")
+    assert fallback.level == pytest.approx(float(ordered[-1])) and fallback.alpha == 1 / 8
     with pytest.raises(TooFewNormalsError, match="at least 19"):
-        statistics.level(0.05)
+        statistics.levels(0.05)
 
 
 def test_a_spot_is_drawn_where_it_is(
@@ -125,8 +129,8 @@ def test_masks_of_a_saved_model(model: DifferNet, category_folder: Path, tmp_pat
     masks = model.predict_masks(paths, alpha=0.2)
     assert masks.shape == (3, 256, 256) and masks.dtype == bool
     maps = model.anomaly_maps(paths, method="distance")
-    np.testing.assert_array_equal(masks, maps >= model.map_level(0.2))
+    np.testing.assert_array_equal(masks, maps >= model.map_levels(0.2).level)
     loaded = DifferNet.load(model.save(tmp_path / "a.safetensors"), progress=False)
-    assert loaded.map_level(0.2) == pytest.approx(model.map_level(0.2), rel=1e-6)
+    assert loaded.map_levels(0.2) == pytest.approx(model.map_levels(0.2), rel=1e-6)
     again = loaded.anomaly_maps(paths, method="distance")
     np.testing.assert_allclose(again, maps, rtol=2e-2, atol=5e-3 * maps.max())

@@ -11,11 +11,13 @@ pytest.importorskip("ipywidgets")
 pytest.importorskip("anywidget")
 
 from differnet_lite import DifferNet, NotFittedError
+from differnet_lite.localization import BLURS
+from differnet_lite.plots.ramp import MARKED
 from differnet_lite.samples import render
 from differnet_lite.transforms import Transformations
 from differnet_lite.widgets import LocalizationExplorer
 from differnet_lite.widgets.layout import COLUMN
-from differnet_lite.widgets.maps_state import BLURS, CELLS
+from differnet_lite.widgets.maps_state import CELLS
 
 SETTINGS = {
     "cache": None,
@@ -40,7 +42,7 @@ def defective():
 
 @pytest.fixture(scope="module")
 def model(parts):
-    return DifferNet(transformations=Transformations.grid(4), holdout=0.2, **SETTINGS).fit(parts)
+    return DifferNet(transformations=Transformations.grid(4), **SETTINGS).fit(parts)
 
 
 @pytest.fixture
@@ -61,12 +63,31 @@ def same(a: np.ndarray, b: np.ndarray) -> bool:
     return np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.995 and abs(a.max() / b.max() - 1) < 0.08
 
 
-@pytest.mark.parametrize("method", ["attribution", "gradient"])
+@pytest.mark.parametrize("method", ["attribution", "deviation", "gradient"])
 @pytest.mark.parametrize("n", [1, 4])
 def test_maps_are_those_of_the_package(explorer, model, defective, method, n):
     for blur in (BLURS[method], 10.0):
         theirs = model.anomaly_maps([defective[0]], method=method, n_angles=n, sigma=blur)[0]
         assert same(explorer.map(0, n_angles=n, blur=blur, method=method), cells(theirs))
+
+
+def test_distance_maps_have_the_models_levels(explorer, model, defective):
+    assert explorer.method_buttons.value == model.localizer.methods[0] == "distance"
+    whole = model.anomaly_maps([defective[0]])[0]
+    side = whole.shape[0] // CELLS
+    largest = whole.reshape(CELLS, side, CELLS, side).max((1, 3))
+    np.testing.assert_allclose(explorer.map(0), largest, rtol=1e-6)
+    shares = []
+    for _, alpha in explorer.alpha_slider.options:
+        explorer.alpha_slider.value = alpha
+        levels = model.map_levels(alpha)
+        marked = np.asarray(explorer.figure.data[1].z) >= MARKED - 1e-6
+        np.testing.assert_array_equal(marked, largest >= levels.level)
+        assert explorer.levels == levels and f"{levels.level:.3g}" in explorer.label.value
+        shares.append(marked.mean())
+    assert shares == sorted(shares) and explorer.figure.data[2].visible
+    for control in (explorer.angles_slider, explorer.blur_slider, explorer.scale_buttons):
+        assert control.disabled
 
 
 def test_score_is_the_models(explorer, model, defective):
@@ -84,27 +105,35 @@ def test_score_heeds_the_log_determinant(parts, reference_images):
     assert explorer.score(0) == pytest.approx(float(model.anomaly_scores(parts[:1])[0]), rel=1e-4)
 
 
+@pytest.fixture
+def scaled(explorer):
+    """With a map that has no level."""
+    explorer.method_buttons.value = "attribution"
+    return explorer
+
+
 def test_every_control_changes_the_drawing(explorer):
     heat = explorer.figure.data[1]
 
     def state():
-        photograph, _, outline = explorer.figure.data
+        photograph, _, _, outline = explorer.figure.data
         colours = explorer.figure.layout.coloraxis
         return (
             photograph.source,
             np.array(heat.z).tobytes(),
             np.array(outline.z).tobytes(),
-            heat.opacity,
+            explorer.label.value,
             colours.cmin,
             colours.cmax,
         )
 
     seen = [state()]
     for control, value in (
+        (explorer.alpha_slider, 0.2),
+        (explorer.method_buttons, "attribution"),
         (explorer.angles_slider, 1),
         (explorer.blur_slider, 16),
         (explorer.top_slider, 40),
-        (explorer.opacity_slider, 0.9),
         (explorer.scale_buttons, False),
         (explorer.image_slider, 1),
         (explorer.method_buttons, "gradient"),
@@ -112,6 +141,7 @@ def test_every_control_changes_the_drawing(explorer):
         control.value = value
         assert state() not in seen, control.description
         seen.append(state())
+    assert not explorer.figure.data[2].visible
     assert "gradient map of 1 rotation" in explorer.label.value and "good" in explorer.label.value
 
 
@@ -121,17 +151,24 @@ def test_changing_the_method_takes_its_own_blur(explorer):
     assert "blur 3 px" in explorer.label.value
 
 
-def test_one_scale_for_all_reaches_the_largest_map_and_own_scale_each_its_own(explorer):
-    colours = explorer.figure.layout.coloraxis
-    assert colours.cmax == pytest.approx(max(explorer.map(i).max() for i in (0, 1)))
+def test_one_scale_for_all_reaches_the_largest_map_and_own_scale_each_its_own(scaled):
+    explorer = scaled
+
+    def end() -> float:
+        return explorer.figure.layout.coloraxis.cmax
+
+    largest = max(explorer.map(i, method="attribution").max() for i in (0, 1))
+    assert end() == pytest.approx(largest)
     explorer.image_slider.value = 1
-    common = colours.cmax
+    common = end()
     explorer.scale_buttons.value = False
-    assert colours.cmax == pytest.approx(float(explorer.map(1).max())) and colours.cmax < common
+    own = float(explorer.map(1, method="attribution").max())
+    assert end() == pytest.approx(own) and end() < common
     assert explorer.top_slider.disabled
 
 
-def test_precomputed_states_answer_at_once(explorer):
+def test_precomputed_states_answer_at_once(scaled):
+    explorer = scaled
     slowest = 0.0
     for control, value in (
         (explorer.angles_slider, 1),
@@ -159,7 +196,7 @@ def test_it_says_that_it_is_computing(explorer):
 def test_without_any_anomalous_image_titles_or_masks(model, parts):
     explorer = LocalizationExplorer(model, parts[:2])
     assert "image 0" in explorer.label.value
-    assert not np.asarray(explorer.figure.data[2].z).any()
+    assert not np.asarray(explorer.figure.data[3].z).any()
 
 
 def test_titles_may_repeat_and_hold_markup(model, parts):
