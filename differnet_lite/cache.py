@@ -30,14 +30,7 @@ from differnet_lite.transforms import Transformations
 
 __all__ = ["FeatureCache", "FeatureError", "code_version", "default_cache"]
 
-SOURCES = (
-    "transforms/views.py",
-    "transforms/resampling.py",
-    "trunk.py",
-    "features.py",
-    "data/images.py",
-    "cache.py",
-)
+SOURCES = "transforms/views.py transforms/resampling.py trunk.py features.py data/images.py cache.py"
 
 
 class FeatureError(ValueError):
@@ -56,7 +49,7 @@ def default_cache() -> Path:
 def code_version() -> str:
     """A digest of the source that makes features: when it changes, kept features are not used."""
     here = Path(__file__).parent
-    return hashlib.sha256(b"".join((here / name).read_bytes() for name in SOURCES)).hexdigest()[:16]
+    return hashlib.sha256(b"".join((here / name).read_bytes() for name in SOURCES.split())).hexdigest()[:16]
 
 
 class FeatureCache:

@@ -109,6 +109,13 @@ def _score(made: argparse.ArgumentParser) -> None:
         help="how to draw them (default distance: the one with a level)",
     )
     made.add_argument("--report", metavar="FILE", help="HTML to write, for a labelled category")
+    made.add_argument(
+        "--fdr",
+        type=float,
+        metavar="Q",
+        help="select, of this batch as a whole, parts of which a share of Q at most is good "
+        "(Benjamini-Hochberg), in place of all whose p-value is alpha at most",
+    )
     made.add_argument("--top", type=int, default=20, help="how many images to print (default 20)")
     _common(made, training=False)
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from differnet_lite.cli.output import (
     check_file,
@@ -17,6 +17,8 @@ from differnet_lite.cli.output import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from differnet_lite.data.datasets import Category
     from differnet_lite.detector import Detector
 
@@ -29,6 +31,7 @@ HEADER = ("image", "score", "p_value", "anomalous", "threshold")
 def score(args: argparse.Namespace) -> None:
     """Score images with a saved model, in one pass over them; see the parser for what it writes."""
     from differnet_lite.baselines.registry import load_detector
+    from differnet_lite.calibration.discoveries import select
     from differnet_lite.checks import rate, whole
     from differnet_lite.data.datasets import DatasetError, load_category
     from differnet_lite.data.listing import list_images
@@ -38,6 +41,7 @@ def score(args: argparse.Namespace) -> None:
 
     start = time.perf_counter()
     rate("alpha", args.alpha)
+    rate("fdr", 0.1 if args.fdr is None else args.fdr)
     whole(0)("top", args.top)
     resolve_device(args.device)
     files = {"--csv": args.csv, "--report": args.report}
@@ -62,16 +66,19 @@ def score(args: argparse.Namespace) -> None:
     model = load_detector(args.model, device=args.device)
     _check_model(model, args)
 
-    drawing = {"method": args.map_method} if args.map_method else {}
+    drawing: dict[str, Any] = {"method": args.map_method} if args.map_method else {}
     rows = [("images", str(len(paths)))]
     if len(model.calibration_scores_):
         found = model.judge(paths, alpha=args.alpha, if_too_few="fallback")
         scores, theta = found.scores, f"{found.threshold.value:.9g}"
+        flags = found.anomalous if args.fdr is None else select(found.p_values, args.fdr)
         judged = [
             (f"{p:.6g}", str(int(flag)), theta)
-            for p, flag in zip(found.p_values, found.anomalous, strict=True)
+            for p, flag in zip(found.p_values, flags, strict=True)
         ]
-        rows += [("flagged", str(int(found.anomalous.sum()))), ("threshold", str(found.threshold))]
+        rows += [("flagged", str(int(flags.sum()))), ("threshold", str(found.threshold))]
+        if args.fdr is not None:
+            rows[-2:] = [("selected", _selection(flags, args.fdr, len(model.calibration_scores_)))]
         if category is not None and category.labels.any() and not category.labels.all():
             maps, options = bool(args.report), drawing if args.report else {}
             result = evaluate(
@@ -87,7 +94,8 @@ def score(args: argparse.Namespace) -> None:
         named = zip(paths, scores, judged, strict=True)
         write_csv(args.csv, HEADER, [(str(p), f"{s:.9g}", *rest) for p, s, rest in named])
     if args.maps:
-        write_overlays(args.maps, model, paths, alpha=args.alpha, **drawing)  # type: ignore[arg-type]
+        drawing["alpha"] = args.alpha
+        write_overlays(args.maps, model, paths, **drawing)  # type: ignore[arg-type]
     out = sys.stderr if args.csv == "-" else sys.stdout
     for i in (-scores).argsort(kind="stable")[: args.top]:
         p, flag, _ = judged[i]
@@ -97,6 +105,20 @@ def score(args: argparse.Namespace) -> None:
         more = "" if args.csv else "; --csv FILE writes all"
         print(f"... and {len(paths) - args.top} more with lower scores{more}", file=out)
     print_table([*rows, ("seconds", f"{time.perf_counter() - start:.0f}")], out)
+
+
+def _selection(flags: np.ndarray, fdr: float, n: int) -> str:
+    """What a selection by false discovery rate says, and what it takes."""
+    from differnet_lite.calibration.discoveries import fewest_discoveries
+
+    needed = fewest_discoveries(n, len(flags), fdr)
+    said = f"{int(flags.sum())} of {len(flags)}; a share of {fdr:.3g} of them may be good"
+    if not flags.any() and needed > 1:
+        said += (
+            f"; in a batch of {len(flags)}, {needed} parts must look worse than all {n} that "
+            "calibrate for any to be selected"
+        )
+    return said
 
 
 def check_labels(category: Category | None, what: str, source: str = "") -> None:
@@ -116,6 +138,8 @@ def _check_model(model: Detector, args: argparse.Namespace) -> None:
         raise ValueError(f"--map-method: this {model.kind} model has maps by {list(known)} only")
     if args.report and not hasattr(model, "history_"):
         raise ValueError(f"--report shows the training of a DifferNet, and this is {model.kind}")
+    if args.fdr is not None and not len(model.calibration_scores_):
+        raise ValueError("--fdr needs p-values, and the model has no calibration; fit again")
     if args.report and not len(model.calibration_scores_):
         raise ValueError("--report needs a threshold, and the model has no calibration; fit again")
 

@@ -113,9 +113,9 @@ def _placed(shape: tuple[int, ...], size: tuple[int, int]) -> dict[str, float]:
 def _highest(values: np.ndarray, longest: int) -> np.ndarray:
     """Maxima over boxes, so that the longer side has at most this many cells."""
     shrink = min(1.0, longest / max(values.shape))
-    shape = [max(1, round(side * shrink)) for side in values.shape]
-    rows = F.adaptive_max_pool2d(torch.from_numpy(np.float32(values))[None], shape)  # type: ignore[arg-type]
-    return rows[0].numpy()
+    height, width = (max(1, round(side * shrink)) for side in values.shape)
+    whole = torch.from_numpy(np.float32(values))[None]
+    return F.adaptive_max_pool2d(whole, (height, width))[0].numpy()
 
 
 def _reduced(values: np.ndarray, longest: int) -> np.ndarray:
