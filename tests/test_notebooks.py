@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib
 import io
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -89,6 +90,17 @@ def test_answers_are_folded_and_nothing_else(notebook):
         answer = "answer" in cell.metadata.get("tags", ())
         assert cell.metadata.get("jupyter", {}).get("outputs_hidden", False) == answer
         assert not answer or (cell.cell_type == "code" and cell.outputs)
+
+
+def test_every_prediction_has_its_answer_and_every_answer_its_prediction(notebook):
+    """The cells with outputs between a "Predict" and the next text answer it."""
+    asked = False
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            asked = re.search(r"\*\*Predict|Predict first", cell.source) is not None
+        else:
+            answers = "answer" in cell.metadata.get("tags", ())
+            assert answers == (asked and bool(cell.outputs)), cell.source
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
