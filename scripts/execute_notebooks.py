@@ -1,7 +1,13 @@
-"""Run notebooks and store their outputs in place, without widget state and without timings.
+"""Run notebooks and store their outputs in place: with pictures, without widget state and timings.
 
     python scripts/execute_notebooks.py                     all of notebooks/
     python scripts/execute_notebooks.py notebooks/02*.ipynb
+    python scripts/execute_notebooks.py --times             also note how long each took
+    python scripts/execute_notebooks.py --no-run            only fold and draw, from what is stored
+
+Every figure gets a static picture (scripts/pictures.py; needs Chromium). The outputs of cells that
+are tagged `answer`, which answer a "Predict", are folded: a reader opens them after predicting.
+`--times` is for a second run: the first also computes the features that later ones find kept.
 
 Afterwards `pytest --nbval notebooks/` compares every later run with what was stored.
 """
@@ -9,42 +15,60 @@ Afterwards `pytest --nbval notebooks/` compares every later run with what was st
 from __future__ import annotations
 
 import argparse
+import csv
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
+import nbformat
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+from pictures import add_pictures
+
 ROOT = Path(__file__).resolve().parents[1]
+TIMES = ROOT / "notebooks" / "results" / "running_times.csv"
 
 
-def execute(notebook: Path) -> float:
-    """Run one notebook in its own folder; seconds it took, kernel start included.
+def execute(notebook: NotebookNode, folder: Path) -> float:
+    """Run all cells in a folder; seconds it took, kernel start included.
 
     Raises:
-        subprocess.CalledProcessError: a cell failed; nbconvert has printed which.
+        nbclient.exceptions.CellExecutionError: a cell failed; the message says which.
     """
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    }
-    options = ["store_widget_state=False", "record_timing=False", "timeout=600"]
-    command = [
-        sys.executable,
-        "-m",
-        "nbconvert",
-        "--to",
-        "notebook",
-        "--execute",
-        "--inplace",
-        "--log-level=ERROR",
-    ]
     start = time.perf_counter()
-    subprocess.run(
-        [*command, *(f"--ExecutePreprocessor.{o}" for o in options), str(notebook)],
-        env=environment,
-        check=True,
+    client = NotebookClient(
+        notebook,
+        timeout=600,
+        store_widget_state=True,  # for the explorers' pictures, which take it out again
+        record_timing=False,
+        resources={"metadata": {"path": str(folder)}},
     )
+    client.execute()
     return time.perf_counter() - start
+
+
+def fold_answers(notebook: NotebookNode) -> None:
+    """Hide the outputs of the cells tagged `answer`, and of no other."""
+    for cell in notebook.cells:
+        folded = dict(cell.metadata.get("jupyter", {}))
+        folded.pop("outputs_hidden", None)
+        if cell.cell_type == "code" and "answer" in cell.metadata.get("tags", ()):
+            folded["outputs_hidden"] = True
+        cell.metadata.pop("jupyter", None)
+        if folded:
+            cell.metadata["jupyter"] = folded
+
+
+def note_time(name: str, seconds: float) -> None:
+    """Store how long a notebook took, in whole seconds, beside the others' times."""
+    times: dict[str, str] = {}
+    if TIMES.exists():
+        with TIMES.open(encoding="utf-8", newline="") as file:
+            times = {row["notebook"]: row["seconds"] for row in csv.DictReader(file)}
+    times[name] = f"{seconds:.0f}"
+    with TIMES.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerows([("notebook", "seconds"), *sorted(times.items())])
 
 
 def main() -> None:
@@ -52,11 +76,24 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("notebooks", nargs="*", type=Path, help="default: all of notebooks/")
-    for notebook in parser.parse_args().notebooks or sorted((ROOT / "notebooks").glob("*.ipynb")):
-        seconds = execute(notebook)
-        print(
-            f"{notebook.name}: {seconds:.0f} s, {notebook.stat().st_size / 1000:.0f} kB", flush=True
-        )
+    parser.add_argument("--times", action="store_true", help=f"write {TIMES.name}")
+    parser.add_argument("--no-run", action="store_true", help="keep the stored outputs")
+    arguments = parser.parse_args()
+    if arguments.times and arguments.no_run:
+        parser.error("--times needs a run: leave --no-run out")
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
+    )
+    for path in arguments.notebooks or sorted((ROOT / "notebooks").glob("*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)
+        seconds = 0.0 if arguments.no_run else execute(notebook, path.resolve().parent)
+        fold_answers(notebook)
+        pictures = add_pictures(notebook)
+        nbformat.write(notebook, path)  # whole or not at all: nothing is written before this
+        if arguments.times:
+            note_time(path.stem, seconds)
+        size = path.stat().st_size / 1000
+        print(f"{path.name}: {seconds:.0f} s, {pictures} pictures, {size:.0f} kB", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,230 @@
+"""Static pictures of a notebook's figures, drawn in headless Chromium and stored beside them.
+
+A Plotly figure keeps its data and gets a PNG or a JPEG in the same output: JupyterLab shows the
+figure, and whatever knows no Plotly, code hosts, nbconvert, print, shows the picture. An explorer's
+output is of no use without a kernel: a picture of its last state takes its place.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import plotly
+from nbformat import NotebookNode
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+PLOTLY = "application/vnd.plotly.v1+json"
+VIEW = "application/vnd.jupyter.widget-view+json"
+STATE = "application/vnd.jupyter.widget-state+json"
+PNG, JPEG = "image/png", "image/jpeg"
+WIDTH, HEIGHT = 860, 450  # px, of a figure that leaves them open
+SCALE = 1.5  # pixels of a picture per pixel on the page
+COLOURS = 64  # of a PNG's palette
+GREY_LEVELS = 0.7  # a picture that loses more to the palette, in the mean, becomes a JPEG
+LARGE = 80_000  # bytes, of a picture that is stored at scale 1 instead
+QUALITY = 82  # of a JPEG
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
+STYLE = """
+body {margin: 0; background: white; font: 13px/1.5 "Helvetica Neue", Arial, sans-serif}
+#picture {display: inline-block; padding: 4px}
+.V {display: flex; flex-direction: column} .H {display: flex; gap: 8px; flex-wrap: wrap}
+.control {margin: 2px 0} .on {background: #ccd}
+"""
+
+
+def plotly_js() -> Path:
+    """The plotly.js that the installed plotly brings."""
+    return Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+
+
+def find_chromium() -> str:
+    """Path of Chromium or Chrome: of the system, or the one in BROWSER_PATH.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = os.environ.get("BROWSER_PATH") or next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        raise FileNotFoundError(
+            f"pictures are drawn in Chromium: expected one of {', '.join(names)} on the path, "
+            "found none; install it, or name it in BROWSER_PATH"
+        )
+    return found
+
+
+def add_pictures(notebook: NotebookNode) -> int:
+    """Give every figure and every explorer its picture; returns how many were drawn.
+
+    Args:
+        notebook: executed with `store_widget_state=True`, or without explorers. The widget state is
+            removed: it is megabytes, and no code host draws it.
+    """
+    state = notebook.metadata.pop("widgets", {}).get(STATE, {}).get("state", {})
+    drawn = 0
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(FLAGS))
+        page = browser.new_page(viewport={"width": 1280, "height": 900}, device_scale_factor=SCALE)
+        page.set_content(f"<style>{STYLE}</style><div id='picture'></div>")
+        page.add_script_tag(path=plotly_js())
+        for output in outputs(notebook):
+            data = output["data"]
+            figures: list[Mapping[str, Any]] = []
+            if PLOTLY in data:
+                body = _leaf(data[PLOTLY], figures)
+                alt = title(data[PLOTLY]["layout"])
+            elif VIEW in data and data[VIEW]["model_id"] in state:
+                body = widget(state, data[VIEW]["model_id"], figures)
+                alt = "the explorer, as it stands at the end of the run"
+                del data[VIEW]
+            else:
+                continue
+            mime, picture, size = draw(page, body, figures)
+            data.pop(PNG, data.pop(JPEG, None))
+            data[mime] = picture
+            output["metadata"] = {mime: size | {"alt": alt}}
+            drawn += 1
+        browser.close()
+    return drawn
+
+
+def outputs(notebook: NotebookNode) -> Iterator[NotebookNode]:
+    """All outputs of a notebook that have data."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            if "data" in output:
+                yield output
+
+
+def draw(
+    page: Page, body: str, figures: list[Mapping[str, Any]]
+) -> tuple[str, str, dict[str, int]]:
+    """MIME type, picture in base64, and its size on a page in pixels.
+
+    What a small palette can draw, a chart, becomes a PNG; photographs and maps, whose colours it
+    would falsify, a JPEG.
+
+    Args:
+        page: with plotly.js in it, and an element `picture`.
+        body: HTML with an empty element `figure0`, `figure1`, ... for each figure.
+        figures: data and layout of each.
+    """
+    page.evaluate(
+        """async ([body, figures]) => {
+            document.getElementById("picture").innerHTML = body;
+            await Promise.all(figures.map((f, k) => Plotly.newPlot(
+                `figure${k}`, f.data, f.layout, {staticPlot: true, displayModeBar: false})));
+            await document.fonts.ready;
+        }""",
+        [body, json.loads(json.dumps(figures))],
+    )
+    picture = Image.open(io.BytesIO(page.locator("#picture").screenshot())).convert("RGB")
+    width, height = round(picture.width / SCALE), round(picture.height / SCALE)
+    few = picture.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    lost = np.abs(np.asarray(few.convert("RGB"), float) - np.asarray(picture, float)).mean()
+    mime, file = PNG, _bytes(few, "PNG")
+    if lost > GREY_LEVELS or len(file) > LARGE:
+        mime, file = JPEG, _bytes(picture, "JPEG")
+    if len(file) > LARGE:
+        file = _bytes(picture.resize((width, height), Image.Resampling.LANCZOS), "JPEG")
+    return mime, base64.b64encode(file).decode(), {"width": width, "height": height}
+
+
+def _bytes(picture: Image.Image, kind: str) -> bytes:
+    file = io.BytesIO()
+    options = {"quality": QUALITY, "progressive": True} if kind == "JPEG" else {}
+    picture.save(file, kind, optimize=True, **options)
+    return file.getvalue()
+
+
+def title(layout: Mapping[str, Any]) -> str:
+    """What a figure shows, in words: its title, or the titles of its axes."""
+    titles = [layout.get("title", {}).get("text")]
+    titles += [a.get("text") for a in layout.get("annotations", ())]
+    titles += [
+        layout[axis].get("title", {}).get("text")
+        for axis in sorted(layout)
+        if re.fullmatch(r"[xy]axis\d*", axis)
+    ]
+    words = [" ".join(re.sub(r"<[^>]*>", " ", text).split()) for text in titles if text]
+    return "Figure: " + ", ".join(dict.fromkeys(words))[:200] if words else "Figure"
+
+
+def widget(state: Mapping[str, Any], model: str, figures: list[Mapping[str, Any]]) -> str:
+    """HTML that looks like a widget in the stored state; its figures are appended to `figures`."""
+    model = model.removeprefix("IPY_MODEL_")
+    name, values = state[model]["model_name"], state[model]["state"]
+    look = f'style="{_css(state, values)}"'
+    if "_widget_layout" in values:
+        return f"<div {look}>{_leaf(_figure(state[model]), figures)}</div>"
+    if "children" in values:
+        inner = "".join(widget(state, child, figures) for child in values["children"])
+        return f'<div class="{name[0]}" {look}>{inner}</div>'
+    if name in ("HTMLModel", "LabelModel"):
+        return f"<div {look}>{values['value']}</div>"
+    label = html.escape(values.get("description") or "")
+    labels, index = values.get("_options_labels"), values.get("index")
+    if name == "ToggleButtonsModel" and labels:
+        buttons = "".join(
+            f"<button class='{'on' if k == index else ''}'>{html.escape(text)}</button>"
+            for k, text in enumerate(labels)
+        )
+        return f'<div class="control" {look}>{label} {buttons}</div>'
+    if name == "ButtonModel":
+        return f'<div class="control" {look}><button>{label}</button></div>'
+    if labels and index is not None:
+        low, high, value, text = 0, len(labels) - 1, index, labels[index]
+    elif "min" in values:
+        low, high, value = (values[key] for key in ("min", "max", "value"))
+        text = f"{value:g}"
+    else:
+        return f'<div class="control" {look}>{label}</div>'
+    slider = f'<input type="range" step="any" min="{low}" max="{high}" value="{value}">'
+    return f'<div class="control" {look}>{label} {slider} {html.escape(text)}</div>'
+
+
+def _leaf(figure: Mapping[str, Any], figures: list[Mapping[str, Any]]) -> str:
+    """An element for a figure, as large as its layout says."""
+    layout = {"width": WIDTH, "height": HEIGHT} | {
+        key: value for key, value in figure["layout"].items() if value is not None
+    }
+    figures.append({"data": figure["data"], "layout": layout})
+    size = f"width:{layout['width']}px;height:{layout['height']}px"
+    return f'<div id="figure{len(figures) - 1}" style="{size}"></div>'
+
+
+def _figure(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Data and layout of a FigureWidget, its binary arrays as plotly.js reads them from JSON."""
+    values = json.loads(json.dumps(model["state"]))
+    for buffer in model.get("buffers", ()):
+        *way, last = buffer["path"]
+        if way[0] not in ("_widget_data", "_widget_layout"):
+            continue
+        place = values
+        for key in way:
+            place = place[key]
+        dtype = np.dtype(place.pop("dtype")).str[1:]
+        shape = ", ".join(str(n) for n in place.pop("shape"))
+        place.pop(last, None)
+        place |= {"dtype": dtype, "bdata": buffer["data"], "shape": shape}
+    return {"data": values["_widget_data"], "layout": values["_widget_layout"]}
+
+
+def _css(state: Mapping[str, Any], values: Mapping[str, Any]) -> str:
+    layout = state.get(str(values.get("layout")).removeprefix("IPY_MODEL_"), {}).get("state", {})
+    return ";".join(
+        f"{key.replace('_', '-')}:{html.escape(str(value))}"
+        for key, value in layout.items()
+        if value is not None and not key.startswith("_")
+    )
