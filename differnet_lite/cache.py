@@ -30,7 +30,7 @@ from differnet_lite.transforms import Transformations
 
 __all__ = ["FeatureCache", "FeatureError", "code_version", "default_cache"]
 
-SOURCES = "transforms/views.py transforms/resampling.py trunk.py features.py data/images.py cache.py"
+SOURCES = ("transforms/views", "transforms/resampling", "trunk", "features", "data/images", "cache")
 
 
 class FeatureError(ValueError):
@@ -48,8 +48,8 @@ def default_cache() -> Path:
 @functools.cache
 def code_version() -> str:
     """A digest of the source that makes features: when it changes, kept features are not used."""
-    here = Path(__file__).parent
-    return hashlib.sha256(b"".join((here / name).read_bytes() for name in SOURCES.split())).hexdigest()[:16]
+    kept = [(Path(__file__).parent / f"{name}.py").read_bytes() for name in SOURCES]
+    return hashlib.sha256(b"".join(kept)).hexdigest()[:16]
 
 
 class FeatureCache:

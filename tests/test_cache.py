@@ -268,7 +268,10 @@ def test_other_code_is_another_key(
 def test_the_code_version_changes_with_every_source(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    package, sources = Path(cache_module.__file__).parent, cache_module.SOURCES.split()
+    package, sources = (
+        Path(cache_module.__file__).parent,
+        [f"{name}.py" for name in cache_module.SOURCES],
+    )
     for name in sources:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes((package / name).read_bytes())
