@@ -38,7 +38,7 @@ def test_category_folder_and_arrays_give_the_same_model(
     arrays = [np.asarray(as_rgb(path)) for path in train]
     for source in (category_folder / "train" / "good", [str(path) for path in train], arrays):
         other = DifferNet(**small).fit(source)  # type: ignore[arg-type]
-        assert (other.n_train_, len(other.calibration_scores_)) == (6, 6)
+        assert (other.n_train_, len(other.calibration_scores_)) == (12, 12)
         np.testing.assert_allclose(other.calibration_scores_, model.calibration_scores_, rtol=1e-4)
         np.testing.assert_allclose(other.anomaly_scores(test_images[:2]), scores[:2], rtol=1e-4)
 
@@ -79,15 +79,16 @@ def test_defects_score_higher_than_normals(
 
 
 def test_calibration_images_are_not_trained_on(
-    model: DifferNet, small: dict[str, Any], category_folder: Path
+    small: dict[str, Any], category_folder: Path
 ) -> None:
     train = sorted((category_folder / "train" / "good").iterdir())
     given = DifferNet(**small).fit(train[:6], calibration=train[6:])
     assert (given.n_train_, len(given.calibration_scores_)) == (6, 6)
     np.testing.assert_array_equal(given.calibration_scores_, given.anomaly_scores(train[6:]))
-    all_scores = model.anomaly_scores(train)
+    split = DifferNet(**small, calibration="split").fit(train)
+    all_scores = split.anomaly_scores(train)
     # not np.isin: some processors multiply 12 rows in another order of rounding than 6
-    held_out = np.isclose(all_scores[:, None], model.calibration_scores_, rtol=1e-4, atol=0).any(1)
+    held_out = np.isclose(all_scores[:, None], split.calibration_scores_, rtol=1e-4, atol=0).any(1)
     assert held_out.sum() == 6
     assert all_scores[held_out].mean() > all_scores[~held_out].mean(), (
         "what was trained on scores lower"
@@ -234,11 +235,13 @@ def test_p_values_are_those_of_the_calibration_scores(
 
 def test_a_rate_that_the_calibration_cannot_give(model: DifferNet, test_images: list[Path]) -> None:
     with pytest.raises(
-        TooFewNormalsError, match=r"5\.00% needs at least 19 held-out normal images, got 6"
+        TooFewNormalsError, match=r"5\.00% needs at least 19 held-out normal images, got 12"
     ):
         model.predict(test_images)
     with pytest.warns(UserWarning, match="cannot guarantee"):
-        assert model.threshold(0.05, if_too_few="fallback").guaranteed == pytest.approx(1 / 7)
+        fallback = model.threshold(0.05, if_too_few="fallback")
+    assert (fallback.rule, fallback.guaranteed) == ("cross-conformal", None)
+    assert fallback.smallest_alpha == pytest.approx(1 / 13)
     with pytest.raises(ValueError, match="alpha"):
         model.threshold(5)
 
@@ -250,9 +253,13 @@ def test_maps(model: DifferNet, test_images: list[Path]) -> None:
     assert maps.min() >= 0
     assert maps.max() > 0
     np.testing.assert_array_equal(maps[1], model.anomaly_maps(test_images[1])[0])
-    np.testing.assert_array_equal(maps, model.anomaly_maps(test_images[:3], method="attribution"))
-    assert not np.array_equal(maps, model.anomaly_maps(test_images[:3], method="gradient"))
-    assert not np.array_equal(maps, model.anomaly_maps(test_images[:3], n_angles=1))
+    np.testing.assert_array_equal(maps, model.anomaly_maps(test_images[:3], method="distance"))
+    for method in ("attribution", "deviation", "gradient"):
+        other = model.anomaly_maps(test_images[:3], method=method)
+        assert not np.array_equal(maps, other)
+        assert not np.array_equal(
+            other, model.anomaly_maps(test_images[:3], method=method, n_angles=1)
+        )
 
 
 def test_without_reference_images_maps_are_gradients(
@@ -321,6 +328,7 @@ def test_fresh_angles_in_every_step(
         "batch_images": 2,
         "epochs": 2,
         "whiten": False,
+        "calibration": "split",
     }
     model = DifferNet(**arguments)
     monkeypatch.setattr(Transformations, "draw_angles", spy)
@@ -408,6 +416,6 @@ def test_the_held_out_images_depend_on_the_seed(
     monkeypatch.setattr(DifferNet, "_fit", stop)
     for seed in (0, 0, 1):
         with pytest.raises(KeyboardInterrupt):
-            DifferNet(**tiny, seed=seed).fit(images)
+            DifferNet(**tiny, seed=seed, calibration="split").fit(images)
     assert splits[0] == splits[1] == held_out_split(range(10), 0.2, seed=0)
     assert splits[2] == held_out_split(range(10), 0.2, seed=1) != splits[0]

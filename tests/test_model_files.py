@@ -56,12 +56,12 @@ def test_the_file_holds_plain_tensors_and_json(model: DifferNet, tmp_path: Path)
     path = model.save(tmp_path / "a.safetensors")
     with safe_open(path, framework="pt") as file:
         header = json.loads(file.metadata()["differnet_lite"])
-    assert (header["format"], header["kind"]) == (2, "differnet")
+    assert (header["format"], header["kind"]) == (3, "differnet")
     assert Settings(**header["settings"]) == model.settings
     assert set(load_file(path)) == {f"flow.{name}" for name in model.flow_.state_dict()} | {
         "calibration_scores",
         *(f"{kind}.{s}" for kind in ("reference", "spread") for s in range(3)),
-        *(f"places.{name}" for name in ("scale", "mean", "factor", "border", "maxima")),
+        *(f"places.{name}" for name in ("scale", "mean", "factor", "border", "maxima", "usual")),
     }
 
 

@@ -85,7 +85,8 @@ def _fit(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--calibration",
         choices=CALIBRATIONS,
-        help="how the threshold is found (default: as the preset says; split for other methods)",
+        help="how the threshold is found (default: as the preset says; of other methods cross, or "
+        "split where a network is trained)",
     )
     made.add_argument("--holdout", type=float, help="share of images that calibrate, with split")
     _common(made, training=True)

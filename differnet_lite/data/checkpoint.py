@@ -22,7 +22,7 @@ from differnet_lite.data.files import replacing
 
 __all__ = ["CheckpointError", "read_checkpoint", "rebuilding", "tensors_of", "write_checkpoint"]
 
-FORMAT = 2
+FORMAT = 3
 
 
 class CheckpointError(ValueError):

@@ -172,6 +172,8 @@ def place_statistics(
     normal = drawn(left_out / border, extractor.size)
     usual = torch.from_numpy(np.quantile(normal[:, ::WORK, ::WORK].numpy(), [USUAL]))
     factor = _factor(scatter / ((n - 1) * rows))
+    # rounded as in a file, so that a loaded model draws the same
+    mean, factor = mean.half(), factor.half()
     parts = (scale, mean, factor, border, normal.flatten(1).amax(1), usual)
     return PlaceStatistics(*(part.float() for part in parts))
 

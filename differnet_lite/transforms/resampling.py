@@ -120,12 +120,14 @@ def iter_views(
 def turn_back(maps: Tensor, view: View, *, fill: Fill = "reflection") -> Tensor:
     """What was drawn over a view, (N, C, H, H), in the pose of the image: its way back."""
     maps = torch.rot90(maps, -view.turns % 4, (2, 3)) if view.turns else maps
+    if (view.rest, view.zoom, *view.shift) == (0, 1, 0, 0):
+        return maps
     cos, sin = (f(math.radians(view.rest)) * view.zoom for f in (math.cos, math.sin))
     x, y = (2 * d for d in view.shift)  # a view's place p shows the image's R p / zoom - (x, y)
     back = torch.tensor(
         [[cos, sin, cos * x + sin * y], [-sin, cos, cos * y - sin * x]], dtype=torch.float64
     )
-    return maps if back.equal(torch.eye(3).double()[:2]) else _sample(maps, back[None], fill)
+    return _sample(maps, back[None], fill)
 
 
 def _resample(

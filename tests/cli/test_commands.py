@@ -79,8 +79,8 @@ def test_fit_then_score(
     fit = ["fit", str(category_folder / "train" / "good"), "--out", str(out), "--rotations", "2"]
     assert main([*fit, "--method", method, *size]) == 0
     printed = capsys.readouterr()
-    assert "trained on     6 images" in printed.out
-    assert "guarantees 14.29%" in printed.err  # 6 held-out images cannot promise 5 %
+    assert "trained on     12 images" in printed.out and "calibrated on  12 images" in printed.out
+    assert "guarantees 7.69%" in printed.err  # 12 images cannot promise 5 %
     assert printed.err.count("note: ") == 1
     passes.clear()
     images = category_folder / "test"

@@ -39,7 +39,7 @@ def saved(model: DifferNet, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_is_written_is_read(written: Path) -> None:
     for kind in (None, "some"):
         header, tensors = read_checkpoint(written, kind=kind)
-        assert header == HEADER | {"format": 2, "kind": "some"}
+        assert header == HEADER | {"format": 3, "kind": "some"}
         assert set(tensors) == set(TENSORS)
         for name, tensor in TENSORS.items():
             assert torch.equal(tensors[name], tensor) and tensors[name].dtype == tensor.dtype
@@ -123,7 +123,7 @@ def test_another_format_or_an_edited_header_is_refused(written: Path) -> None:
     for version in (1, 3, None, "2"):
         text = json.dumps(json.loads(metadata["differnet_lite"]) | {"format": version})
         save_file(content, written, metadata={"differnet_lite": text})
-        message = rf"expected model format 2, got {version!r}; fit again, or install"
+        message = rf"expected model format 3, got {version!r}; fit again, or install"
         with pytest.raises(CheckpointError, match=message):
             read_checkpoint(written)
     text = metadata["differnet_lite"].replace("22.5", "23.5")
