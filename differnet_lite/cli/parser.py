@@ -24,7 +24,7 @@ METHODS = (
     "autoencoder-ssim",
 )
 PRESETS = ("default", "paper")
-SAMPLES = ("flange", "weave", "tablet", "switch")
+SAMPLES = ("flange", "weave", "tablet", "switch", "button")
 
 
 def build_parser() -> argparse.ArgumentParser:

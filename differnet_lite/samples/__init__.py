@@ -10,6 +10,7 @@ not results on MVTec AD.
 | `weave` | fills the frame | grey | brightness drifts between training and test |
 | `tablet` | fixed, a few degrees | RGB | small defects under print and speckles |
 | `switch` | fixed | RGB | the defect "turned" disappears under rotation augmentation |
+| `button` | any rotation | RGB | two finishes are no Gaussian cloud: what the trained flow is for |
 
 Reproducibility: all arithmetic is float64 on one thread, without BLAS or FFT. Maths
 libraries, vector units and fused multiply-adds differ by about 1e-13 there; rounding to

@@ -8,19 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from differnet_lite.samples import flange, switch, tablet, weave
+from differnet_lite.samples import button, flange, switch, tablet, weave
 from differnet_lite.samples.rendering import expose
 from differnet_lite.samples.shapes import SIZE, Array, Mask
 
 __all__ = ["DEFECTS", "SAMPLE_CATEGORIES", "VERSION", "check", "render"]
 
 VERSION = 1  # raise whenever a pixel of any image changes
-SAMPLE_CATEGORIES: tuple[str, ...] = ("flange", "weave", "tablet", "switch")
+SAMPLE_CATEGORIES: tuple[str, ...] = ("flange", "weave", "tablet", "switch", "button")
 DEFECTS: dict[str, tuple[str, ...]] = {
     "flange": flange.DEFECTS,
     "weave": weave.DEFECTS,
     "tablet": tablet.DEFECTS,
     "switch": switch.DEFECTS,
+    "button": button.DEFECTS,
 }
 
 _Scene = Callable[[np.random.Generator, np.random.Generator, str | None], Array]
@@ -29,6 +30,7 @@ _SCENES: dict[str, _Scene] = {
     "weave": weave.scene,
     "tablet": tablet.scene,
     "switch": switch.scene,
+    "button": button.scene,
 }
 _VISIBLE = 2.0  # grey levels: what changes by less is no part of the defect
 _SMALLEST = 30  # pixels: a defect that shows less than this is drawn anew

@@ -48,7 +48,7 @@ def test_same_generator_state_same_image(category: str) -> None:
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
     assert not mask.any()
-    colour = category in ("tablet", "switch")
+    colour = category in ("tablet", "switch", "button")
     assert first.shape == ((448, 448, 3) if colour else (448, 448))
     assert first.dtype == np.uint8
     assert first.min() < 60 and first.max() > 120  # neither flat nor clipped away
@@ -177,6 +177,16 @@ def test_test_normals_of_the_weave_are_darker() -> None:
     train = [folders._image("weave", "train", "good", k, 0)[0].mean() for k in range(8)]
     test = [folders._image("weave", "test", "good", k, 0)[0].mean() for k in range(8)]
     assert np.mean(test) < 0.97 * np.mean(train)
+
+
+def test_half_of_the_buttons_are_speckled() -> None:
+    images = [folders._image("button", "train", "good", k, 0)[0] for k in range(16)]
+    faces = [image[..., 0].astype(float)[120:328, 120:328] for image in images]
+    # specks differ from one pixel to the fourth; shading, on plain buttons, does not
+    rough = np.array([np.abs(face[:, 4:] - face[:, :-4]).mean() for face in faces])
+    speckled = rough > 10
+    assert 4 <= speckled.sum() <= 12
+    assert rough[speckled].min() > 1.3 * rough[~speckled].max()
 
 
 if __name__ == "__main__":
