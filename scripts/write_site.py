@@ -26,7 +26,7 @@ from latex2mathml.converter import convert
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
-from pictures import JPEG, PLOTLY, PNG, outputs, plotly_js
+from pictures import PICTURE, PLOTLY, outputs, plotly_js
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = """
@@ -113,15 +113,14 @@ def show(notebook: NotebookNode) -> None:
     """
     for output in outputs(notebook):
         data = output["data"]
-        mime = next((mime for mime in (PNG, JPEG) if mime in data), None)
-        if mime is None:
+        if PICTURE not in data:
             if PLOTLY in data:
                 raise ValueError("a figure has no picture: run scripts/execute_notebooks.py first")
             continue
-        facts = output["metadata"].get(mime, {})
+        facts = output["metadata"].get(PICTURE, {})
         size = " ".join(f'{key}="{facts[key]}"' for key in ("width", "height") if key in facts)
         alt = html.escape(facts.get("alt", "Figure"), quote=True)
-        picture = f'<img src="data:{mime};base64,{data[mime]}" {size} alt="{alt}">'
+        picture = f'<img src="data:{PICTURE};base64,{data[PICTURE]}" {size} alt="{alt}">'
         if PLOTLY in data:
             figure = json.dumps({key: data[PLOTLY][key] for key in ("data", "layout")})
             figure = figure.replace("</", r"<\/")

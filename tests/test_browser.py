@@ -435,8 +435,7 @@ def test_the_sites_figures_answer_the_mouse_and_its_pages_are_linked(site, offli
     tab, problems = offline(javascript=True)
     tab.goto((site / "index.html").as_uri())
     tab.locator("h2 a").nth(1).click()
-    tab.locator("summary").first.wait_for()
-    tab.locator("summary").first.click()
+    tab.locator("details:has(.figure) summary").first.click()
     plot = tab.locator(".figure .nsewdrag").first
     plot.wait_for(timeout=20_000)
     plot.scroll_into_view_if_needed()
