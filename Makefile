@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo lab test test-fast test-notebooks notebooks lint clean
+.PHONY: demo lab test test-fast test-notebooks notebooks site lint clean
 
 demo: .venv/installed            ## train on built-in images, print a table, write report.html
 	$(BIN)/python -m differnet_lite demo
@@ -18,14 +18,17 @@ test-fast: .venv/installed-dev
 test-notebooks: .venv/installed-dev  # two at a time: each fixes one thread, so that its digits are the same everywhere
 	$(BIN)/python -m pytest --nbval notebooks/ -n 2 --dist loadfile
 
-notebooks: .venv/installed-dev   ## run all notebooks and keep their outputs
+notebooks: .venv/installed-dev   ## run all notebooks and keep their outputs, with pictures (needs Chromium)
 	$(BIN)/python scripts/execute_notebooks.py
+
+site: .venv/installed-dev        ## the notebooks as plain pages in site/, without Jupyter or a network
+	$(BIN)/python scripts/write_site.py
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 clean:                           ## forget the virtual environment and generated data
-	rm -rf .venv data/flange data/weave data/tablet data/switch data/button report.html
+	rm -rf .venv data/flange data/weave data/tablet data/switch data/button report.html site
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; set PYTHON=python3.11 or the like")'

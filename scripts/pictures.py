@@ -1,8 +1,9 @@
 """Static pictures of a notebook's figures, drawn in headless Chromium and stored beside them.
 
-A Plotly figure keeps its data and gets a PNG or a JPEG in the same output: JupyterLab shows the
-figure, and whatever knows no Plotly, code hosts, nbconvert, print, shows the picture. An explorer's
-output is of no use without a kernel: a picture of its last state takes its place.
+A Plotly figure keeps its data and gets a JPEG in the same output: JupyterLab shows the figure, and
+whatever knows no Plotly, code hosts, nbconvert, print, shows the picture. Not a PNG: where there is
+one, Plotly's renderer in JupyterLab shows it instead of the figure until the mouse comes near.
+An explorer's output is of no use without a kernel: a picture of its last state takes its place.
 """
 
 from __future__ import annotations
@@ -27,13 +28,11 @@ from playwright.sync_api import Page, sync_playwright
 PLOTLY = "application/vnd.plotly.v1+json"
 VIEW = "application/vnd.jupyter.widget-view+json"
 STATE = "application/vnd.jupyter.widget-state+json"
-PNG, JPEG = "image/png", "image/jpeg"
+PICTURE = "image/jpeg"
 WIDTH, HEIGHT = 860, 450  # px, of a figure that leaves them open
 SCALE = 1.5  # pixels of a picture per pixel on the page
-COLOURS = 64  # of a PNG's palette
-GREY_LEVELS = 0.7  # a picture that loses more to the palette, in the mean, becomes a JPEG
+QUALITY = 70  # of a picture
 LARGE = 80_000  # bytes, of a picture that is stored at scale 1 instead
-QUALITY = 82  # of a JPEG
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
 STYLE = """
 body {margin: 0; background: white; font: 13px/1.5 "Helvetica Neue", Arial, sans-serif}
@@ -90,10 +89,9 @@ def add_pictures(notebook: NotebookNode) -> int:
                 del data[VIEW]
             else:
                 continue
-            mime, picture, size = draw(page, body, figures)
-            data.pop(PNG, data.pop(JPEG, None))
-            data[mime] = picture
-            output["metadata"] = {mime: size | {"alt": alt}}
+            data[PICTURE], size = draw(page, body, figures)
+            data.pop("image/png", None)  # a notebook saved by JupyterLab
+            output["metadata"] = {PICTURE: size | {"alt": alt}}
             drawn += 1
         browser.close()
     return drawn
@@ -107,13 +105,8 @@ def outputs(notebook: NotebookNode) -> Iterator[NotebookNode]:
                 yield output
 
 
-def draw(
-    page: Page, body: str, figures: list[Mapping[str, Any]]
-) -> tuple[str, str, dict[str, int]]:
-    """MIME type, picture in base64, and its size on a page in pixels.
-
-    What a small palette can draw, a chart, becomes a PNG; photographs and maps, whose colours it
-    would falsify, a JPEG.
+def draw(page: Page, body: str, figures: list[Mapping[str, Any]]) -> tuple[str, dict[str, int]]:
+    """A JPEG in base64, and its size on a page in pixels.
 
     Args:
         page: with plotly.js in it, and an element `picture`.
@@ -131,20 +124,15 @@ def draw(
     )
     picture = Image.open(io.BytesIO(page.locator("#picture").screenshot())).convert("RGB")
     width, height = round(picture.width / SCALE), round(picture.height / SCALE)
-    few = picture.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    lost = np.abs(np.asarray(few.convert("RGB"), float) - np.asarray(picture, float)).mean()
-    mime, file = PNG, _bytes(few, "PNG")
-    if lost > GREY_LEVELS or len(file) > LARGE:
-        mime, file = JPEG, _bytes(picture, "JPEG")
+    file = _jpeg(picture)
     if len(file) > LARGE:
-        file = _bytes(picture.resize((width, height), Image.Resampling.LANCZOS), "JPEG")
-    return mime, base64.b64encode(file).decode(), {"width": width, "height": height}
+        file = _jpeg(picture.resize((width, height), Image.Resampling.LANCZOS))
+    return base64.b64encode(file).decode(), {"width": width, "height": height}
 
 
-def _bytes(picture: Image.Image, kind: str) -> bytes:
+def _jpeg(picture: Image.Image) -> bytes:
     file = io.BytesIO()
-    options = {"quality": QUALITY, "progressive": True} if kind == "JPEG" else {}
-    picture.save(file, kind, optimize=True, **options)
+    picture.save(file, "JPEG", quality=QUALITY, subsampling=0, optimize=True, progressive=True)
     return file.getvalue()
 
 

@@ -13,10 +13,9 @@ Whatever else it is, the cell says in a comment that readers do not see, kind an
     <!-- arithmetic: 168 -->             follows by arithmetic from what the cell says
 
 Not looked at: formulas (but for those that are one number), code, addresses, questions, which claim
-nothing, `Try it` and `Further reading`, the header's line on time (tests/test_course_table.py
-checks it), references such as "notebook 05" or "section 3.1", counts up to ten, and numbers in
-words up to ten.
-A number in words above that, "twenty times", is good to one digit.
+nothing, `Try it` and `Further reading`, the header's line on time (tests/test_course_table.py has
+it), references such as "notebook 05" or "section 3.1", counts up to ten, in digits or in words. A
+number in words above that, "twenty times", is good to one digit.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Every explorer in a real JupyterLab in headless Chromium: run, move the control, see it change.
+"""The notebooks in headless Chromium, as readers meet them.
+
+Every explorer in a real JupyterLab: run, move the control, see it change. Stored figures there, in
+nbconvert's pages without JavaScript, and in the pages of `make site` without a network.
 
 Screenshots go to the folder in DIFFERNET_SCREENSHOTS, or to pytest's tmp_path. Where Chromium or
 playwright is missing the tests are skipped with a reason, unless CI=true: then they fail.
@@ -7,6 +10,7 @@ playwright is missing the tests are skipped with a reason, unless CI=true: then 
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import os
 import re
@@ -22,6 +26,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 CHROMIUM = os.environ.get("BROWSER_PATH") or next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
@@ -189,7 +194,7 @@ def screenshots(tmp_path):
 class Page:
     """A notebook in a tab: runs cells, and looks at the output of one."""
 
-    def __init__(self, page, address: str, name: str) -> None:
+    def __init__(self, page, address: str, name: str, *, clear: bool = True) -> None:
         self.page = page
         # its own workspace: nothing is restored into it
         page.goto(f"{address}/lab/workspaces/{Path(name).stem}/tree/{name}")
@@ -197,11 +202,21 @@ class Page:
         ready = f"{PANEL}.context.isReady && {CODE}.length > 5"
         loaded = f"{PANEL}?.context?.path === '{name}' && {ready}"  # not one restored from before
         page.wait_for_function(f"({loaded}) && ({KERNEL_IDLE})", timeout=90_000)
-        page.evaluate("() => window.jupyterapp.commands.execute('editmenu:clear-all')")
+        if clear:
+            self.clear()
         self.sources: list[str] = page.evaluate(f"{CODE}.map(c => c.model.sharedModel.getSource())")
         self.places: list[int] = page.evaluate(
             f"{CODE}.map(c => {PANEL}.content.widgets.indexOf(c))"
         )
+
+    def clear(self) -> None:
+        """Remove all outputs and execution counts."""
+        self.page.evaluate("() => window.jupyterapp.commands.execute('editmenu:clear-all')")
+
+    def output(self, k: int):
+        """What is drawn of a code cell, scrolled to, whatever it has put out."""
+        self.page.evaluate(f"() => {PANEL}.content.scrollToItem({self.places[k]}, 'start')")
+        return self.page.locator(f".jp-Cell[data-windowed-list-index='{self.places[k]}']")
 
     def run(self, last: int) -> None:
         """Run code cells up to this one, those that have not been run yet."""
@@ -222,10 +237,7 @@ class Page:
 
     def show(self, k: int):
         """The output of a code cell, scrolled into view."""
-        self.page.evaluate(f"() => {PANEL}.content.scrollToItem({self.places[k]}, 'start')")
-        output = self.page.locator(
-            f".jp-Cell[data-windowed-list-index='{self.places[k]}'] .jp-Cell-outputWrapper"
-        )
+        output = self.output(k).locator(".jp-Cell-outputWrapper")
         output.locator(".js-plotly-plot .main-svg").first.wait_for(timeout=60_000)
         return output
 
@@ -324,3 +336,135 @@ def test_explorer_in_jupyterlab(browser, lab, screenshots, explorer):
         assert problems == []
     finally:
         tab.close()
+
+
+def test_stored_figures_and_folded_answers_in_jupyterlab(browser, lab, screenshots):
+    tab = browser.new_page(viewport={"width": 1400, "height": 1000})
+    try:
+        page = Page(tab, lab, "02_coupling_flows.ipynb", clear=False)
+        mimes = tab.evaluate(
+            f"{CODE}.map(c => c.model.outputs.toJSON().flatMap(o => Object.keys(o.data || {{}})))"
+        )
+        folded = tab.evaluate(f"{CODE}.map(c => Boolean(c.outputHidden))")
+        figure = next(
+            k
+            for k, kinds in enumerate(mimes)
+            if "application/vnd.plotly.v1+json" in kinds and not folded[k]
+        )
+        assert any(mime.startswith("image/") for mime in mimes[figure])
+        page.show(figure)  # waits for Plotly's drawing
+        assert page.output(figure).locator(".jp-RenderedImage").count() == 0
+        explorer = next(k for k, s in enumerate(page.sources) if s.endswith("\nexplorer"))
+        picture = page.output(explorer).locator(".jp-RenderedImage img")
+        picture.wait_for(timeout=20_000)
+        page.output(explorer).screenshot(path=screenshots / "explorer_as_stored.png")
+        answer = folded.index(True)
+        cell = page.output(answer)
+        cell.locator(".jp-OutputPlaceholder").wait_for(timeout=20_000)
+        assert not cell.locator(".jp-OutputArea-output").first.is_visible()
+        page.clear()
+        page.run(answer)
+        cell = page.output(answer)
+        cell.locator(".jp-OutputArea-output").first.wait_for(timeout=20_000)
+        assert cell.locator(".jp-OutputPlaceholder").count() == 0
+    finally:
+        tab.close()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The pages of `make site`."""
+    need(importlib.util.find_spec("latex2mathml"), "latex2mathml is not installed")
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, ROOT / "scripts" / "write_site.py", "--out", folder]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def offline(browser):
+    """Makes a tab that has no network, and lists what goes wrong in it."""
+    contexts = []
+
+    def make(*, javascript: bool):
+        context = browser.new_context(
+            java_script_enabled=javascript, offline=True, viewport={"width": 1280, "height": 900}
+        )
+        contexts.append(context)
+        tab, problems = context.new_page(), []
+        tab.on("pageerror", lambda error: problems.append(str(error)))
+        tab.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
+        tab.on(
+            "request",
+            lambda r: None if r.url.startswith(("file:", "data:")) else problems.append(r.url),
+        )
+        return tab, problems
+
+    yield make
+    for context in contexts:
+        context.close()
+
+
+def pages(site: Path) -> list[Path]:
+    found = sorted(site.glob("*.html"))
+    assert len(found) == 1 + len(NOTEBOOKS)
+    return found
+
+
+def test_the_site_draws_figures_and_formulas_without_a_network(site, offline, screenshots):
+    tab, problems = offline(javascript=True)
+    formulas = 0
+    for path in pages(site):
+        tab.goto(path.as_uri())
+        tab.locator("details").evaluate_all("all => all.forEach(one => { one.open = true; })")
+        figures = tab.locator(".figure")
+        for k in range(figures.count()):
+            figures.nth(k).scroll_into_view_if_needed()
+            figures.nth(k).locator(".main-svg").first.wait_for(timeout=20_000)
+            figures.nth(k).locator("img").wait_for(state="hidden", timeout=20_000)
+        if figures.count():
+            figures.last.screenshot(path=screenshots / f"site_{path.stem}.png")
+        formulas += tab.locator("math").count()
+        assert tab.locator("merror").count() == 0
+        assert "$" not in " ".join(tab.locator(".jp-MarkdownOutput").all_inner_texts())
+    assert formulas > 100 and problems == []
+
+
+def test_the_sites_figures_answer_the_mouse_and_its_pages_are_linked(site, offline):
+    tab, problems = offline(javascript=True)
+    tab.goto((site / "index.html").as_uri())
+    tab.locator("h2 a").nth(1).click()
+    tab.locator("details:has(.figure) summary").first.click()
+    plot = tab.locator(".figure .nsewdrag").first
+    plot.wait_for(timeout=20_000)
+    plot.scroll_into_view_if_needed()
+    plot.hover()
+    tab.locator(".hoverlayer .hovertext").first.wait_for(timeout=10_000)
+    assert problems == []
+
+
+def test_pictures_show_without_javascript(site, offline, tmp_path):
+    """In the site, and in what nbconvert makes of a notebook by itself."""
+    tab, problems = offline(javascript=False)
+    command = [sys.executable, "-m", "nbconvert", "--to", "html", "--output-dir", tmp_path]
+    subprocess.run([*command, *NOTEBOOKS], check=True, capture_output=True, timeout=300)
+    for notebook in NOTEBOOKS:
+        outputs = [
+            output.get("data", {})
+            for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+            for output in cell.get("outputs", ())
+        ]
+        pictures = sum(any(mime.startswith("image/") for mime in data) for data in outputs)
+        figures = sum("application/vnd.plotly.v1+json" in data for data in outputs)
+        assert pictures >= figures > 0
+        for folder in (site, tmp_path):
+            tab.goto((folder / f"{notebook.stem}.html").as_uri())
+            for answer in tab.locator("summary").all():
+                answer.click()
+            images = tab.locator(".jp-OutputArea img").all()
+            assert len(images) == pictures
+            for image in images:
+                box = image.bounding_box()
+                assert image.is_visible() and box["width"] > 200 and box["height"] > 150
+    assert problems == []
