@@ -58,7 +58,7 @@ from differnet_lite import DifferNet, make_sample_category
 import differnet_lite
 assert pathlib.Path(differnet_lite.__file__).is_relative_to(sys.argv[1]), differnet_lite.__file__
 root = make_sample_category(
-    "flange", "made", n_train=24, n_test_good=4, n_per_defect=1, progress=False
+    "flange", "made", n_train=40, n_test_good=4, n_per_defect=1, progress=False
 )
 pathlib.Path("my_good_parts").symlink_to(root / "train" / "good")
 pathlib.Path("new_photographs").symlink_to(root / "test")
