@@ -40,9 +40,9 @@ from differnet_lite.samples import make_sample_category
 from differnet_lite.transforms import Transformations
 
 FORK = multiprocessing.get_context("fork")  # PyTorch is imported once, and not 100 times
-GRID8 = Transformations.grid(8)
+TURNS = Transformations.grid(4)
 SMALL: dict[str, Any] = {"size": 64, "n_scales": 1, "dtype": "float32", "reference_images": 2}
-FIT: dict[str, Any] = {"transformations": GRID8, "n_blocks": 4, "hidden": 64, "epochs": 60}
+FIT: dict[str, Any] = {"transformations": TURNS, "n_blocks": 4, "hidden": 64, "epochs": 40}
 QUIET: dict[str, Any] = {"device": "cpu", "progress": False}
 VOLATILE = ("fit_s", "score_s", "when", "threads")  # of a grid's row
 
@@ -60,10 +60,10 @@ Job = Callable[[Ground, Path], None]
 
 
 def extraction(ground: Ground, folder: Path) -> None:
-    """Features of 24 images at 8 angles, into an empty cache."""
+    """Features of 24 images at 4 angles, into an empty cache."""
     extractor = MultiScaleExtractor(size=256, n_scales=1, dtype="float32", device="cpu")
-    cache = FeatureCache(extractor, GRID8, folder=folder / "cache", batch_size=2, progress=False)
-    cache.features(ground.images, GRID8.test_angles(0))
+    cache = FeatureCache(extractor, TURNS, folder=folder / "cache", batch_size=2, progress=False)
+    cache.features(ground.images, TURNS.test_angles(0))
 
 
 def training(ground: Ground, folder: Path) -> None:

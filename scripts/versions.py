@@ -141,7 +141,7 @@ def job(name: str, wheel: Path, tests: Path, folder: Path) -> str:
     command = ["-m", "pip", "install", "-q", "-c", str(pins), f"{wheel}[dev]"]
     run(python, *command, cwd=folder)
     chosen = [str(tests / name) for name in TESTS]
-    run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen, cwd=tests)
+    run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen, cwd=tests.parent)
     use(python, folder / "away", home)
     shown = "import torch, numpy; print(torch.__version__, numpy.__version__)"
     said = subprocess.run([python, "-c", shown], capture_output=True, text=True, check=True)
@@ -163,7 +163,7 @@ def main() -> int:
         wheel, tests = next(built.glob("*.whl")), Path(made) / "tests"
         shutil.copytree(ROOT / "tests", tests, ignore=shutil.ignore_patterns("__pycache__"))
         options = "[pytest]\naddopts = --import-mode=importlib\n"
-        (tests / "pytest.ini").write_text(options, encoding="utf-8")
+        (tests.parent / "pytest.ini").write_text(options, encoding="utf-8")
         for name in jobs:
             start = time.perf_counter()
             # each environment is deleted before the next one is built
