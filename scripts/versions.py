@@ -157,11 +157,15 @@ def main() -> int:
         parser.error(f"unknown job(s) {unknown}; expected some of {list(JOBS)}")
     failed = False
     with tempfile.TemporaryDirectory() as made:
-        built = Path(made) / "wheel"
-        command = ["-m", "pip", "wheel", "-q", "--no-deps", "--wheel-dir", str(built), str(ROOT)]
+        source, built = Path(made) / "source", Path(made) / "wheel"
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / "differnet_lite", source / "differnet_lite", ignore=ignored)
+        for name in ("pyproject.toml", "README.md", "LICENSE"):
+            shutil.copy(ROOT / name, source)  # a build in the checkout would take up old leftovers
+        command = ["-m", "pip", "wheel", "-q", "--no-deps", "--wheel-dir", str(built), str(source)]
         run(sys.executable, *command, cwd=Path(made))
         wheel, tests = next(built.glob("*.whl")), Path(made) / "tests"
-        shutil.copytree(ROOT / "tests", tests, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / "tests", tests, ignore=ignored)
         options = "[pytest]\naddopts = --import-mode=importlib\n"
         (tests.parent / "pytest.ini").write_text(options, encoding="utf-8")
         for name in jobs:

@@ -49,7 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 silence(sys.stdout)
             return 2
         except KeyboardInterrupt:
-            print("interrupted; features that were computed are kept", file=sys.stderr)
+            kept = "features that were computed are kept"
+            if getattr(args, "checkpoint", None) or getattr(args, "preset", None) == "paper":
+                kept += "; a training with a checkpoint goes on by the same command"
+            print(f"interrupted; {kept}", file=sys.stderr)
             return 130
     return 0
 
