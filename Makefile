@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo lab test test-fast test-notebooks notebooks site lint clean
+.PHONY: demo lab test test-fast test-notebooks faults versions notebooks site lint clean
 
 demo: .venv/installed            ## train on built-in images, print a table, write report.html
 	$(BIN)/python -m differnet_lite demo
@@ -17,6 +17,12 @@ test-fast: .venv/installed-dev
 
 test-notebooks: .venv/installed-dev  # two at a time: each fixes one thread, so that its digits are the same everywhere
 	$(BIN)/python -m pytest --nbval notebooks/ -n 2 --dist loadfile
+
+faults: .venv/installed-dev      ## kill it 50 times while it works: nothing half-written, nothing lost
+	$(BIN)/python scripts/faults.py
+
+versions: .venv/installed        ## on every Python that is here, with the newest and the oldest requirements; the wheel
+	$(BIN)/python scripts/versions.py
 
 notebooks: .venv/installed-dev   ## run all notebooks and keep their outputs, with pictures (needs Chromium)
 	$(BIN)/python scripts/execute_notebooks.py

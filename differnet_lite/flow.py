@@ -29,11 +29,10 @@ __all__ = [
     "Subnet",
     "build_flow",
     "soft_clamp",
-    "whitening_matrix",
 ]
 
 
-def soft_clamp(h: Tensor, clamp: float = 3.0) -> Tensor:
+def soft_clamp(h: Tensor, clamp: float = 3.0, *, factor: float = 2 / math.pi) -> Tensor:
     r"""Bound a log-scale smoothly: :math:`\sigma_c(h) = \frac{2 c}{\pi} \arctan(h / c)`.
 
     Near 0 it is 2/pi times the identity; at infinity it is +-c, so that one coupling stretches
@@ -42,6 +41,7 @@ def soft_clamp(h: Tensor, clamp: float = 3.0) -> Tensor:
     Args:
         h: any shape.
         clamp: the bound c; 3 in the paper, which calls it alpha.
+        factor: 2/pi; the authors' program writes 0.636, and is bounded by 0.999 c.
 
     References:
         Rudolph, Wandt, Rosenhahn, arXiv 2008.12577, section 3.
@@ -50,12 +50,12 @@ def soft_clamp(h: Tensor, clamp: float = 3.0) -> Tensor:
         >>> soft_clamp(torch.tensor([0.0, 3.0, 1e9])).tolist()
         [0.0, 1.5, 3.0]
     """
-    return clamp * _unit_clamp(h, clamp)
+    return clamp * _unit_clamp(h, clamp, factor)
 
 
-def _unit_clamp(h: Tensor, clamp: float) -> Tensor:
+def _unit_clamp(h: Tensor, clamp: float, factor: float) -> Tensor:
     """FrEIA multiplies by the bound itself, and its own "ATAN" does not divide by it inside."""
-    return (2 / math.pi) * torch.atan(h / clamp)
+    return factor * torch.atan(h / clamp)
 
 
 class Subnet(nn.Sequential):
@@ -162,6 +162,7 @@ def build_flow(
     n_blocks: int = 8,
     hidden: int = 128,
     clamp: float = 3.0,
+    clamp_factor: float = 2 / math.pi,
     whitening: tuple[Tensor, Tensor] | None = None,
     start_as_identity: bool = False,
     seed: int | None = None,
@@ -173,8 +174,9 @@ def build_flow(
         n_blocks: number of coupling blocks; 8 in the paper.
         hidden: width of the subnets; 2048 in the paper (172 million parameters), 128: 2.9 million.
         clamp: bound of the soft clamp; 3 in the paper.
+        clamp_factor: 2/pi, or the 0.636 of the authors' program, see `soft_clamp`.
         whitening: mean (D,) and matrix (D, D) of a linear first step (y - mean) @ matrix, see
-            `whitening_matrix`; None starts with the features as they are. Its log-det counts.
+            `sampling.whitening_matrix`; None: the features as they are. Its log-det counts.
         start_as_identity: every coupling starts with s = t = 0.
         seed: of the initial weights; None takes them from torch's global generator.
 
@@ -185,6 +187,7 @@ def build_flow(
     whole(1)("n_blocks", n_blocks)
     whole(1)("hidden", hidden)
     real(above=0)("clamp", clamp)
+    real(above=0)("clamp_factor", clamp_factor)
     with _contained_randomness(seed):
         chain, mean = Ff.SequenceINN(n_features), torch.zeros(n_features)
         if whitening is not None:
@@ -197,7 +200,7 @@ def build_flow(
                 Fm.GLOWCouplingBlock,
                 subnet_constructor=functools.partial(Subnet, hidden=hidden, zero=start_as_identity),
                 clamp=clamp,
-                clamp_activation=functools.partial(_unit_clamp, clamp=clamp),
+                clamp_activation=functools.partial(_unit_clamp, clamp=clamp, factor=clamp_factor),
             )
     return CouplingFlow(chain, mean)
 
@@ -213,35 +216,3 @@ def _contained_randomness(seed: int | None) -> Iterator[None]:
             yield
         finally:
             np.random.set_state(numpy_state)
-
-
-def whitening_matrix(y: Tensor, *, eps: float) -> tuple[Tensor, Tensor]:
-    r"""Mean and matrix of the ZCA whitening with a noise-inflated covariance.
-
-    With :math:`\mathrm{cov}(y) = V \Lambda V^T` the matrix is
-    :math:`V (\Lambda + \epsilon^2)^{-1/2} V^T`: the whitening of y + noise, where the noise is
-    normal with deviation eps. Dead channels, whose own variance is 0, then come out small and not
-    blown up. Any rotation behind it whitens as well; this one, the symmetric ("ZCA"), is unique,
-    and moves as little as the features do: without its last factor it would depend on the basis
-    that eigh happens to give of the directions that do not vary.
-
-    Args:
-        y: (N, D) features.
-        eps: deviation of the noise, in units of the features; above 0.
-
-    Returns:
-        The mean (D,) and the matrix (D, D), float64, for (y - mean) @ matrix.
-
-    Raises:
-        ValueError: eps is not above 0, or y is not a matrix with rows.
-    """
-    if not eps > 0:
-        raise ValueError(f"eps: expected above 0 (dead channels do not vary), got {eps}")
-    if y.ndim != 2 or len(y) < 1:
-        raise ValueError(f"y: expected (N, D) with N >= 1, got {tuple(y.shape)}")
-    y = y.double()
-    mean = y.mean(0)
-    centred = y - mean
-    variances, vectors = torch.linalg.eigh(centred.T @ centred / len(y))
-    matrix = vectors / (variances.clamp_min(0) + eps**2).sqrt()
-    return mean, matrix @ vectors.T

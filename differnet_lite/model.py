@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from itertools import count
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -19,6 +20,8 @@ from differnet_lite.calibration.splits import Split
 from differnet_lite.checks import one_of
 from differnet_lite.data.checkpoint import tensors_of
 from differnet_lite.data.images import ImageLike
+from differnet_lite.data.listing import Images
+from differnet_lite.data.resuming import TrainingState, training_states
 from differnet_lite.feature_detector import FeatureDetector
 from differnet_lite.flow import CouplingFlow, build_flow
 from differnet_lite.sampling import fresh_view_sampler, view_sampler
@@ -70,12 +73,32 @@ class DifferNet(FeatureDetector):
         """The arguments of the constructor as they were given."""
         return {"preset": self.preset} | super().get_params(deep)
 
+    def fit(
+        self,
+        images: Images,
+        y: Any = None,
+        *,
+        calibration: Images | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+    ) -> Self:
+        """As `Detector.fit`; an interrupted training can go on where it was.
+
+        Args:
+            checkpoint: a folder for the state after each epoch; `fit` with the same folder again
+                gives, bit for bit, the model of a training in one go.
+        """
+        self._checkpoint = checkpoint
+        return super().fit(images, y, calibration=calibration)
+
     def _fit(
         self, images: Sequence[ImageLike], chosen: Sequence[Split]
     ) -> tuple[dict[str, Any], list[np.ndarray]]:
         fresh = self.settings.transformations.angles is None  # then only what calibrates is needed
+        of_all: Any = {"settings": self.settings.to_json(), "seed": self.seed}
+        of_all |= {"trunk": self.extractor.identity, "device": self.extractor.device.type}
+        states = training_states(self._checkpoint, images, chosen, **of_all)
         seen = None if fresh else self.features(images, description="features of normal images")
-        runs = [self._train(images, seen, split, k) for k, split in enumerate(chosen)]
+        runs = [self._train(images, seen, *which) for which in zip(chosen, states, count())]
         flow, history, scores = zip(*runs, strict=True)
         if len(runs) > 1:  # the first flow saw everything: what its siblings did not see is watched
             history[0]["held_out"] = np.mean([h["held_out"] for h in history[1:]], axis=0).tolist()
@@ -84,7 +107,12 @@ class DifferNet(FeatureDetector):
         return known, list(scores)
 
     def _train(
-        self, images: Sequence[ImageLike], seen: Tensor | None, split: Split, k: int
+        self,
+        images: Sequence[ImageLike],
+        seen: Tensor | None,
+        split: Split,
+        state: TrainingState,
+        k: int,
     ) -> tuple[CouplingFlow, dict[str, list[float]], np.ndarray]:
         """The k-th flow, its history, and its scores of the images that calibrate it."""
         s = self.settings
@@ -107,6 +135,7 @@ class DifferNet(FeatureDetector):
             device=self.extractor.device,
             seed=self.seed + k,
             progress=self.progress,
+            state=state,
         )
         scorer = Scorer(flow_score(flow, use_log_det=s.use_log_det), s.pool_views)
         return flow, history, scorer.scores(held_out)

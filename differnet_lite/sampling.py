@@ -1,4 +1,4 @@
-"""Which views a training step sees: drawn from features that are known, or made anew each time."""
+"""Which views a training step sees, drawn from known features or made anew; and their whitening."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ from torch import Tensor
 
 from differnet_lite.data.images import ImageLike, decode, iter_decoded
 from differnet_lite.features import MultiScaleExtractor
-from differnet_lite.flow import whitening_matrix
 from differnet_lite.transforms import Transformations
 
-__all__ = ["Sampler", "fresh_view_sampler", "view_sampler", "whitening_of_views"]
+__all__ = [
+    "Sampler",
+    "fresh_view_sampler",
+    "view_sampler",
+    "whitening_matrix",
+    "whitening_of_views",
+]
 
 Sampler = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -97,3 +102,35 @@ def whitening_of_views(
     everyone = torch.arange(n_images)
     draws = [sample(everyone, generator) for _ in range(max(1, 16 // views_per_image))]
     return whitening_matrix(torch.cat(draws, dim=1).flatten(0, 1), eps=noise)
+
+
+def whitening_matrix(y: Tensor, *, eps: float) -> tuple[Tensor, Tensor]:
+    r"""Mean and matrix of the ZCA whitening with a noise-inflated covariance.
+
+    With :math:`\mathrm{cov}(y) = V \Lambda V^T` the matrix is
+    :math:`V (\Lambda + \epsilon^2)^{-1/2} V^T`: the whitening of y + noise, where the noise is
+    normal with deviation eps. Dead channels, whose own variance is 0, then come out small and not
+    blown up. Any rotation behind it whitens as well; this one, the symmetric ("ZCA"), is unique,
+    and moves as little as the features do: without its last factor it would depend on the basis
+    that eigh happens to give of the directions that do not vary.
+
+    Args:
+        y: (N, D) features.
+        eps: deviation of the noise, in units of the features; above 0.
+
+    Returns:
+        The mean (D,) and the matrix (D, D), float64, for (y - mean) @ matrix.
+
+    Raises:
+        ValueError: eps is not above 0, or y is not a matrix with rows.
+    """
+    if not eps > 0:
+        raise ValueError(f"eps: expected above 0 (dead channels do not vary), got {eps}")
+    if y.ndim != 2 or len(y) < 1:
+        raise ValueError(f"y: expected (N, D) with N >= 1, got {tuple(y.shape)}")
+    y = y.double()
+    mean = y.mean(0)
+    centred = y - mean
+    variances, vectors = torch.linalg.eigh(centred.T @ centred / len(y))
+    matrix = vectors / (variances.clamp_min(0) + eps**2).sqrt()
+    return mean, matrix @ vectors.T

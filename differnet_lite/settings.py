@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from typing import Any
 
 from differnet_lite.calibration.splits import CALIBRATIONS
@@ -63,6 +64,7 @@ _RULES = {
     "n_blocks": whole(1, 1000),
     "hidden": whole(1, 65536),
     "clamp": real(above=0),
+    "clamp_factor": real(above=0),
     "epochs": whole(1),
     "batch_images": whole(1),
     "views_per_image": whole(1),
@@ -100,6 +102,7 @@ class Settings:
         n_blocks: coupling blocks.
         hidden: width of the subnets.
         clamp: bound of the soft clamp; the paper calls it alpha.
+        clamp_factor: 2/pi, or the 0.636 of the authors' program, see `soft_clamp`.
         epochs: passes over the training images.
         batch_images: images in a step.
         views_per_image: views of each image in a step (random angles: `transformations.n_train`).
@@ -136,6 +139,7 @@ class Settings:
     n_blocks: int = 8
     hidden: int = 128
     clamp: float = 3.0
+    clamp_factor: float = 2 / math.pi
     epochs: int = 32
     batch_images: int = 24
     views_per_image: int = 4
@@ -170,7 +174,7 @@ class Settings:
 
     def of_flow(self) -> dict[str, Any]:
         """The arguments of `build_flow` that are settings."""
-        return self._some("n_blocks", "hidden", "clamp", "start_as_identity")
+        return self._some("n_blocks", "hidden", "clamp", "clamp_factor", "start_as_identity")
 
     def of_adam(self) -> dict[str, Any]:
         """The arguments of `torch.optim.Adam`."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from differnet_lite.data.resuming import UNKEPT, TrainingState
 from differnet_lite.flow import CouplingFlow, Subnet, build_flow
 from differnet_lite.loss import nll
 from differnet_lite.sampling import Sampler, whitening_of_views
@@ -103,6 +104,7 @@ def train_flow(
     seed: int = 0,
     progress: bool = True,
     on_epoch: OnEpoch | None = None,
+    state: TrainingState = UNKEPT,
 ) -> tuple[CouplingFlow, dict[str, list[float]]]:
     """Fit a flow to features of normal images.
 
@@ -116,6 +118,7 @@ def train_flow(
         seed: of the initial weights, the order of images, the views and the noise.
         progress: whether to show a progress bar.
         on_epoch: called after each epoch with its number, history and flow; must change nothing.
+        state: where the state after an epoch is kept, and a former run's taken up.
 
     Returns:
         The trained flow, of the last epoch, and the history: "epoch", "train" and "held_out"
@@ -134,14 +137,11 @@ def train_flow(
     if held_out is not None and len(held_out):
         watched = add_noise(held_out.flatten(0, 1), s.noise, generator).to(device)
     history: dict[str, list[float]] = {"epoch": [], "train": [], "held_out": []}
-    epochs = range(1, s.epochs + 1)
+    state.restore(flow, optimiser, generator, history)
+    epochs = range(len(history["epoch"]) + 1, s.epochs + 1)
+    batches: Any = {"batch_images": s.batch_images, "noise": s.noise, "generator": generator}
     with tqdm(epochs, "training", unit="epoch", disable=not progress, leave=False) as bar:
         for epoch in bar:
-            batches: Any = {
-                "batch_images": s.batch_images,
-                "noise": s.noise,
-                "generator": generator,
-            }
             loss = train_epoch(flow, optimiser, sample, n_images, **batches)
             if not math.isfinite(loss):
                 raise FloatingPointError(
@@ -153,6 +153,7 @@ def train_flow(
             if watched is not None:
                 with torch.inference_mode():
                     history["held_out"].append(float(nll(*flow(watched))))
+            state.keep(flow, optimiser, generator, history)
             if on_epoch is not None:
                 on_epoch(epoch, history, flow)
             bar.set_postfix({k: f"{v[-1]:.3f}" for k, v in history.items() if v and k != "epoch"})

@@ -21,10 +21,10 @@ from differnet_lite import cache as cache_module
 from differnet_lite import training
 from differnet_lite.baselines import make_detector
 from differnet_lite.features import MultiScaleExtractor
-from differnet_lite.flow import CouplingFlow, build_flow, whitening_matrix
+from differnet_lite.flow import CouplingFlow, build_flow
 from differnet_lite.localization import METHODS, Localizer, reference, reference_maps
 from differnet_lite.loss import nll
-from differnet_lite.sampling import view_sampler
+from differnet_lite.sampling import view_sampler, whitening_matrix
 from differnet_lite.scoring import Scorer, flow_score, latents
 from differnet_lite.settings import DEFAULT, Settings
 from differnet_lite.training import (

@@ -21,9 +21,9 @@ from differnet_lite.flow import (
     Subnet,
     build_flow,
     soft_clamp,
-    whitening_matrix,
 )
 from differnet_lite.model import DifferNet
+from differnet_lite.sampling import whitening_matrix
 
 D = 11  # odd: the two halves differ
 

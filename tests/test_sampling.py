@@ -11,8 +11,12 @@ import torch
 
 from differnet_lite import sampling
 from differnet_lite.features import MultiScaleExtractor
-from differnet_lite.flow import whitening_matrix
-from differnet_lite.sampling import fresh_view_sampler, view_sampler, whitening_of_views
+from differnet_lite.sampling import (
+    fresh_view_sampler,
+    view_sampler,
+    whitening_matrix,
+    whitening_of_views,
+)
 from differnet_lite.transforms import Transformations
 
 D, T = 8, 6

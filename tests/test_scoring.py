@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from differnet_lite.flow import CouplingFlow, build_flow, whitening_matrix
+from differnet_lite.flow import CouplingFlow, build_flow
 from differnet_lite.loss import nll
+from differnet_lite.sampling import whitening_matrix
 from differnet_lite.scoring import Scorer, flow_score, latents, score_views
 
 

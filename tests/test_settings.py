@@ -42,7 +42,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "whiten": False,
         "start_as_identity": False,
     },
-    "soft clamp: alpha = 3": {"clamp": 3.0},
+    "soft clamp: alpha = 3, factor 2/pi": {"clamp": 3.0, "clamp_factor": 2 / math.pi},
     "score: mean of z^2, without the log-det": {"use_log_det": False},
     "training: Adam lr 2e-4, betas (0.8, 0.8), eps 1e-4, weight decay 1e-5": {
         "learning_rate": 2e-4,
@@ -84,7 +84,13 @@ def test_every_field_of_paper_has_its_line() -> None:
     assert sorted(stated) == sorted(fields - unused)
     assert PAPER.transformations.n_train * PAPER.batch_images == 96
     assert (PAPER.of_flow(), PAPER.of_adam()) == (
-        {"n_blocks": 8, "hidden": 2048, "clamp": 3.0, "start_as_identity": False},
+        {
+            "n_blocks": 8,
+            "hidden": 2048,
+            "clamp": 3.0,
+            "clamp_factor": 2 / math.pi,
+            "start_as_identity": False,
+        },
         {"lr": 2e-4, "betas": (0.8, 0.8), "eps": 1e-4, "weight_decay": 1e-5},
     )
 
@@ -131,6 +137,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "n_blocks": (*NO_COUNTS, 0, 1001),
     "hidden": (*NO_COUNTS, 0, 65537),
     "clamp": (*NO_NUMBERS, 0.0, -3.0),
+    "clamp_factor": (*NO_NUMBERS, 0.0, -0.636),
     "epochs": (*NO_COUNTS, 0),
     "batch_images": (*NO_COUNTS, 0),
     "views_per_image": (*NO_COUNTS, 0),

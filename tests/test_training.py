@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from differnet_lite.flow import CouplingFlow, Subnet, build_flow, whitening_matrix
+from differnet_lite.flow import CouplingFlow, Subnet, build_flow
 from differnet_lite.loss import nll
-from differnet_lite.sampling import view_sampler
+from differnet_lite.sampling import view_sampler, whitening_matrix
 from differnet_lite.settings import DEFAULT, Settings
 from differnet_lite.training import (
     add_noise,

@@ -49,7 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 silence(sys.stdout)
             return 2
         except KeyboardInterrupt:
-            print("interrupted; features that were computed are kept", file=sys.stderr)
+            kept = "features that were computed are kept"
+            if getattr(args, "checkpoint", None) or getattr(args, "preset", None) == "paper":
+                kept += "; a training with a checkpoint goes on by the same command"
+            print(f"interrupted; {kept}", file=sys.stderr)
             return 130
     return 0
 
@@ -97,6 +100,7 @@ def _demo(args: argparse.Namespace) -> None:
 def _fit(args: argparse.Namespace) -> None:
     from differnet_lite.checks import rate
     from differnet_lite.data.datasets import training_images
+    from differnet_lite.data.resuming import forget_training, training_folder
     from differnet_lite.trunk import resolve_device
 
     start = time.perf_counter()
@@ -106,12 +110,17 @@ def _fit(args: argparse.Namespace) -> None:
     model = _detector(args)
     images = training_images(args.folder)
     check_file("--out", args.out, [Path(str(image)) for image in images])
-    model.fit(images)
+    kept = args.checkpoint
+    if kept is None and args.preset == "paper":
+        kept = f"{args.out}.training"
+    model.fit(images, **({"checkpoint": training_folder(kept)} if kept else {}))
     n = len(model.calibration_scores_)
     threshold = "none: without calibration there are scores only"
     if n:
         threshold = str(model.threshold(args.alpha, if_too_few="fallback"))
     model.save(args.out)
+    if kept:
+        forget_training(kept)
     rows = [
         ("trained on", f"{model.n_train_} images"),
         ("calibrated on", f"{n} images"),
@@ -141,6 +150,8 @@ def _detector(args: argparse.Namespace) -> Detector:
     if args.method != "differnet":
         if useless := sorted({"preset", "epochs", "noise"} & set(options)):
             raise ValueError(f"--{useless[0]}: expected with --method differnet, got {args.method}")
+        if args.checkpoint:
+            raise ValueError(f"--checkpoint: expected with --method differnet, got {args.method}")
         once = args.method in ("ocsvm", "1-nn", "mahalanobis")  # these fit in no time, so six can
         options = {"calibration": "cross" if once else "split"} | options
     return make_detector(args.method, seed=args.seed, device=args.device, **options)

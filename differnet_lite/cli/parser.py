@@ -88,6 +88,13 @@ def _fit(made: argparse.ArgumentParser) -> None:
         help="how the threshold is found (default: as the preset says; of other methods cross, or "
         "split where a network is trained)",
     )
+    made.add_argument(
+        "--checkpoint",
+        metavar="DIR",
+        help="of differnet: folder for the state of the training, so that the same command goes on "
+        "after an interruption; deleted when the model is saved (default: none; with --preset "
+        "paper OUT.training)",
+    )
     made.add_argument("--holdout", type=float, help="share of images that calibrate, with split")
     _common(made, training=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import os
 import shutil
 import sys
@@ -19,6 +20,7 @@ from differnet_lite import settings
 from differnet_lite.baselines.registry import load_detector
 from differnet_lite.cache import FeatureCache
 from differnet_lite.cli.commands import main
+from differnet_lite.data import resuming
 from differnet_lite.model import DifferNet
 from differnet_lite.settings import Settings
 
@@ -139,10 +141,54 @@ def test_a_model_without_calibration_gives_scores_only(
     assert "fitted without calibration" in printed.err
 
 
+@pytest.mark.parametrize("paper", [False, True], ids=["asked for", "of the paper preset"])
+def test_an_interrupted_fit_goes_on(
+    category_folder: Path,
+    preset: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Capture,
+    paper: bool,
+) -> None:
+    monkeypatch.setitem(settings.PRESETS, "paper", dataclasses.replace(preset, epochs=5))
+    monkeypatch.setattr(resuming, "SHARE", float("inf"))
+    whole, out = tmp_path / "whole.safetensors", tmp_path / "m.safetensors"
+    options = ["--epochs", "5", "--out"] if not paper else ["--preset", "paper", "--out"]
+    assert main(["fit", str(category_folder), *options, str(whole)]) == 0
+    assert list(tmp_path.iterdir()) == [whole]
+    kept = tmp_path / ("m.safetensors.training" if paper else "kept")
+    fit = ["fit", str(category_folder), *options, str(out)]
+    fit += [] if paper else ["--checkpoint", str(kept)]
+    real = resuming.TrainingState.keep
+
+    def interrupted(self: resuming.TrainingState, *parts: Any) -> None:
+        real(self, *parts)
+        if len(parts[-1]["epoch"]) == 3:
+            raise KeyboardInterrupt
+
+    capsys.readouterr()
+    with monkeypatch.context() as patch:
+        patch.setattr(resuming.TrainingState, "keep", interrupted)
+        assert main(fit) == 130
+    said = "a training with a checkpoint goes on by the same command"
+    assert said in capsys.readouterr().err
+    assert len(list(kept.iterdir())) == 1 and not out.exists()
+    assert main(fit) == 0
+    assert "the training goes on after epoch 3" in capsys.readouterr().err
+    assert out.read_bytes() == whole.read_bytes()
+    assert not kept.exists(), "of no use once the model is saved"
+
+
 @pytest.mark.usefixtures("no_work")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["fit", ".", "--out", "m", "--checkpoint", "no/such"], "no such folder to keep"),
+        (["fit", ".", "--out", "m", "--checkpoint", "0.png"], "expected a folder to keep"),
+        (
+            ["fit", ".", "--out", "m", "--method", "1-nn", "--checkpoint", "c"],
+            "--checkpoint: expected with --method differnet, got 1-nn",
+        ),
         (["fit", "nowhere", "--out", "m"], "nowhere: there is no such file or folder of images"),
         (["fit", ".", "--out", "no/such/m"], "no such folder to save the model in"),
         (["fit", ".", "--out", "."], "expected a file to write, got a folder"),

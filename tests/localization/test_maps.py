@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from typing import Any
 
@@ -12,8 +13,9 @@ import torch.nn.functional as F
 
 from differnet_lite.data.images import decode
 from differnet_lite.features import MultiScaleExtractor
-from differnet_lite.flow import CouplingFlow, build_flow, whitening_matrix
+from differnet_lite.flow import CouplingFlow, build_flow
 from differnet_lite.localization import BLURS, METHODS, Localizer, maps, reference_maps
+from differnet_lite.sampling import whitening_matrix
 from differnet_lite.scoring import Scorer, flow_score, score_views
 from differnet_lite.transforms import Transformations
 
@@ -131,6 +133,38 @@ def test_gradient_method_is_autograd_of_the_score(
     expected = x.grad[0].abs().mean(0).numpy()
     assert expected.max() > 0
     np.testing.assert_allclose(drawn, expected, rtol=1e-3, atol=1e-4 * expected.max())
+
+
+@pytest.mark.parametrize("angle", [0.0, 90.0])
+@torch.no_grad()
+def test_gradient_maps_are_finite_differences_of_the_score(
+    tiny_extractor: MultiScaleExtractor, picture: Any, angle: float
+) -> None:
+    """Pixels moved by 1e-6 in float64, the score taken with no gradient anywhere."""
+    pixels, step = decode(picture(3), 64), 1e-6
+    flow = build_flow(256, n_blocks=3, hidden=32, seed=0)
+    scorer = Scorer(flow_score(flow, use_log_det=True), False)
+    localizer = Localizer(tiny_extractor, scorer, Transformations.grid(4), (angle,))
+    drawn = localizer.anomaly_map(pixels, sigma=0)
+    trunk, precise = copy.deepcopy(tiny_extractor).double(), copy.deepcopy(flow).double()
+    trunk.dtype = torch.float64
+
+    def score(x: torch.Tensor) -> float:
+        y = trunk.feature_maps(torch.rot90(x, round(angle / 90), (2, 3)))[0].mean((2, 3))
+        z, log_det = precise(y)
+        return float(z.square().mean() - 2 * log_det / 256)
+
+    x = pixels[None].double() / 255
+    hottest = np.unravel_index(drawn.argmax(), drawn.shape)
+    for row, column in [(0, 0), (17, 43), (32, 32), hottest]:
+        slopes = []
+        for channel in range(3):
+            pair = [x.clone(), x.clone()]
+            pair[0][0, channel, row, column] += step
+            pair[1][0, channel, row, column] -= step
+            slopes.append(abs(score(pair[0]) - score(pair[1])) / (2 * step))
+        tolerance = 1e-4 * float(drawn.max())
+        assert drawn[row, column] == pytest.approx(np.mean(slopes), rel=1e-3, abs=tolerance)
 
 
 @pytest.mark.parametrize("method", TURNED)

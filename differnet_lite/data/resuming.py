@@ -1,0 +1,178 @@
+"""A training that is interrupted goes on where it was: its state after an epoch, in a file.
+
+What is kept is all that the next epoch depends on: weights, Adam's moments, the random generator
+and the losses so far. So the end is the same, bit for bit, as without the interruption (on the same
+machine, with the same number of threads). The file is made like a model's: safetensors, JSON and a
+digest, no pickle, and it is written whole or not at all.
+
+Its name holds a digest of what the training depends on: the state of other images or settings is
+never taken, and never overwritten.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from differnet_lite.data.checkpoint import (
+    read_checkpoint,
+    rebuilding,
+    tensors_of,
+    write_checkpoint,
+)
+from differnet_lite.data.images import ImageLike, digest
+
+__all__ = ["UNKEPT", "TrainingState", "forget_training", "training_folder", "training_states"]
+
+SHARE = 0.1  # of the time that may go into writing: where epochs are short, some are not kept
+_ENDING = ".training"
+
+
+class TrainingState:
+    """The state of the training of one flow, in one file.
+
+    Args:
+        path: of the file; None keeps nothing.
+        key: what the training depends on, as JSON can hold it.
+    """
+
+    def __init__(self, path: Path | None, key: Mapping[str, Any]) -> None:
+        self.path, self.key = path, dict(key)
+        self._not_before = 0.0  # seconds of the monotonic clock
+
+    def restore(
+        self,
+        flow: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        generator: torch.Generator,
+        history: dict[str, list[float]],
+    ) -> None:
+        """Bring all four to where the file says; without a file they stay as they are.
+
+        Raises:
+            CheckpointError: the file is damaged, or of another training.
+        """
+        if self.path is None or not self.path.exists():
+            return
+        header, tensors = read_checkpoint(self.path, kind="training")
+        with rebuilding(self.path):
+            if header["key"] != self.key:
+                raise ValueError("it is of another training; delete it")
+            flow.load_state_dict(tensors_of("flow", tensors))
+            moments: dict[int, dict[str, Any]] = {}
+            for name, tensor in tensors_of("optimiser", tensors).items():
+                number, _, what = name.partition(".")
+                moments.setdefault(int(number), {})[what] = tensor
+            groups = optimiser.state_dict()["param_groups"]
+            optimiser.load_state_dict({"state": moments, "param_groups": groups})
+            generator.set_state(tensors["generator"])
+            history.update(header["history"])
+        note = f"{self.path}: the training goes on after epoch {len(history['epoch'])}"
+        warnings.warn(note, stacklevel=2)
+
+    def keep(
+        self,
+        flow: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        generator: torch.Generator,
+        history: Mapping[str, list[float]],
+    ) -> None:
+        """Write the state after an epoch, unless writing would then take over a tenth of the time.
+
+        What cannot be written, on a full disk, costs the state and not the training.
+        """
+        start = time.monotonic()
+        if self.path is None or start < self._not_before:
+            return
+        tensors = {f"flow.{name}": tensor for name, tensor in flow.state_dict().items()}
+        for number, moments in optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{number}.{name}": x for name, x in moments.items()}
+        tensors["generator"] = generator.get_state()
+        try:
+            header = {"key": self.key, "history": dict(history)}
+            write_checkpoint(self.path, tensors, header, kind="training")
+            end = time.monotonic()
+            self._not_before = end + (end - start) / SHARE
+        except OSError as error:
+            warnings.warn(
+                f"{self.path}: the state of the training cannot be kept ({error}); going on "
+                "without. Free space, or name another folder next time",
+                stacklevel=2,
+            )
+            self._not_before = float("inf")
+
+
+UNKEPT = TrainingState(None, {})
+
+
+def training_states(
+    folder: str | os.PathLike[str] | None,
+    images: Sequence[ImageLike],
+    chosen: Iterable[tuple[Sequence[int], Sequence[int]]],
+    **what: Any,
+) -> list[TrainingState]:
+    """A state for each flow that is trained, one after another.
+
+    Args:
+        folder: of the files; None keeps nothing.
+        images: all images.
+        chosen: for each flow the positions of the images that it trains on, and that it scores.
+        **what: all else that the training depends on, as JSON can hold it.
+    """
+    parts = list(chosen)
+    if folder is None:
+        return [UNKEPT] * len(parts)
+    folder, names = training_folder(folder), [digest(image) for image in images]
+    what = json.loads(json.dumps(what | {"torch": torch.__version__}))
+    states = []
+    for k, (train, calibrate) in enumerate(parts):
+        own = {"flow": k, "train": [names[i] for i in train]}
+        key = what | own | {"calibrate": [names[i] for i in calibrate]}
+        short = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
+        states.append(TrainingState(folder / f"flow_{k}_{short}{_ENDING}", key))
+    others = set(folder.glob(f"*{_ENDING}")) - {state.path for state in states}
+    if others:
+        warnings.warn(
+            f"{folder}: it holds the state of {len(others)} other training(s), of other images, "
+            "settings or versions, which are left alone; delete what you do not need",
+            stacklevel=2,
+        )
+    return states
+
+
+def training_folder(folder: str | os.PathLike[str]) -> Path:
+    """The folder of the states of a training, made if it is not there.
+
+    Raises:
+        FileNotFoundError: nor is the folder that it should lie in.
+        NotADirectoryError: it is a file.
+    """
+    folder = Path(folder)
+    if not folder.parent.is_dir():
+        raise FileNotFoundError(
+            f"{folder.parent}: there is no such folder to keep the training in; create it first"
+        )
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(
+            f"{folder}: expected a folder to keep the training in, got a file; name another"
+        )
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def forget_training(folder: str | os.PathLike[str]) -> None:
+    """Delete the states in a folder, and the folder itself if nothing else is in it."""
+    for path in Path(folder).glob(f"*{_ENDING}"):
+        path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        Path(folder).rmdir()
