@@ -180,8 +180,7 @@ class MultiScaleExtractor(nn.Module):
         Returns:
             (N, T, D) float32, on the CPU.
         """
-        t = transformations
-        x = images.to(self.device).float() / 255
+        t, x = transformations, images.to(self.device).float() / 255
         if t.jitters and generator is None:
             raise ValueError("the transformations jitter: pass a torch.Generator")
         own = angles.T if isinstance(angles, Tensor) and angles.ndim == 2 else None  # (T, N)
@@ -193,8 +192,8 @@ class MultiScaleExtractor(nn.Module):
             return features
         views: Any = iter_views(x, turns, t)
         if own is not None:
-            views = (rotate(x, a, fill=t.fill, interpolation=t.interpolation) for a in turns)
-            views = enumerate(views)
+            how: Any = {"fill": t.fill, "interpolation": t.interpolation}
+            views = enumerate(rotate(x, a, **how) for a in turns)
         for k, view in views:
             features[:, k] = self(view if generator is None else jitter(view, t, generator))
         return features
