@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from differnet_lite.calibration.splits import Split
-from differnet_lite.checks import one_of
+from differnet_lite.checks import one_of, whole
 from differnet_lite.data.checkpoint import tensors_of
 from differnet_lite.data.images import ImageLike
 from differnet_lite.data.listing import Images
@@ -42,8 +42,9 @@ class DifferNet(FeatureDetector):
             `transformations=Transformations.none()`.
 
     Attributes:
-        flow_: the trained flow.
-        history_: losses, see `train_flow`.
+        flows_: the trained flows: one, or with calibration="cross" one for each fold, which has not
+            seen that fold; a score is the mean of theirs.
+        history_: losses, see `train_flow`; means over the flows.
         calibration_scores_, calibrated_by_, n_train_: see `Detector`.
         angles_, reference_, places_: see `FeatureDetector`.
 
@@ -96,15 +97,25 @@ class DifferNet(FeatureDetector):
         fresh = self.settings.transformations.angles is None  # then only what calibrates is needed
         of_all: Any = {"settings": self.settings.to_json(), "seed": self.seed}
         of_all |= {"trunk": self.extractor.identity, "device": self.extractor.device.type}
-        states = training_states(self._checkpoint, images, chosen, **of_all)
+        parts = (
+            chosen[1:] or chosen
+        )  # cross-fitted, no flow sees all: all are as those that calibrate
+        states = training_states(self._checkpoint, images, parts, **of_all)
         seen = None if fresh else self.features(images, description="features of normal images")
-        runs = [self._train(images, seen, *which) for which in zip(chosen, states, count())]
-        flow, history, scores = zip(*runs, strict=True)
-        if len(runs) > 1:  # the first flow saw everything: what its siblings did not see is watched
-            history[0]["held_out"] = np.mean([h["held_out"] for h in history[1:]], axis=0).tolist()
+        runs = [self._train(images, seen, *which) for which in zip(parts, states, count())]
+        flows, histories, scores = zip(*runs, strict=True)
+        losses = {name: np.mean([h[name] for h in histories], 0).tolist() for name in histories[0]}
+        history = losses | {"epoch": histories[0]["epoch"]}
         train = [images[i] for i in chosen[0].train]
-        known = {"flow_": flow[0], "history_": history[0]} | self._known_normal(train)
+        known = {"flows_": list(flows), "history_": history} | self._known_normal(train)
         return known, list(scores)
+
+    @property
+    def flow_(self) -> CouplingFlow:
+        """The flow of a model that has one."""
+        if len(self.flows_) > 1:
+            raise AttributeError(f"flow_: this model has {len(self.flows_)}, see flows_")
+        return self.flows_[0]
 
     def _train(
         self,
@@ -141,18 +152,22 @@ class DifferNet(FeatureDetector):
         return flow, history, scorer.scores(held_out)
 
     def _score_rows(self) -> Callable[[Tensor], Tensor]:
-        return flow_score(self.flow_, use_log_det=self.settings.use_log_det)
+        each = [flow_score(flow, use_log_det=self.settings.use_log_det) for flow in self.flows_]
+        return lambda rows: torch.stack([score(rows) for score in each]).mean(0)
 
     def _pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors, header = super()._pack()
-        tensors |= {f"flow.{name}": tensor for name, tensor in self.flow_.state_dict().items()}
-        return tensors, header | {"history": self.history_}
+        for k, flow in enumerate(self.flows_):
+            tensors |= {f"flow{k}.{name}": value for name, value in flow.state_dict().items()}
+        return tensors, header | {"history": self.history_, "flows": len(self.flows_)}
 
     def _unpack(self, tensors: dict[str, Tensor], header: dict[str, Any]) -> dict[str, Any]:
         s, d = self.settings, self.extractor.n_features
         whitening = (torch.zeros(d), torch.eye(d)) if s.whiten else None
-        flow = build_flow(d, whitening=whitening, seed=0, **s.of_flow())
-        flow.load_state_dict(tensors_of("flow", tensors))
-        flow = flow.to(self.extractor.device).eval()
-        fitted = {"flow_": flow, "history_": header["history"]}
+        flows = []
+        for k in range(whole(1, s.folds)("flows", header["flows"])):
+            flow = build_flow(d, whitening=whitening, seed=0, **s.of_flow())
+            flow.load_state_dict(tensors_of(f"flow{k}", tensors))
+            flows.append(flow.to(self.extractor.device).eval())
+        fitted = {"flows_": flows, "history_": header["history"]}
         return super()._unpack(tensors, header) | fitted

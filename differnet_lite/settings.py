@@ -15,7 +15,7 @@ What differs, and why:
 | Adam's eps | 1e-4 | 1e-8 | gradients of loss / D are far below 1e-4: Adam turns into slow SGD |
 | width of the subnets | 2048 | 128 | 172 million parameters for a few hundred images |
 | epochs and learning rate | 192 at 2e-4 | 32 at 4e-4 | the whitening is a start: 128 gain nothing |
-| scores for a threshold | none | out-of-fold, of all | without them there is no false-alarm rate |
+| flows | one | five, each without a fifth | every normal trains, and sets the threshold |
 
 Width 256 gains 0.03 nats of held-out likelihood on 609 images, none on 167, at twice the time.
 """
@@ -113,9 +113,9 @@ class Settings:
         use_log_det: add the log-determinant to the score; the paper does not.
         reference_images: training images whose mean maps the attribution maps are measured
             against; 0 keeps none, and `anomaly_maps` then draws the paper's gradient maps.
-        calibration: where the scores for the threshold come from. "cross": from `folds` more flows,
-            each trained on all normals but a fold, while the one that scores new images has seen
-            all of them. "split": from a share of the normals that is not trained on, with an exact
+        calibration: where the scores for the threshold come from. "cross": from `folds` flows, each
+            trained on all normals but a fold; a normal's score is of the flow that has not seen it,
+            a new image's the mean of all. "split": from a share of the normals that is not trained on, with an exact
             guarantee. "none": from nowhere, and then there is no threshold.
         folds: K, of "cross".
         holdout: share of the images, of "split"; at least 19 where half or more remain.
