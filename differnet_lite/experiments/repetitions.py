@@ -89,7 +89,7 @@ def _distance(mean: Tensor, factor: Tensor) -> Score:
 
 def flows(features: Tensor, splits: Sequence[Split], settings: Settings, seed: int) -> list[Score]:
     """DifferNet's flow, trained on each split as `DifferNet.fit` trains it."""
-    s, found = settings, []
+    s, found = settings, list[Score]()
     for k, split in enumerate(splits):
         sample = view_sampler(
             features[split.train], views_per_image=s.views_per_image, pool_views=s.pool_views
@@ -103,8 +103,12 @@ def flows(features: Tensor, splits: Sequence[Split], settings: Settings, seed: i
             progress=False,
         )
         scorer = Scorer(flow_score(flow, use_log_det=s.use_log_det), s.pool_views)
-        found.append(lambda rows, scorer=scorer: scorer.scores(rows[:, None]))
+        found.append(_of_rows(scorer))
     return found
+
+
+def _of_rows(scorer: Scorer) -> Score:
+    return lambda rows: scorer.scores(rows[:, None])
 
 
 DETECTORS: dict[str, Learn] = {"mahalanobis": mahalanobis, "flow": flows}
