@@ -26,7 +26,17 @@ from differnet_lite.scoring import Scorer, flow_score
 from differnet_lite.settings import DEFAULT, Settings
 from differnet_lite.training import train_flow
 
-__all__ = ["DETECTORS", "Calibration", "Learn", "Scores", "calibrated", "cv_plus", "judged"]
+__all__ = [
+    "DETECTORS",
+    "Calibration",
+    "Learn",
+    "Scores",
+    "calibrated",
+    "cv_plus",
+    "judged",
+    "learn_flows",
+    "learn_mahalanobis",
+]
 
 Score = Callable[[Tensor], np.ndarray]
 Learn = Callable[[Tensor, Sequence[Split], Settings, int], list[Score]]
@@ -48,7 +58,7 @@ class Calibration(NamedTuple):
     held_out: np.ndarray
 
 
-def mahalanobis(
+def learn_mahalanobis(
     features: Tensor, splits: Sequence[Split], settings: Settings, seed: int
 ) -> list[Score]:
     """`baselines.Mahalanobis` on each split: the same draws of views, shared by the splits.
@@ -87,7 +97,9 @@ def _distance(mean: Tensor, factor: Tensor) -> Score:
     return score
 
 
-def flows(features: Tensor, splits: Sequence[Split], settings: Settings, seed: int) -> list[Score]:
+def learn_flows(
+    features: Tensor, splits: Sequence[Split], settings: Settings, seed: int
+) -> list[Score]:
     """DifferNet's flow, trained on each split as `DifferNet.fit` trains it."""
     s, found = settings, list[Score]()
     for k, split in enumerate(splits):
@@ -111,7 +123,7 @@ def _of_rows(scorer: Scorer) -> Score:
     return lambda rows: scorer.scores(rows[:, None])
 
 
-DETECTORS: dict[str, Learn] = {"mahalanobis": mahalanobis, "flow": flows}
+DETECTORS: dict[str, Learn] = {"mahalanobis": learn_mahalanobis, "flow": learn_flows}
 
 
 def calibrated(
