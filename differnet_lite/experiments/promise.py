@@ -8,6 +8,7 @@ over repetitions, so its standard error says how well it is known for this categ
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,6 +42,7 @@ def simulated_cell(
     alphas: Sequence[float] = ALPHAS,
     settings: Settings = DEFAULT,
     seed: int = 0,
+    minutes: float | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
     """The true false-alarm rates of all rules with n normal images, and what they detect.
@@ -54,6 +56,7 @@ def simulated_cell(
         alphas: the rates asked for.
         settings: of the flow, the views, the folds and the split.
         seed: of the draws and the detectors.
+        minutes: start no further repetition after these; the cell says how many there are.
         progress: whether to show a progress bar.
 
     Returns:
@@ -74,8 +77,10 @@ def simulated_cell(
         raise ValueError(f"n: expected less than the {total} normal images of {category}, got {n}")
     test, learn = pool.test.mean(1), DETECTORS[detector]
     areas, excess, shares, held = [], [], [], 0
-    label = f"{category}, {detector}, n = {n}"
+    label, started = f"{category}, {detector}, n = {n}", time.monotonic()
     for r in tqdm(range(repetitions), label, disable=not progress, leave=False):
+        if minutes is not None and shares and time.monotonic() - started > 60 * minutes:
+            break
         order = np.random.default_rng([seed, n, r]).permutation(total)
         chosen, others = order[:n], order[n : n + JUDGED]
         own = int(np.random.default_rng([seed, n, r, 1]).integers(2**31))
@@ -95,7 +100,7 @@ def simulated_cell(
         "detector": detector,
         "n": n,
         "held_out": held,
-        "repetitions": repetitions,
+        "repetitions": len(shares),
         "judged": min(JUDGED, total - n),
         "defects": int(pool.anomalous.sum()),
         "epochs": settings.epochs if detector == "flow" else None,

@@ -41,6 +41,7 @@ def add_promise(studies: Any) -> None:
     made.add_argument("--sizes", nargs="+", type=int, default=list(SIZES), metavar="N")
     made.add_argument("--repetitions", type=int, default=300, help="of each n (default 300)")
     made.add_argument("--normals", type=int, default=2000, help="fresh ones (default 2000)")
+    made.add_argument("--minutes", type=float, help="of each n at most; then fewer repetitions")
     for name in ("epochs", "learning_rate"):
         value = getattr(DEFAULT, name)
         flag, kind = f"--{name.replace('_', '-')}", type(value)
@@ -71,6 +72,7 @@ def run_promise(args: argparse.Namespace) -> int:
                 args.repetitions,
                 settings=settings,
                 seed=args.seed,
+                minutes=args.minutes,
                 progress=progress,
             )
             keep_cells(out, [cell], command)
