@@ -101,6 +101,7 @@ def _add_rule(
     name, colour, symbol = RULES[rule]
     known = [(x, row) for x, row in rows if row["mean"] is not None]
     common: dict[str, Any] = {"mode": "markers", "name": name, "legendgroup": rule}
+    common["cliponaxis"] = False  # a rate of 0 is a whole mark, too
     thin = _reach([(r["mean"], r["low"], r["high"]) for _, r in known], colour, 1)
     errors = [(r["mean"], 2 * (r["error"] or 0)) for _, r in known]
     thick = _reach([(mean, mean - e, mean + e) for mean, e in errors], colour, 4)

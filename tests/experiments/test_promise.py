@@ -23,9 +23,8 @@ from differnet_lite.experiments.repetitions import (
     cv_plus,
     judged,
 )
-from differnet_lite.flow import whitening_matrix
 from differnet_lite.plots import plot_promise
-from differnet_lite.sampling import view_sampler, whitening_of_views
+from differnet_lite.sampling import view_sampler, whitening_matrix, whitening_of_views
 from differnet_lite.settings import DEFAULT
 
 G = torch.Generator().manual_seed(0)
