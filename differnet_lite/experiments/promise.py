@@ -76,7 +76,8 @@ def simulated_cell(
     if n >= total:
         raise ValueError(f"n: expected less than the {total} normal images of {category}, got {n}")
     test, learn = pool.test.mean(1), DETECTORS[detector]
-    areas, excess, shares, held = [], [], [], 0
+    areas, excess, held = [], [], 0
+    shares: list[list[tuple[dict, dict]]] = []  # a repetition, an alpha: of normals, of defects
     label, started = f"{category}, {detector}, n = {n}", time.monotonic()
     for r in tqdm(range(repetitions), label, disable=not progress, leave=False):
         if minutes is not None and shares and time.monotonic() - started > 60 * minutes:
