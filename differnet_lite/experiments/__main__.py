@@ -1,4 +1,7 @@
-"""The command line: `python -m differnet_lite.experiments table1 | few-shot | ablations`."""
+"""The command line: `python -m differnet_lite.experiments table1 | few-shot | ablations | promise`.
+
+`promise` has a file of its own, `promise_command`.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from differnet_lite.evaluation.published import CITATION, METHODS
+from differnet_lite.experiments.promise_command import add_promise, run_promise
 from differnet_lite.experiments.running import run
 from differnet_lite.experiments.storing import write_atomically, write_table
 from differnet_lite.experiments.studies import ABLATIONS, N_TRAIN, STUDIES
@@ -57,13 +61,13 @@ def main(arguments: Sequence[str] | None = None, *, make: Callable[..., Any] | N
     args = _parser().parse_args(arguments)
     warnings.showwarning = _note  # type: ignore[assignment]
     try:
-        return _study(args, make)
+        return run_promise(args) if args.study == "promise" else _study(args, make)
     except (OSError, ValueError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(
-            f"interrupted; finished cells are kept in {Path(args.out) / 'cells'},"
+            f"interrupted; finished cells are kept in {args.out},"
             " the same command goes on from there",
             file=sys.stderr,
         )
@@ -226,6 +230,7 @@ def _parser() -> argparse.ArgumentParser:
             help="few epochs, one seed: to see that all works, not to compare",
         )
         made.add_argument("--no-progress", action="store_true", help="no progress bars")
+    add_promise(studies)
     return parser
 
 

@@ -24,6 +24,7 @@ from .maps import plot_map as plot_map
 from .methods import plot_published as plot_published
 from .methods import plot_shifts as plot_shifts
 from .overlay import write_overlays as write_overlays
+from .promise import plot_promise as plot_promise
 from .rates import plot_calibration as plot_calibration
 from .rates import plot_rate_histograms as plot_rate_histograms
 from .rates import plot_roc as plot_roc
