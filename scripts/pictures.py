@@ -75,6 +75,7 @@ def add_pictures(notebook: NotebookNode) -> int:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(FLAGS))
         page = browser.new_page(viewport={"width": 1280, "height": 900}, device_scale_factor=SCALE)
+        page.set_default_timeout(300_000)  # ms: a busy machine is slow to draw
         page.set_content(f"<style>{STYLE}</style><div id='picture'></div>")
         page.add_script_tag(path=plotly_js())
         for output in outputs(notebook):
