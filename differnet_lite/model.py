@@ -24,7 +24,7 @@ from differnet_lite.data.listing import Images
 from differnet_lite.data.resuming import TrainingState, training_states
 from differnet_lite.feature_detector import FeatureDetector
 from differnet_lite.flow import CouplingFlow, build_flow
-from differnet_lite.sampling import fresh_view_sampler, view_sampler
+from differnet_lite.sampling import training_sampler
 from differnet_lite.scoring import Scorer, flow_score
 from differnet_lite.settings import PRESETS, Settings
 from differnet_lite.training import train_flow
@@ -45,8 +45,7 @@ class DifferNet(FeatureDetector):
         flows_: the trained flows: one, or with calibration="cross" one for each fold, which has not
             seen that fold; a score is the mean of theirs.
         history_: losses, see `train_flow`; means over the flows.
-        calibration_scores_, calibrated_by_, n_train_: see `Detector`.
-        angles_, reference_, places_: see `FeatureDetector`.
+        calibration_scores_, ..., angles_, ...: see `Detector` and `FeatureDetector`.
 
     References:
         Rudolph, Wandt, Rosenhahn, "Same Same But DifferNet", WACV 2021, arXiv 2008.12577.
@@ -82,11 +81,8 @@ class DifferNet(FeatureDetector):
         calibration: Images | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> Self:
-        """As `Detector.fit`; an interrupted training can go on where it was.
-
-        Args:
-            checkpoint: a folder for the state after each epoch; `fit` with the same folder again
-                gives, bit for bit, the model of a training in one go.
+        """As `Detector.fit`; with a folder `checkpoint`, `fit` goes on after an interruption, and
+        gives the model of a training in one go, bit for bit.
         """
         self._checkpoint = checkpoint
         return super().fit(images, y, calibration=calibration)
@@ -97,9 +93,7 @@ class DifferNet(FeatureDetector):
         fresh = self.settings.transformations.angles is None  # then only what calibrates is needed
         of_all: Any = {"settings": self.settings.to_json(), "seed": self.seed}
         of_all |= {"trunk": self.extractor.identity, "device": self.extractor.device.type}
-        parts = (
-            chosen[1:] or chosen
-        )  # cross-fitted, no flow sees all: all are as those that calibrate
+        parts = chosen[1:] or chosen  # cross-fitted: no flow sees all images
         states = training_states(self._checkpoint, images, parts, **of_all)
         seen = None if fresh else self.features(images, description="features of normal images")
         runs = [self._train(images, seen, *which) for which in zip(parts, states, count())]
@@ -127,26 +121,18 @@ class DifferNet(FeatureDetector):
     ) -> tuple[CouplingFlow, dict[str, list[float]], np.ndarray]:
         """The k-th flow, its history, and its scores of the images that calibrate it."""
         s = self.settings
-        if seen is None:
-            train = [images[i] for i in split.train]
-            sample = fresh_view_sampler(self.extractor, train, s.transformations)
-        else:
-            n, pool, known = s.views_per_image, s.pool_views, seen[split.train]
-            sample = view_sampler(known, views_per_image=n, pool_views=pool)
-        held_out = torch.empty(0, 1, self.extractor.n_features)
-        if split.calibrate:
-            judged = [images[i] for i in split.calibrate]
-            held_out = self.features(judged) if seen is None else seen[split.calibrate]
+        train, judged = ([images[i] for i in part] for part in split)
+        known = None if seen is None else seen[split.train]
+        held_out = self.features(judged) if seen is None else seen[split.calibrate]
+        of_trunk = {"n_features": self.extractor.n_features, "device": self.extractor.device}
+        common: dict[str, Any] = of_trunk | {"seed": self.seed + k, "progress": self.progress}
         flow, history = train_flow(
-            sample,
-            len(split.train),
+            training_sampler(self.extractor, train, known, s),
+            len(train),
             s,
-            n_features=self.extractor.n_features,
             held_out=held_out.mean(1, keepdim=True) if s.pool_views else held_out,
-            device=self.extractor.device,
-            seed=self.seed + k,
-            progress=self.progress,
             state=state,
+            **common,
         )
         scorer = Scorer(flow_score(flow, use_log_det=s.use_log_det), s.pool_views)
         return flow, history, scorer.scores(held_out)
@@ -164,10 +150,9 @@ class DifferNet(FeatureDetector):
     def _unpack(self, tensors: dict[str, Tensor], header: dict[str, Any]) -> dict[str, Any]:
         s, d = self.settings, self.extractor.n_features
         whitening = (torch.zeros(d), torch.eye(d)) if s.whiten else None
-        flows = []
-        for k in range(whole(1, s.folds)("flows", header["flows"])):
-            flow = build_flow(d, whitening=whitening, seed=0, **s.of_flow())
+        n = whole(1, s.folds)("flows", header["flows"])
+        flows = [build_flow(d, whitening=whitening, seed=0, **s.of_flow()) for _ in range(n)]
+        for k, flow in enumerate(flows):
             flow.load_state_dict(tensors_of(f"flow{k}", tensors))
-            flows.append(flow.to(self.extractor.device).eval())
-        fitted = {"flows_": flows, "history_": header["history"]}
-        return super()._unpack(tensors, header) | fitted
+            flow.to(self.extractor.device).eval()
+        return super()._unpack(tensors, header) | {"flows_": flows, "history_": header["history"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from differnet_lite.transforms import Transformations
 __all__ = [
     "Sampler",
     "fresh_view_sampler",
+    "training_sampler",
     "view_sampler",
     "whitening_matrix",
     "whitening_of_views",
@@ -80,6 +82,26 @@ def fresh_view_sampler(
         return extractor.views(batch, angles, t, generator)
 
     return draw
+
+
+def training_sampler(
+    extractor: MultiScaleExtractor,
+    images: Sequence[ImageLike],
+    known: Tensor | None,
+    settings: Any,
+) -> Sampler:
+    """What a step sees of training images: of their known features, or new views where none are.
+
+    Args:
+        extractor: the trunk.
+        images: N training images.
+        known: (N, T, D), or None.
+        settings: `Settings`, for the views.
+    """
+    if known is None:
+        return fresh_view_sampler(extractor, images, settings.transformations)
+    n, pool = settings.views_per_image, settings.pool_views
+    return view_sampler(known, views_per_image=n, pool_views=pool)
 
 
 def whitening_of_views(

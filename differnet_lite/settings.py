@@ -15,7 +15,7 @@ What differs, and why:
 | Adam's eps | 1e-4 | 1e-8 | gradients of loss / D are far below 1e-4: Adam turns into slow SGD |
 | width of the subnets | 2048 | 128 | 172 million parameters for a few hundred images |
 | epochs and learning rate | 192 at 2e-4 | 32 at 4e-4 | the whitening is a start: 128 gain nothing |
-| flows | one | five, each without a fifth | every normal trains, and sets the threshold |
+| flows | one | five, each without a fifth | all normals train, and set the threshold |
 
 Width 256 gains 0.03 nats of held-out likelihood on 609 images, none on 167, at twice the time.
 """
@@ -115,8 +115,8 @@ class Settings:
             against; 0 keeps none, and `anomaly_maps` then draws the paper's gradient maps.
         calibration: where the scores for the threshold come from. "cross": from `folds` flows, each
             trained on all normals but a fold; a normal's score is of the flow that has not seen it,
-            a new image's the mean of all. "split": from a share of the normals that is not trained on, with an exact
-            guarantee. "none": from nowhere, and then there is no threshold.
+            a new image's the mean of all. "split": from a share of the normals that is not trained
+            on, with an exact guarantee. "none": from nowhere, and then there is no threshold.
         folds: K, of "cross".
         holdout: share of the images, of "split"; at least 19 where half or more remain.
 
