@@ -80,8 +80,8 @@ def test_trained_flow_is_inverted_in_float32(model: DifferNet, category_folder: 
     y = model.scorer.rows(model.features(paths)).flatten(0, 1)
     assert y.dtype == torch.float32
     with torch.no_grad():
-        z, log_det = model.flow_(y)
-        back, log_det_back = model.flow_.inverse(z)
+        z, log_det = model.flows_[0](y)
+        back, log_det_back = model.flows_[0].inverse(z)
     assert (back - y).abs().max() < 1e-4
     torch.testing.assert_close(log_det_back, -log_det, rtol=1e-5, atol=1e-2)
     assert (z - y).abs().max() > 1

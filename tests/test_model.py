@@ -12,7 +12,7 @@ import torch
 
 from differnet_lite import feature_detector
 from differnet_lite import model as model_module
-from differnet_lite.calibration.splits import held_out_split
+from differnet_lite.calibration.splits import cross_splits, held_out_split
 from differnet_lite.calibration.thresholding import TooFewNormalsError, p_values
 from differnet_lite.data.datasets import DatasetError
 from differnet_lite.data.images import ImageError, as_rgb
@@ -53,7 +53,7 @@ def test_same_seed_same_bits_and_the_callers_generators_untouched(
     tmp_path: Path,
 ) -> None:
     again = DifferNet(**small).fit(category_folder)
-    state, other = model.flow_.state_dict(), again.flow_.state_dict()
+    state, other = model.flows_[0].state_dict(), again.flows_[0].state_dict()
     assert all(torch.equal(state[name], other[name]) for name in state)
     np.testing.assert_array_equal(again.anomaly_scores(test_images), scores)
     np.testing.assert_array_equal(again.calibration_scores_, model.calibration_scores_)
@@ -188,7 +188,7 @@ def test_one_image_scores_as_in_company(
     model: DifferNet, small: dict[str, Any], test_images: list[Path], scores: np.ndarray
 ) -> None:
     alone = DifferNet(**small, cache=None)
-    fitted = ("flow_", "calibration_scores_", "angles_", "reference_")
+    fitted = ("flows_", "calibration_scores_", "angles_", "reference_")
     vars(alone).update({name: getattr(model, name) for name in fitted})
     for k in (0, 5, len(test_images) - 1):
         for form in (test_images[k], [test_images[k]], [np.asarray(as_rgb(test_images[k]))]):
@@ -244,6 +244,26 @@ def test_a_rate_that_the_calibration_cannot_give(model: DifferNet, test_images: 
     assert fallback.smallest_alpha == pytest.approx(1 / 13)
     with pytest.raises(ValueError, match="alpha"):
         model.threshold(5)
+
+
+def test_cross_fitted_scores_are_of_flows_that_did_not_see_them(
+    model: DifferNet, small: dict[str, Any], category_folder: Path
+) -> None:
+    """A normal's own score is that of its fold's flow; a new image's is the mean of all flows."""
+    train = sorted((category_folder / "train" / "good").iterdir())
+    folds = cross_splits(range(12), 5, seed=0)[1:]
+    rows = model.features(train).mean(1)
+    with torch.no_grad():
+        each = torch.stack([flow(rows)[0].square().mean(1) for flow in model.flows_]).numpy()
+    assert len(model.flows_) == len(folds) == 5
+    for k, fold in enumerate(folds):
+        own = model.calibration_scores_[fold.calibrate]
+        np.testing.assert_allclose(own, each[k, fold.calibrate], rtol=1e-4)
+        assert (own > each[np.arange(5) != k][:, fold.calibrate]).mean() > 0.9, "not seen: higher"
+    np.testing.assert_allclose(model.anomaly_scores(train), each.mean(0), rtol=1e-4)
+    with pytest.raises(AttributeError, match="this model has 5, see flows_"):
+        _ = model.flow_
+    assert len(DifferNet(**small, calibration="split").fit(train).flows_) == 1
 
 
 def test_maps(model: DifferNet, test_images: list[Path]) -> None:

@@ -48,8 +48,8 @@ def test_a_loaded_model_is_the_same(
 def test_the_log_det_survives_saving(model: DifferNet, tmp_path: Path) -> None:
     loaded = DifferNet.load(model.save(tmp_path / "a.safetensors"), device="cpu", progress=False)
     y = torch.rand(3, 768)
-    assert torch.equal(loaded.flow_(y)[1], model.flow_(y)[1])
-    assert torch.equal(loaded.flow_.inverse(y)[0], model.flow_.inverse(y)[0])
+    assert torch.equal(loaded.flows_[0](y)[1], model.flows_[0](y)[1])
+    assert torch.equal(loaded.flows_[0].inverse(y)[0], model.flows_[0].inverse(y)[0])
 
 
 def test_the_file_holds_plain_tensors_and_json(model: DifferNet, tmp_path: Path) -> None:
@@ -58,7 +58,9 @@ def test_the_file_holds_plain_tensors_and_json(model: DifferNet, tmp_path: Path)
         header = json.loads(file.metadata()["differnet_lite"])
     assert (header["format"], header["kind"]) == (3, "differnet")
     assert Settings(**header["settings"]) == model.settings
-    assert set(load_file(path)) == {f"flow.{name}" for name in model.flow_.state_dict()} | {
+    names, n = list(model.flows_[0].state_dict()), len(model.flows_)
+    assert n == header["flows"] == 5
+    assert set(load_file(path)) == {f"flow{k}.{name}" for k in range(n) for name in names} | {
         "calibration_scores",
         *(f"{kind}.{s}" for kind in ("reference", "spread") for s in range(3)),
         *(f"places.{name}" for name in ("scale", "mean", "factor", "border", "maxima", "usual")),

@@ -103,9 +103,9 @@ def conformal_threshold(
         alpha: wanted false-alarm rate, 0 < alpha < 1.
         if_too_few: what to do if n < 1 / alpha - 1: "raise", or "fallback", which takes the largest
             score and says that it guarantees 1 / (n + 1) only.
-        cross: the scores are out-of-fold, and the detector that scores new images saw all of them.
-            It then scores new images a little lower than its fold siblings do: the rate is measured
-            to be at most alpha (notebook 06), and not proved.
+        cross: the scores are out-of-fold, and new images are scored by the mean of the folds'
+            detectors. The rate is measured to be at most alpha (notebook 06) and not proved; of the
+            related CV+, which compares with each detector apart, about 2 alpha is proved.
 
     Raises:
         TooFewNormalsError: n is too small and `if_too_few` is "raise".
@@ -113,7 +113,8 @@ def conformal_threshold(
 
     References:
         Vovk et al., "Algorithmic Learning in a Random World"; Bates et al., "Testing for Outliers
-        with Conformal p-values", arXiv 2104.08279.
+        with Conformal p-values", arXiv 2104.08279; Barber et al., "Predictive inference with the
+        jackknife+", arXiv 1905.02928, for CV+.
 
     Example:
         >>> print(conformal_threshold(range(1, 20), alpha=0.05))

@@ -152,8 +152,7 @@ def _detector(args: argparse.Namespace) -> Detector:
             raise ValueError(f"--{useless[0]}: expected with --method differnet, got {args.method}")
         if args.checkpoint:
             raise ValueError(f"--checkpoint: expected with --method differnet, got {args.method}")
-        once = args.method in ("ocsvm", "1-nn", "mahalanobis")  # these fit in no time, so six can
-        options = {"calibration": "cross" if once else "split"} | options
+        options = {"calibration": "split"} | options
     return make_detector(args.method, seed=args.seed, device=args.device, **options)
 
 

@@ -85,8 +85,7 @@ def _fit(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--calibration",
         choices=CALIBRATIONS,
-        help="how the threshold is found (default: as the preset says; of other methods cross, or "
-        "split where a network is trained)",
+        help="how the threshold is found (default: as the preset says; split for other methods)",
     )
     made.add_argument(
         "--checkpoint",

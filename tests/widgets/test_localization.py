@@ -218,10 +218,10 @@ def test_without_reference_maps_it_has_gradient_maps(parts):
 
 
 def test_the_model_is_left_as_it_was(model, parts):
-    before = {name: value.clone() for name, value in model.flow_.state_dict().items()}
+    before = {name: value.clone() for name, value in model.flows_[0].state_dict().items()}
     LocalizationExplorer(model, parts[:1]).method_buttons.value = "gradient"
-    assert all(value.equal(before[name]) for name, value in model.flow_.state_dict().items())
-    assert all(p.grad is None for p in model.flow_.parameters())
+    assert all(value.equal(before[name]) for name, value in model.flows_[0].state_dict().items())
+    assert all(p.grad is None for p in model.flows_[0].parameters())
 
 
 def test_errors_say_what_was_expected(model, parts):
