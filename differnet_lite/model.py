@@ -94,9 +94,13 @@ class DifferNet(FeatureDetector):
         self, images: Sequence[ImageLike], chosen: Sequence[Split]
     ) -> tuple[dict[str, Any], list[np.ndarray]]:
         fresh = self.settings.transformations.angles is None  # then only what calibrates is needed
-        of_all: Any = {"settings": self.settings.to_json(), "seed": self.seed}
-        of_all |= {"trunk": self.extractor.identity, "device": self.extractor.device.type}
-        states = training_states(self._checkpoint, images, chosen, **of_all)
+        of = [
+            self.settings.to_json(),
+            self.seed,
+            self.extractor.identity,
+            self.extractor.device.type,
+        ]
+        states = training_states(self._checkpoint, images, chosen, of=of)
         seen = None if fresh else self.features(images, description="features of normal images")
         runs = [self._train(images, seen, *which) for which in zip(chosen, states, count())]
         flow, history, scores = zip(*runs, strict=True)
