@@ -84,8 +84,7 @@ class DifferNet(FeatureDetector):
         """As `Detector.fit`; an interrupted training can go on where it was.
 
         Args:
-            checkpoint: a folder for the state after each epoch; `fit` with the same folder again
-                gives, bit for bit, the model of a training in one go.
+            checkpoint: folder for the state after each epoch; `fit` with it again goes on there.
         """
         self._checkpoint = checkpoint
         return super().fit(images, y, calibration=calibration)
@@ -94,12 +93,8 @@ class DifferNet(FeatureDetector):
         self, images: Sequence[ImageLike], chosen: Sequence[Split]
     ) -> tuple[dict[str, Any], list[np.ndarray]]:
         fresh = self.settings.transformations.angles is None  # then only what calibrates is needed
-        of = [
-            self.settings.to_json(),
-            self.seed,
-            self.extractor.identity,
-            self.extractor.device.type,
-        ]
+        trunk = [self.extractor.identity, self.extractor.device.type]
+        of = [self.settings.to_json(), self.seed, *trunk]
         states = training_states(self._checkpoint, images, chosen, of=of)
         seen = None if fresh else self.features(images, description="features of normal images")
         runs = [self._train(images, seen, *which) for which in zip(chosen, states, count())]
