@@ -81,8 +81,10 @@ class DifferNet(FeatureDetector):
         calibration: Images | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> Self:
-        """As `Detector.fit`; with a folder `checkpoint`, `fit` goes on after an interruption, and
-        gives the model of a training in one go, bit for bit.
+        """As `Detector.fit`; an interrupted training can go on where it was.
+
+        Args:
+            checkpoint: folder for the state after each epoch; `fit` with it again goes on there.
         """
         self._checkpoint = checkpoint
         return super().fit(images, y, calibration=calibration)
@@ -91,10 +93,10 @@ class DifferNet(FeatureDetector):
         self, images: Sequence[ImageLike], chosen: Sequence[Split]
     ) -> tuple[dict[str, Any], list[np.ndarray]]:
         fresh = self.settings.transformations.angles is None  # then only what calibrates is needed
-        of_all: Any = {"settings": self.settings.to_json(), "seed": self.seed}
-        of_all |= {"trunk": self.extractor.identity, "device": self.extractor.device.type}
+        trunk = [self.extractor.identity, self.extractor.device.type]
+        of = [self.settings.to_json(), self.seed, *trunk]
         parts = chosen[1:] or chosen  # cross-fitted: no flow sees all images
-        states = training_states(self._checkpoint, images, parts, **of_all)
+        states = training_states(self._checkpoint, images, parts, of=of)
         seen = None if fresh else self.features(images, description="features of normal images")
         runs = [self._train(images, seen, *which) for which in zip(parts, states, count())]
         flows, histories, scores = zip(*runs, strict=True)

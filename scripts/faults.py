@@ -104,8 +104,8 @@ def prepared(root: Path) -> Ground:
         images.append(root / "images" / f"{k}.png")
         images[-1].parent.mkdir(exist_ok=True)
         Image.fromarray(generator.integers(0, 255, (96, 96, 3), np.uint8)).save(images[-1])
-    counts = {"n_train": 12, "n_test_good": 4, "n_per_defect": 1}
-    category = make_sample_category("flange", root, **counts, progress=False)  # type: ignore[arg-type]
+    counts: Any = {"n_train": 12, "n_test_good": 4, "n_per_defect": 1}
+    category = make_sample_category("flange", root, **counts, progress=False)
     ground = Ground(images, category, root / "cache", (root / "a", root / "b"))
     small = SMALL | FIT | {"epochs": 1, "hidden": 128, "calibration": "none"}
     for seed, path in enumerate(ground.models):

@@ -108,12 +108,14 @@ def _fit(args: argparse.Namespace) -> None:
     check_file("--out", args.out)
     resolve_device(args.device)
     model = _detector(args)
-    images = training_images(args.folder)
-    check_file("--out", args.out, [Path(str(image)) for image in images])
     kept = args.checkpoint
     if kept is None and args.preset == "paper":
         kept = f"{args.out}.training"
-    model.fit(images, **({"checkpoint": training_folder(kept)} if kept else {}))
+    if kept:
+        training_folder(kept)
+    images = training_images(args.folder)
+    check_file("--out", args.out, [Path(str(image)) for image in images])
+    model.fit(images, **({"checkpoint": kept} if kept else {}))
     n = len(model.calibration_scores_)
     threshold = "none: without calibration there are scores only"
     if n:

@@ -133,6 +133,7 @@ def training_states(
     if folder is None:
         return [UNKEPT] * len(parts)
     folder, names = training_folder(folder), [digest(image) for image in images]
+    folder.mkdir(exist_ok=True)
     what = json.loads(json.dumps(what | {"torch": torch.__version__}))
     states = []
     for k, (train, calibrate) in enumerate(parts):
@@ -151,10 +152,10 @@ def training_states(
 
 
 def training_folder(folder: str | os.PathLike[str]) -> Path:
-    """The folder of the states of a training, made if it is not there.
+    """The folder of the states of a training; it need not be there yet.
 
     Raises:
-        FileNotFoundError: nor is the folder that it should lie in.
+        FileNotFoundError: the folder that it should lie in is not there.
         NotADirectoryError: it is a file.
     """
     folder = Path(folder)
@@ -166,7 +167,6 @@ def training_folder(folder: str | os.PathLike[str]) -> Path:
         raise NotADirectoryError(
             f"{folder}: expected a folder to keep the training in, got a file; name another"
         )
-    folder.mkdir(exist_ok=True)
     return folder
 
 
