@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from differnet_lite.checks import one_of
+from differnet_lite.checks import checked, one_of
 from differnet_lite.transforms import Transformations, iter_resampled, iter_views, jitter, rotate
 from differnet_lite.trunk import fast_dtype, load_trunk, resolve_device
 
@@ -26,6 +26,7 @@ __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "MultiScaleExtractor", "check_geomet
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+DTYPES = one_of("auto", "float32", "bfloat16", "float16")
 
 
 class MultiScaleExtractor(nn.Module):
@@ -56,6 +57,7 @@ class MultiScaleExtractor(nn.Module):
     mean: Tensor
     std: Tensor
 
+    @checked(downscale=one_of("area", "nearest"), dtype=DTYPES)
     def __init__(
         self,
         *,
@@ -69,9 +71,7 @@ class MultiScaleExtractor(nn.Module):
     ) -> None:
         super().__init__()
         check_geometry(size, n_scales)
-        self.size, self.n_scales = size, n_scales
-        self.downscale = one_of("area", "nearest")("downscale", downscale)
-        one_of("auto", "float32", "bfloat16", "float16")("dtype", dtype)
+        self.size, self.n_scales, self.downscale = size, n_scales, downscale
         self.device = resolve_device(device)
         self.dtype: torch.dtype = (
             fast_dtype(self.device) if dtype == "auto" else getattr(torch, dtype)
@@ -89,8 +89,8 @@ class MultiScaleExtractor(nn.Module):
         for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
             tensor = torch.tensor(values, device=self.device).view(1, 3, 1, 1)
             self.register_buffer(name, tensor, persistent=False)
-        with torch.inference_mode():
-            self.n_channels: int = self.feature_maps(torch.zeros(1, 3, size, size))[-1].shape[1]
+        probe = torch.zeros(1, 3, 64, 64).to(self.device, self.dtype)
+        self.n_channels: int = self.trunk(probe).shape[1]
         self.n_features = n_scales * self.n_channels
 
     def train(self, mode: bool = True) -> MultiScaleExtractor:

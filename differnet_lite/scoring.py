@@ -16,12 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from differnet_lite.checks import axes, checked, whole
 from differnet_lite.flow import CouplingFlow
 
 __all__ = ["Scorer", "flow_score", "latents", "score_views"]
 
 
 @torch.inference_mode()
+@checked(rows=axes("N, V, D"), batch_size=whole(1))
 def latents(flow: CouplingFlow, rows: Tensor, *, batch_size: int = 4096) -> tuple[Tensor, Tensor]:
     """Latents and log-determinants of every view.
 
@@ -40,6 +42,7 @@ def latents(flow: CouplingFlow, rows: Tensor, *, batch_size: int = 4096) -> tupl
     return z, log_det
 
 
+@checked
 def score_views(z: Tensor, log_det: Tensor, *, use_log_det: bool = False) -> Tensor:
     """The score of each view: mean z^2 over dimensions.
 
@@ -50,10 +53,13 @@ def score_views(z: Tensor, log_det: Tensor, *, use_log_det: bool = False) -> Ten
         z: (..., D).
         log_det: (...).
     """
+    if not z.ndim or log_det.shape != z.shape[:-1]:
+        raise ValueError(f"expected z (..., D) and log_det (...), got {z.shape}, {log_det.shape}")
     scores = z.square().mean(-1)
     return scores - 2 * log_det / z.shape[-1] if use_log_det else scores
 
 
+@checked
 @dataclasses.dataclass(frozen=True)
 class Scorer:
     """The one way from features to scores: a score of what is seen, and what is seen of an image.
@@ -71,10 +77,9 @@ class Scorer:
     score_rows: Callable[[Tensor], Tensor]
     pool_views: bool = True
 
+    @checked(features=axes("N, T, D"))
     def rows(self, features: Tensor) -> Tensor:
         """What is seen of each image: its T views, or their mean as one, (N, T or 1, D)."""
-        if features.ndim != 3 or not features.shape[1]:
-            raise ValueError(f"features: expected (N, T, D), got {tuple(features.shape)}")
         return features.mean(1, keepdim=True) if self.pool_views else features
 
     @torch.inference_mode()
@@ -95,6 +100,7 @@ class Scorer:
         return torch.autograd.grad(total, seen)[0].expand_as(features)
 
 
+@checked
 def flow_score(flow: CouplingFlow, *, use_log_det: bool = False) -> Callable[[Tensor], Tensor]:
     """The score of rows (M, D) by a flow, on the flow's device: see `score_views`."""
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from differnet_lite.checks import checked, real, whole
 from differnet_lite.flow import soft_clamp
 from differnet_lite.loss import nll
 
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 
+@checked(n=whole(1), noise=real(0), seed=whole(0))
 def two_moons(n: int, *, noise: float = 0.08, seed: int = 0) -> Tensor:
     """Two interleaved half circles (n, 2): zero mean, unit deviation, torch's default dtype."""
     rng = np.random.default_rng(seed)
@@ -189,6 +191,7 @@ class Inverse(nn.Module):
         return self.inner(z)
 
 
+@checked(steps=whole(1), batch=whole(1), lr=real(above=0), seed=whole(0))
 def fit(
     flow: nn.Module,
     y: Tensor,
@@ -240,6 +243,7 @@ def log_density(flow: nn.Module, y: Tensor) -> Tensor:
     return log_det - 0.5 * (z.square() + math.log(2 * math.pi)).sum(1)
 
 
+@checked(n=whole(2), limit=real(above=0))
 def density_on_grid(
     flow: nn.Module, *, limit: float = 3.0, n: int = 81, centre: tuple[float, float] = (0.0, 0.0)
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -10,11 +10,13 @@ import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
 from differnet_lite.calibration.thresholding import Threshold
+from differnet_lite.checks import checked
 from differnet_lite.plots.style import COLOURS, DARK, SYMBOLS, TEMPLATE, literal, log_axis, vector
 
 __all__ = ["plot_scores", "plot_views"]
 
 
+@checked
 def plot_scores(
     scores: ArrayLike,
     kinds: Sequence[str],
@@ -141,6 +143,7 @@ def plot_scores(
     )
 
 
+@checked
 def plot_views(
     scores: ArrayLike, angles: Sequence[float], kinds: Sequence[str], *, title: str
 ) -> go.Figure:

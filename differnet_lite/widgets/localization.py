@@ -10,6 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
+from differnet_lite.checks import checked
 from differnet_lite.data.images import ImageLike
 from differnet_lite.localization import BLURS, MapLevels
 from differnet_lite.model import DifferNet
@@ -57,6 +58,7 @@ class LocalizationExplorer(widgets.HBox):
         ValueError: there is no image, or the lengths differ.
     """
 
+    @checked
     def __init__(
         self,
         model: DifferNet,
