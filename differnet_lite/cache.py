@@ -95,9 +95,8 @@ class FeatureCache:
         self, images: Sequence[ImageLike], angles: Sequence[float], *, description: str = "features"
     ) -> Tensor:
         """Features of all views, (N, T, D) float32; `iter_features` is the same as a stream."""
-        chunks = list(self.iter_features(images, angles, description=description))
         empty = torch.empty(0, len(angles), self.extractor.n_features)
-        return torch.cat(chunks) if chunks else empty
+        return torch.cat([empty, *self.iter_features(images, angles, description=description)])
 
     @checked(angles=reals(real()))
     def iter_features(
@@ -118,8 +117,7 @@ class FeatureCache:
             FeatureError: a feature is not finite.
         """
         turns = tuple(angles)
-        store = self._store(turns)
-        shape = (len(turns), self.extractor.n_features)
+        store, shape = self._store(turns), (len(turns), self.extractor.n_features)
         load = functools.partial(self._load, store=store, shape=shape)
         n_images, silent = len(images), not self.progress
         with tqdm(None, description, n_images, unit="image", disable=silent, leave=False) as bar:

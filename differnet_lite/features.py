@@ -20,13 +20,12 @@ from torch import Tensor, nn
 
 from differnet_lite.checks import checked, one_of
 from differnet_lite.transforms import Transformations, iter_resampled, iter_views, jitter, rotate
-from differnet_lite.trunk import fast_dtype, load_trunk, resolve_device
+from differnet_lite.trunk import DTYPE, fast_dtype, load_trunk, resolve_device
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "MultiScaleExtractor", "check_geometry"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-DTYPES = one_of("auto", "float32", "bfloat16", "float16")
 
 
 class MultiScaleExtractor(nn.Module):
@@ -57,7 +56,7 @@ class MultiScaleExtractor(nn.Module):
     mean: Tensor
     std: Tensor
 
-    @checked(downscale=one_of("area", "nearest"), dtype=DTYPES)
+    @checked(downscale=one_of("area", "nearest"), dtype=DTYPE)
     def __init__(
         self,
         *,
@@ -89,8 +88,7 @@ class MultiScaleExtractor(nn.Module):
         for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
             tensor = torch.tensor(values, device=self.device).view(1, 3, 1, 1)
             self.register_buffer(name, tensor, persistent=False)
-        probe = torch.zeros(1, 3, 64, 64).to(self.device, self.dtype)
-        self.n_channels: int = self.trunk(probe).shape[1]
+        self.n_channels = self.trunk(torch.zeros(1, 3, 64, 64).to(self.device, self.dtype)).shape[1]
         self.n_features = n_scales * self.n_channels
 
     def train(self, mode: bool = True) -> MultiScaleExtractor:
@@ -201,8 +199,7 @@ class MultiScaleExtractor(nn.Module):
 
 def check_geometry(size: int, n_scales: int) -> None:
     """Refuse an input size that does not halve evenly, or whose smallest scale is too small."""
-    smallest = 63  # pixels, of AlexNet's input
-    halvings = n_scales - 1
+    smallest, halvings = 63, n_scales - 1  # pixels, of AlexNet's input
     if halvings < 0 or size % 2**halvings or size // 2**halvings < smallest:
         raise ValueError(
             f"size and n_scales: expected a size that halves {halvings} times and stays at "

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from differnet_lite.checks import axes, checked, real, whole
+from differnet_lite.checks import checked, positive, whole
 
 __all__ = [
     "CouplingFlow",
@@ -31,10 +31,8 @@ __all__ = [
     "soft_clamp",
 ]
 
-POSITIVE = real(above=0)
 
-
-@checked(clamp=POSITIVE, factor=POSITIVE)
+@checked(clamp=positive, factor=positive)
 def soft_clamp(h: Tensor, clamp: float = 3.0, *, factor: float = 2 / math.pi) -> Tensor:
     r"""Bound a log-scale smoothly: :math:`\sigma_c(h) = \frac{2 c}{\pi} \arctan(h / c)`.
 
@@ -159,7 +157,9 @@ class CouplingFlow(nn.Module):
         return [p for p in self.parameters() if p.requires_grad]
 
 
-@checked(n_features=whole(2), n_blocks=whole(1), hidden=whole(1), clamp=POSITIVE, clamp_factor=POSITIVE)
+@checked(
+    n_features=whole(2), n_blocks=whole(1), hidden=whole(1), clamp=positive, clamp_factor=positive
+)
 def build_flow(
     n_features: int,
     *,

@@ -22,7 +22,7 @@ from differnet_lite.data.checkpoint import tensors_of
 from differnet_lite.data.images import ImageLike
 from differnet_lite.data.listing import Images
 from differnet_lite.data.resuming import TrainingState, training_states
-from differnet_lite.data.schema import check_flow, check_history, check_size
+from differnet_lite.data.schema import check_history, check_size, load_flow
 from differnet_lite.feature_detector import FeatureDetector
 from differnet_lite.flow import CouplingFlow, build_flow
 from differnet_lite.sampling import fresh_view_sampler, view_sampler
@@ -154,7 +154,6 @@ class DifferNet(FeatureDetector):
         whitening = (torch.zeros(d), torch.eye(d)) if s.whiten else None
         check_size(s.n_blocks, s.hidden, tensors)
         flow = build_flow(d, whitening=whitening, seed=0, **s.of_flow())
-        flow.load_state_dict(tensors_of("flow", tensors))
-        check_flow(flow)
+        load_flow(flow, tensors_of("flow", tensors))
         flow, history = flow.to(self.extractor.device).eval(), check_history(header["history"])
         return super()._unpack(tensors, header) | {"flow_": flow, "history_": history}

@@ -35,11 +35,9 @@ def latents(flow: CouplingFlow, rows: Tensor, *, batch_size: int = 4096) -> tupl
     Returns:
         z (N, V, D) and log |det dz/dy| (N, V), on the CPU.
     """
-    n_images, n_views, _ = rows.shape
     parts = [flow(part.to(flow.mean.device)) for part in rows.flatten(0, 1).split(batch_size)]
-    z = torch.cat([part[0].cpu() for part in parts]).unflatten(0, (n_images, n_views))
-    log_det = torch.cat([part[1].cpu() for part in parts]).unflatten(0, (n_images, n_views))
-    return z, log_det
+    z, log_det = (torch.cat([x.cpu() for x in each]) for each in zip(*parts, strict=True))
+    return z.unflatten(0, rows.shape[:2]), log_det.unflatten(0, rows.shape[:2])
 
 
 @checked
@@ -100,7 +98,6 @@ class Scorer:
         return torch.autograd.grad(total, seen)[0].expand_as(features)
 
 
-@checked
 def flow_score(flow: CouplingFlow, *, use_log_det: bool = False) -> Callable[[Tensor], Tensor]:
     """The score of rows (M, D) by a flow, on the flow's device: see `score_views`."""
 

@@ -10,10 +10,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from differnet_lite.checks import checked
+from differnet_lite.checks import checked, one_of
 
-__all__ = ["BUNDLED_WEIGHTS", "fast_dtype", "load_trunk", "resolve_device"]
+__all__ = ["DTYPE", "BUNDLED_WEIGHTS", "fast_dtype", "load_trunk", "resolve_device"]
 
+DTYPE = one_of("auto", "float32", "bfloat16", "float16")
 BUNDLED_WEIGHTS = Path(__file__).parent / "weights" / "alexnet_features.safetensors"
 
 

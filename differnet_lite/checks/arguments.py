@@ -45,8 +45,8 @@ def checked(function: Any = None, /, **rules: Rule) -> Any:
     Of a class, it is what is passed to its constructor.
 
     Numbers are finite, True is no number, a text is no sequence. Where an object of a class is
-    expected, one that behaves like it will do, but no number, text or array. What is imported for
-    types alone is not checked, and neither are defaults.
+    expected, one that behaves like it will do, but no number, text or array. Defaults are
+    not checked.
 
     Args:
         **rules: by argument, such as `whole(1)`; not applied to None where that may be passed.
@@ -98,8 +98,11 @@ def _kind_of(parameter: inspect.Parameter, function: Callable[..., Any]) -> Kind
     if isinstance(hint, str):
         try:
             hint = eval(hint, function.__globals__)
-        except NameError:  # imported under TYPE_CHECKING
-            return ANYTHING
+        except NameError:  # imported under TYPE_CHECKING: no value will do
+            alike = hint.isidentifier()
+            return (
+                (f"a {hint}", lambda x: TypeError if _is_value(x) else None) if alike else ANYTHING
+            )
     return _kind(hint)
 
 
@@ -174,7 +177,7 @@ def _instance(hint: type) -> Kind:
     exact = hint.__module__.split(".")[0] in VALUES
 
     def test(value: Any) -> Fault:
-        alike = not exact and type(value).__module__.split(".")[0] not in VALUES
+        alike = not exact and not _is_value(value)
         return None if alike or isinstance(value, hint) else TypeError
 
     return f"a {hint.__name__}", test
@@ -185,6 +188,10 @@ def _numeric(value: Any) -> Fault:
         return None if np.asarray(value).dtype.kind in "biuf" else TypeError
     except (TypeError, ValueError, RuntimeError):
         return TypeError
+
+
+def _is_value(value: Any) -> bool:
+    return type(value).__module__.split(".")[0] in VALUES
 
 
 def _is_many(value: Any) -> bool:

@@ -22,6 +22,7 @@ __all__ = [
     "mapping",
     "one_of",
     "options_of",
+    "positive",
     "rate",
     "real",
     "reals",
@@ -86,6 +87,7 @@ def real(
     return rule
 
 
+positive = real(above=0)
 rate = real(above=0, below=1)  # a share that is neither nothing nor all, such as alpha
 
 

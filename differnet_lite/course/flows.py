@@ -147,11 +147,8 @@ class MADE(nn.Module):
         self.alpha = alpha
         inputs = torch.arange(1, n_features + 1)
         inner = torch.arange(hidden) % max(n_features - 1, 1) + 1
-        masks = [
-            inner[:, None] >= inputs,
-            inner[:, None] >= inner,
-            inputs.repeat(2)[:, None] > inner,
-        ]
+        rows = inner[:, None]
+        masks = [rows >= inputs, rows >= inner, inputs.repeat(2)[:, None] > inner]
         first, second, last = (_MaskedLinear(mask) for mask in masks)
         self.net = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), last)
 
@@ -228,8 +225,7 @@ def fit(
         loss = nll(*flow(y[torch.as_tensor(rng.integers(len(y), size=batch))]))
         optimiser.zero_grad()
         loss.backward()
-        # One far-off row in a batch would throw the flow off.
-        nn.utils.clip_grad_norm_(flow.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(flow.parameters(), 1.0)  # a far-off row would throw it off
         optimiser.step()
         schedule.step()
         losses.append(loss.item())

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from differnet_lite.checks import shown, vector
 
-__all__ = ["check_contents", "check_flow", "check_history", "check_size", "plain"]
+__all__ = ["check_contents", "check_history", "check_size", "load_flow", "plain"]
 
 OUTER = {"format", "kind"}  # of a header: what `write_checkpoint` adds
 
@@ -56,8 +56,12 @@ def check_size(n_blocks: int, hidden: int, tensors: Mapping[str, Tensor]) -> Non
         raise ValueError(f"its settings ask for {asked} numbers at least, it holds {there}")
 
 
-def check_flow(flow: nn.Module) -> None:
-    """Permutations are some and have their inverses; a linear map has its own log-determinant."""
+def load_flow(flow: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Give a flow its tensors, which must agree with one another.
+
+    Permutations are some and have their inverses; a linear map has its own log-determinant.
+    """
+    flow.load_state_dict(tensors)
     for name, part in flow.named_modules():
         if (perm := getattr(part, "perm", None)) is not None:
             order = torch.arange(len(perm))

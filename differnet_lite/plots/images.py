@@ -47,6 +47,8 @@ def plot_images(images: Mapping[str, ImageLike], *, side: int = 224) -> go.Figur
         images: name to image; shown as squares.
         side: of each, pixels.
     """
+    if not images:
+        raise ValueError("images: expected at least one, got none")
     figure = make_subplots(1, len(images), subplot_titles=list(images), horizontal_spacing=0.02)
     for column, image in enumerate(images.values(), 1):
         figure.add_trace(go.Image(source=jpeg(image, side), hoverinfo="skip"), 1, column)
@@ -69,7 +71,9 @@ def plot_feature_maps(rows: Mapping[str, Sequence[tuple[str, ArrayLike]]]) -> go
             image, uint8. Every row has the same number of panels. Colours of a row start at 0,
             where a ReLU is silent.
     """
-    first = next(iter(rows.values()))
+    first = next(iter(rows.values()), ())
+    if not len(first) or len({len(panels) for panels in rows.values()}) > 1:
+        raise ValueError("rows: expected at least one, with as many panels as the others")
     titles = [title for panels in rows.values() for title, _ in panels]
     figure = make_subplots(
         len(rows), len(first), subplot_titles=titles, horizontal_spacing=0.03, vertical_spacing=0.1

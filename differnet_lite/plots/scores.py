@@ -156,6 +156,13 @@ def plot_views(
         title: of the colour bar.
     """
     values, kind_of = np.asarray(scores, dtype=float), np.array([str(kind) for kind in kinds])
+    if values.shape != (len(kind_of), len(angles)) or not values.size:
+        raise ValueError(
+            f"scores: expected (N, T) for N kinds and T angles, got {values.shape} for "
+            f"{len(kind_of)} and {len(angles)}"
+        )
+    if not np.isfinite(values).all() or values.min() <= 0:
+        raise ValueError("scores: expected finite numbers above 0, for a logarithmic scale")
     order = sorted(range(len(values)), key=lambda i: (kind_of[i] != "good", kind_of[i], i))
     sizes = {kind: int((kind_of == kind).sum()) for kind in dict.fromkeys(kind_of[order])}
     ends = np.cumsum(list(sizes.values()))

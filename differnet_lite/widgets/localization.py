@@ -86,14 +86,8 @@ class LocalizationExplorer(widgets.HBox):
         self.figure = go.FigureWidget(self._draw())
         self._drawn = 0
         self._show()
-        more = widgets.VBox(
-            [
-                self.angles_slider,
-                self.blur_slider,
-                labelled("colours", self.scale_buttons, LABEL),
-                self.top_slider,
-            ]
-        )
+        colours = labelled("colours", self.scale_buttons, LABEL)
+        more = widgets.VBox([self.angles_slider, self.blur_slider, colours, self.top_slider])
         controls = [
             self.image_slider,
             labelled("map", self.method_buttons, LABEL),

@@ -62,6 +62,8 @@ class RotationExplorer(widgets.VBox):
                     f"features: expected {sorted(NAMES)} with ({len(self.angles)}, D) each, "
                     f"got {fill!r} with {y.shape}"
                 )
+            if not np.isfinite(y).all():
+                raise ValueError(f"features: expected finite numbers, got others in {fill!r}")
             self.distances[fill] = np.linalg.norm(y - y[0], axis=1) / unit
         self.pictures = {fill: _turned(image, self.angles, fill) for fill in self.distances}
         self.slider = widgets.SelectionSlider(

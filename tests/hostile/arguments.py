@@ -28,7 +28,7 @@ from differnet_lite.localization import evenly, reference_maps
 from differnet_lite.loss import nll
 from differnet_lite.samples import make_sample_category, render
 from differnet_lite.sampling import view_sampler, whitening_matrix
-from differnet_lite.scoring import Scorer, flow_score, latents, score_views
+from differnet_lite.scoring import Scorer, latents, score_views
 from differnet_lite.transforms import rotate
 from differnet_lite.trunk import load_trunk, resolve_device
 from tests.hostile.harness import Case
@@ -296,7 +296,6 @@ CALLS = [
             "batch_size": count(4),
         },
     ),
-    call(flow_score, flow=thing(lambda s: s.model.flow_), use_log_det=truth()),
     Call(
         "Scorer.scores",
         lambda s: s.model.scorer.scores,

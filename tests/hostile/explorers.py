@@ -159,7 +159,7 @@ CALLS = [
     ),
     call(
         plot_shifts,
-        shifts=table(lambda _: {"a": 1.0}).but(nan={"a": np.nan}, words={"a": "b"}),
+        shifts=table(lambda _: {"a": 1.0}).fine("nothing").but(nan={"a": np.nan}, words={"a": "b"}),
         title=text(),
     ),
     call(
@@ -204,7 +204,7 @@ CALLS = [
         ThresholdExplorer,
         calibration=numbers(np.linspace(1, 2, 19)).fine("one axis more", "scalar"),
         scores=numbers(np.linspace(1, 3, 40)).fine("one axis more").but(short=[1.0]),
-        kinds=names(KINDS).but(few=["good"]),
+        kinds=names(KINDS).fine("none").but(few=["good"]),
         alpha=share(),
     ),
     call(
@@ -220,7 +220,7 @@ CALLS = [
         LocalizationExplorer,
         model=thing(lambda s: s.model),
         images=images(lambda s: pictures(s)[:2]).fine("missing folder"),
-        titles=names(["a", "b"]).but(few=["a"]),
+        titles=names(["a", "b"]).fine("none").but(few=["a"]),
         masks=argument([None, np.eye(8)], few=[None], flat=[np.zeros(3)] * 2, number=3),
         n_angles=argument([1], text="a", number=3, words=["a"]),
     ),

@@ -39,7 +39,7 @@ def run(
 def refused(arguments: Arguments, s: Any) -> bool:
     """Status 2, one line that says why, no traceback, nothing written, inputs as they were."""
     given = [Path(str(argument)) for argument in arguments(s)]
-    files = {p: p.read_bytes() for p in [s.saved, *given] if len(str(p)) < 250 and p.is_file()}
+    files = {p: p.read_bytes() for p in [s.saved, *given] if len(str(p)) < 150 and p.is_file()}
     before = set(s.folder.rglob("*"))
     status, _, said = run(arguments, s)
     left = set(s.folder.rglob("*")) - before
