@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from differnet_lite.checks import checked, real, reals, whole
 from differnet_lite.data.files import replacing
 from differnet_lite.data.images import ImageLike, decode, digest, in_parallel
 from differnet_lite.features import MultiScaleExtractor
@@ -71,6 +72,7 @@ class FeatureCache:
         torch.Size([1, 2, 768])
     """
 
+    @checked(batch_size=whole(1), seed=whole(0))
     def __init__(
         self,
         extractor: MultiScaleExtractor,
@@ -88,14 +90,15 @@ class FeatureCache:
         self.batch_size = batch_size or (8 if extractor.device.type == "cpu" else 32)
         self.seed, self.progress = seed, progress
 
+    @checked
     def features(
         self, images: Sequence[ImageLike], angles: Sequence[float], *, description: str = "features"
     ) -> Tensor:
         """Features of all views, (N, T, D) float32; `iter_features` is the same as a stream."""
-        chunks = list(self.iter_features(images, angles, description=description))
         empty = torch.empty(0, len(angles), self.extractor.n_features)
-        return torch.cat(chunks) if chunks else empty
+        return torch.cat([empty, *self.iter_features(images, angles, description=description)])
 
+    @checked(angles=reals(real()))
     def iter_features(
         self, images: Sequence[ImageLike], angles: Sequence[float], *, description: str = "features"
     ) -> Iterator[Tensor]:
@@ -113,9 +116,8 @@ class FeatureCache:
             ImageError: an image cannot be read.
             FeatureError: a feature is not finite.
         """
-        turns = tuple(float(a) for a in angles)
-        store = self._store(turns)
-        shape = (len(turns), self.extractor.n_features)
+        turns = tuple(angles)
+        store, shape = self._store(turns), (len(turns), self.extractor.n_features)
         load = functools.partial(self._load, store=store, shape=shape)
         n_images, silent = len(images), not self.progress
         with tqdm(None, description, n_images, unit="image", disable=silent, leave=False) as bar:
@@ -206,10 +208,8 @@ class FeatureCache:
         try:
             path = _path(store, name)
             path.parent.mkdir(exist_ok=True)
-            if path.is_symlink():  # it would be written through
-                path.unlink()
             content = features.numpy().tobytes()
-            with replacing(path) as file:
+            with replacing(path, ours=True) as file:
                 file.write(_digest(path, content) + content)
         except OSError as error:
             self._give_up(error)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import json
 import os
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
@@ -25,11 +24,13 @@ from differnet_lite.calibration import thresholding
 from differnet_lite.calibration.copies import apart, near_copies, without_copies
 from differnet_lite.calibration.splits import CALIBRATIONS, Split, splits
 from differnet_lite.calibration.thresholding import Judgement, Threshold
-from differnet_lite.checks import flag, one_of, options_of, vector, whole
+from differnet_lite.checks import checked, finite, one_of, options_of, vector, whole
 from differnet_lite.data.checkpoint import read_checkpoint, rebuilding, write_checkpoint
 from differnet_lite.data.datasets import training_images
 from differnet_lite.data.images import ImageLike
 from differnet_lite.data.listing import Images, as_images
+from differnet_lite.data.schema import check_contents, plain
+from differnet_lite.trunk import resolve_device
 
 __all__ = ["Detector", "NotFittedError"]
 
@@ -55,6 +56,7 @@ class Detector(BaseEstimator):
 
     kind: ClassVar[str]
 
+    @checked
     def __init__(
         self,
         settings: Any,
@@ -68,7 +70,8 @@ class Detector(BaseEstimator):
         options_of(type(self).__name__, options, [f.name for f in dataclasses.fields(settings)])
         self.settings = dataclasses.replace(settings, **options)
         self.seed = whole(0, 2**63 - 1)("seed", seed)
-        self.device, self.cache, self.progress = device, cache, flag("progress", progress)
+        resolve_device(device)  # refuses what is none; the extractor takes it on first use
+        self.device, self.cache, self.progress = device, cache, progress
         self._options = options
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -157,12 +160,7 @@ class Detector(BaseEstimator):
         """Anomaly scores batch by batch, in constant memory, for any number of images."""
         self.check_fitted()
         for scores in self._iter_scores(as_images(images)):
-            if not np.isfinite(scores).all():
-                raise FloatingPointError(
-                    f"{int((~np.isfinite(scores)).sum())} score(s) are not finite: expected finite "
-                    "numbers; the model is damaged or was trained at too high a learning rate"
-                )
-            yield scores
+            yield finite("score", scores)
 
     def anomaly_scores(self, images: Images) -> np.ndarray:
         """The anomaly score of each image, (N,) float64; higher is more anomalous.
@@ -197,14 +195,16 @@ class Detector(BaseEstimator):
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the detector to one safetensors file in an existing folder, whole or not at all."""
         self.check_fitted()
+        return write_checkpoint(path, *self._contents(), kind=self.kind)
+
+    def _contents(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors, header = self._pack()
         tensors["calibration_scores"] = torch.from_numpy(self.calibration_scores_.copy())
-        settings = dataclasses.asdict(self.settings)
-        header |= {"settings": settings, "seed": self.seed, "n_train": self.n_train_}
-        header["calibrated_by"] = self.calibrated_by_
-        return write_checkpoint(path, tensors, header, kind=self.kind)
+        header |= {"seed": self.seed, "n_train": self.n_train_, "settings": plain(self.settings)}
+        return tensors, header | {"calibrated_by": self.calibrated_by_}
 
     @classmethod
+    @checked
     def load(
         cls,
         path: str | os.PathLike[str],
@@ -227,23 +227,23 @@ class Detector(BaseEstimator):
         header, tensors = read_checkpoint(path, kind=cls.kind)
         with rebuilding(path):
             weights = header["settings"].get("weights", "bundled")
-            if weights not in ("bundled", "random") and not foreign_weights:
+            if weights != "bundled" and not foreign_weights:
                 raise ValueError(
-                    f"it asks for weights {weights!r}; allow it by foreign_weights=True"
+                    f"it asks for weights {weights!r}: allow it by foreign_weights=True"
                 )
             common: dict[str, Any] = {"device": device, "cache": cache, "progress": progress}
             detector = cls(seed=header["seed"], **common, **cls._saved_options(header))
             detector._options = {n: getattr(detector.settings, n) for n in detector._options}
-            scores = vector("calibration_scores", tensors.pop("calibration_scores").numpy())
+            scores = vector("calibration_scores", tensors["calibration_scores"].numpy())
             n_train = whole(1)("n_train", header["n_train"])
             rule = one_of("given", *CALIBRATIONS)("calibrated_by", header["calibrated_by"])
-            fitted = detector._unpack(tensors, header)
-        common = {"n_train_": n_train, "calibrated_by_": rule, "calibration_scores_": scores}
-        detector.__dict__ |= fitted | common
+            common = {"n_train_": n_train, "calibrated_by_": rule, "calibration_scores_": scores}
+            detector.__dict__ |= detector._unpack(tensors, header) | common
+            check_contents((tensors, header), detector._contents())
         return detector
 
     @classmethod
     def _saved_options(cls, header: dict[str, Any]) -> dict[str, Any]:
         """The constructor's arguments that give a header's settings: what differs from its own."""
-        plain = json.loads(json.dumps(dataclasses.asdict(cls().settings)))  # type: ignore[call-arg]
-        return {name: value for name, value in header["settings"].items() if value != plain[name]}
+        own = plain(cls().settings)  # type: ignore[call-arg]
+        return {name: value for name, value in header["settings"].items() if value != own[name]}

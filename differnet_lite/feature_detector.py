@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from differnet_lite.cache import FeatureCache
-from differnet_lite.checks import real, reals
+from differnet_lite.checks import finite, real, reals
 from differnet_lite.data.checkpoint import tensors_of
 from differnet_lite.data.images import ImageLike, iter_decoded
 from differnet_lite.data.listing import Images, as_images
@@ -30,7 +31,7 @@ from differnet_lite.localization import (
     place_statistics,
     reference_maps,
 )
-from differnet_lite.localization.distance import MOST_IMAGES
+from differnet_lite.localization.distance import MOST_IMAGES, distance_maps
 from differnet_lite.scoring import Scorer
 
 __all__ = ["FeatureDetector"]
@@ -144,7 +145,7 @@ class FeatureDetector(Detector):
         with tqdm(total=len(listed), desc="maps", unit="image", disable=silent, leave=False) as bar:
             for batch in iter_decoded(listed, size=self.settings.size, batch=4):
                 for image in batch:
-                    yield localizer.anomaly_map(image, **options)
+                    yield finite("map value", localizer.anomaly_map(image, **options))
                     bar.update()
 
     def _pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -170,12 +171,19 @@ class FeatureDetector(Detector):
         grid, n_test = self.settings.transformations.angles, self.settings.transformations.n_test
         if angles != grid if grid else len(angles) != n_test:
             raise ValueError(f"its angles {angles[:4]}... are not those of its settings")
-        wanted = (len(angles), self.extractor.n_channels)
-        for mean, deviation in zip(*reference, strict=True):
-            if mean.shape != deviation.shape or mean.shape[:2] != wanted or mean.ndim != 4:
+        blank = torch.zeros(1, 3, self.settings.size, self.settings.size, dtype=torch.uint8)
+        with torch.inference_mode():
+            maps = self.extractor.feature_maps(blank.float()) if reference[0] else []
+        for here, mean, deviation in zip(maps, *reference, strict=True):
+            wanted = (len(angles), *here.shape[1:])
+            same = wanted == mean.shape == deviation.shape
+            half = {mean.dtype, deviation.dtype} == {torch.float16}
+            if not same or not half or (deviation < 0).any():
                 raise ValueError(f"expected reference maps of {wanted}, got {tuple(mean.shape)}")
         places = tensors_of("places", tensors)
         found = PlaceStatistics.of(places) if places else None
+        if found and not np.isfinite(distance_maps(self.extractor, found, blank)).all():
+            raise ValueError("statistics of places that give no finite map")
         return {"angles_": angles, "reference_": reference, "places_": found}
 
     @classmethod

@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from differnet_lite.checks import one_of
+from differnet_lite.checks import checked, one_of
 from differnet_lite.transforms import Transformations, iter_resampled, iter_views, jitter, rotate
-from differnet_lite.trunk import fast_dtype, load_trunk, resolve_device
+from differnet_lite.trunk import DTYPE, fast_dtype, load_trunk, resolve_device
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "MultiScaleExtractor", "check_geometry"]
 
@@ -56,6 +56,7 @@ class MultiScaleExtractor(nn.Module):
     mean: Tensor
     std: Tensor
 
+    @checked(downscale=one_of("area", "nearest"), dtype=DTYPE)
     def __init__(
         self,
         *,
@@ -69,9 +70,7 @@ class MultiScaleExtractor(nn.Module):
     ) -> None:
         super().__init__()
         check_geometry(size, n_scales)
-        self.size, self.n_scales = size, n_scales
-        self.downscale = one_of("area", "nearest")("downscale", downscale)
-        one_of("auto", "float32", "bfloat16", "float16")("dtype", dtype)
+        self.size, self.n_scales, self.downscale = size, n_scales, downscale
         self.device = resolve_device(device)
         self.dtype: torch.dtype = (
             fast_dtype(self.device) if dtype == "auto" else getattr(torch, dtype)
@@ -89,8 +88,7 @@ class MultiScaleExtractor(nn.Module):
         for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
             tensor = torch.tensor(values, device=self.device).view(1, 3, 1, 1)
             self.register_buffer(name, tensor, persistent=False)
-        with torch.inference_mode():
-            self.n_channels: int = self.feature_maps(torch.zeros(1, 3, size, size))[-1].shape[1]
+        self.n_channels = self.trunk(torch.zeros(1, 3, 64, 64).to(self.device, self.dtype)).shape[1]
         self.n_features = n_scales * self.n_channels
 
     def train(self, mode: bool = True) -> MultiScaleExtractor:
@@ -201,8 +199,7 @@ class MultiScaleExtractor(nn.Module):
 
 def check_geometry(size: int, n_scales: int) -> None:
     """Refuse an input size that does not halve evenly, or whose smallest scale is too small."""
-    smallest = 63  # pixels, of AlexNet's input
-    halvings = n_scales - 1
+    smallest, halvings = 63, n_scales - 1  # pixels, of AlexNet's input
     if halvings < 0 or size % 2**halvings or size // 2**halvings < smallest:
         raise ValueError(
             f"size and n_scales: expected a size that halves {halvings} times and stays at "

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from differnet_lite.checks import real, whole
+from differnet_lite.checks import checked, positive, whole
 
 __all__ = [
     "CouplingFlow",
@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 
+@checked(clamp=positive, factor=positive)
 def soft_clamp(h: Tensor, clamp: float = 3.0, *, factor: float = 2 / math.pi) -> Tensor:
     r"""Bound a log-scale smoothly: :math:`\sigma_c(h) = \frac{2 c}{\pi} \arctan(h / c)`.
 
@@ -156,6 +157,9 @@ class CouplingFlow(nn.Module):
         return [p for p in self.parameters() if p.requires_grad]
 
 
+@checked(
+    n_features=whole(2), n_blocks=whole(1), hidden=whole(1), clamp=positive, clamp_factor=positive
+)
 def build_flow(
     n_features: int,
     *,
@@ -179,15 +183,7 @@ def build_flow(
             `sampling.whitening_matrix`; None: the features as they are. Its log-det counts.
         start_as_identity: every coupling starts with s = t = 0.
         seed: of the initial weights; None takes them from torch's global generator.
-
-    Raises:
-        TypeError, ValueError: a number is none or out of range.
     """
-    whole(2)("n_features", n_features)
-    whole(1)("n_blocks", n_blocks)
-    whole(1)("hidden", hidden)
-    real(above=0)("clamp", clamp)
-    real(above=0)("clamp_factor", clamp_factor)
     with _contained_randomness(seed):
         chain, mean = Ff.SequenceINN(n_features), torch.zeros(n_features)
         if whitening is not None:

@@ -12,9 +12,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from differnet_lite.checks import axes, checked
+
 __all__ = ["nll"]
 
 
+@checked(z=axes("N, D"), log_det=axes("N"))
 def nll(z: Tensor, log_det: Tensor) -> Tensor:
     """Mean negative log-likelihood, nats per dimension, without the constant log(2 pi) / 2.
 

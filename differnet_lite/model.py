@@ -22,6 +22,7 @@ from differnet_lite.data.checkpoint import tensors_of
 from differnet_lite.data.images import ImageLike
 from differnet_lite.data.listing import Images
 from differnet_lite.data.resuming import TrainingState, training_states
+from differnet_lite.data.schema import check_history, check_size, load_flow
 from differnet_lite.feature_detector import FeatureDetector
 from differnet_lite.flow import CouplingFlow, build_flow
 from differnet_lite.sampling import training_sampler
@@ -81,11 +82,7 @@ class DifferNet(FeatureDetector):
         calibration: Images | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> Self:
-        """As `Detector.fit`; an interrupted training can go on where it was.
-
-        Args:
-            checkpoint: folder for the state after each epoch; `fit` with it again goes on there.
-        """
+        """As `Detector.fit`; with a folder `checkpoint` an interrupted training goes on there."""
         self._checkpoint = checkpoint
         return super().fit(images, y, calibration=calibration)
 
@@ -153,8 +150,10 @@ class DifferNet(FeatureDetector):
         s, d = self.settings, self.extractor.n_features
         whitening = (torch.zeros(d), torch.eye(d)) if s.whiten else None
         n = whole(1, s.folds)("flows", header["flows"])
+        check_size(n * s.n_blocks, s.hidden, tensors)
         flows = [build_flow(d, whitening=whitening, seed=0, **s.of_flow()) for _ in range(n)]
         for k, flow in enumerate(flows):
-            flow.load_state_dict(tensors_of(f"flow{k}", tensors))
+            load_flow(flow, tensors_of(f"flow{k}", tensors))
             flow.to(self.extractor.device).eval()
-        return super()._unpack(tensors, header) | {"flows_": flows, "history_": header["history"]}
+        fitted = {"flows_": flows, "history_": check_history(header["history"])}
+        return super()._unpack(tensors, header) | fitted

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from differnet_lite.checks import axes, checked, real, whole
 from differnet_lite.data.images import ImageLike, decode, iter_decoded
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.transforms import Transformations
@@ -26,6 +27,7 @@ Sampler = Callable[[Tensor, torch.Generator], Tensor]
 KEPT_IN_MEMORY = 4000  # images; 2.4 GB at 448 px
 
 
+@checked(features=axes("N, T, D"), views_per_image=whole(1))
 def view_sampler(features: Tensor, *, views_per_image: int, pool_views: bool) -> Sampler:
     """How a step draws views of images whose features are known.
 
@@ -56,6 +58,7 @@ def view_sampler(features: Tensor, *, views_per_image: int, pool_views: bool) ->
     return draw
 
 
+@checked
 def fresh_view_sampler(
     extractor: MultiScaleExtractor, images: Sequence[ImageLike], transformations: Transformations
 ) -> Sampler:
@@ -104,6 +107,7 @@ def training_sampler(
     return view_sampler(known, views_per_image=n, pool_views=pool)
 
 
+@checked(n_images=whole(1), views_per_image=whole(1), noise=real(above=0))
 def whitening_of_views(
     sample: Sampler,
     n_images: int,
@@ -126,6 +130,7 @@ def whitening_of_views(
     return whitening_matrix(torch.cat(draws, dim=1).flatten(0, 1), eps=noise)
 
 
+@checked(y=axes("N, D", filled=True), eps=real(above=0))
 def whitening_matrix(y: Tensor, *, eps: float) -> tuple[Tensor, Tensor]:
     r"""Mean and matrix of the ZCA whitening with a noise-inflated covariance.
 
@@ -144,12 +149,8 @@ def whitening_matrix(y: Tensor, *, eps: float) -> tuple[Tensor, Tensor]:
         The mean (D,) and the matrix (D, D), float64, for (y - mean) @ matrix.
 
     Raises:
-        ValueError: eps is not above 0, or y is not a matrix with rows.
+        ValueError: eps is not above 0, or y no matrix of finite numbers with rows.
     """
-    if not eps > 0:
-        raise ValueError(f"eps: expected above 0 (dead channels do not vary), got {eps}")
-    if y.ndim != 2 or len(y) < 1:
-        raise ValueError(f"y: expected (N, D) with N >= 1, got {tuple(y.shape)}")
     y = y.double()
     mean = y.mean(0)
     centred = y - mean

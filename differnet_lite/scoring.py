@@ -16,12 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from differnet_lite.checks import axes, checked, whole
 from differnet_lite.flow import CouplingFlow
 
 __all__ = ["Scorer", "flow_score", "latents", "score_views"]
 
 
 @torch.inference_mode()
+@checked(rows=axes("N, V, D"), batch_size=whole(1))
 def latents(flow: CouplingFlow, rows: Tensor, *, batch_size: int = 4096) -> tuple[Tensor, Tensor]:
     """Latents and log-determinants of every view.
 
@@ -33,13 +35,12 @@ def latents(flow: CouplingFlow, rows: Tensor, *, batch_size: int = 4096) -> tupl
     Returns:
         z (N, V, D) and log |det dz/dy| (N, V), on the CPU.
     """
-    n_images, n_views, _ = rows.shape
     parts = [flow(part.to(flow.mean.device)) for part in rows.flatten(0, 1).split(batch_size)]
-    z = torch.cat([part[0].cpu() for part in parts]).unflatten(0, (n_images, n_views))
-    log_det = torch.cat([part[1].cpu() for part in parts]).unflatten(0, (n_images, n_views))
-    return z, log_det
+    z, log_det = (torch.cat([x.cpu() for x in each]) for each in zip(*parts, strict=True))
+    return z.unflatten(0, rows.shape[:2]), log_det.unflatten(0, rows.shape[:2])
 
 
+@checked
 def score_views(z: Tensor, log_det: Tensor, *, use_log_det: bool = False) -> Tensor:
     """The score of each view: mean z^2 over dimensions.
 
@@ -50,10 +51,13 @@ def score_views(z: Tensor, log_det: Tensor, *, use_log_det: bool = False) -> Ten
         z: (..., D).
         log_det: (...).
     """
+    if not z.ndim or log_det.shape != z.shape[:-1]:
+        raise ValueError(f"expected z (..., D) and log_det (...), got {z.shape}, {log_det.shape}")
     scores = z.square().mean(-1)
     return scores - 2 * log_det / z.shape[-1] if use_log_det else scores
 
 
+@checked
 @dataclasses.dataclass(frozen=True)
 class Scorer:
     """The one way from features to scores: a score of what is seen, and what is seen of an image.
@@ -71,10 +75,9 @@ class Scorer:
     score_rows: Callable[[Tensor], Tensor]
     pool_views: bool = True
 
+    @checked(features=axes("N, T, D"))
     def rows(self, features: Tensor) -> Tensor:
         """What is seen of each image: its T views, or their mean as one, (N, T or 1, D)."""
-        if features.ndim != 3 or not features.shape[1]:
-            raise ValueError(f"features: expected (N, T, D), got {tuple(features.shape)}")
         return features.mean(1, keepdim=True) if self.pool_views else features
 
     @torch.inference_mode()

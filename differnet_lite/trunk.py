@@ -10,8 +10,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-__all__ = ["BUNDLED_WEIGHTS", "fast_dtype", "load_trunk", "resolve_device"]
+from differnet_lite.checks import checked, one_of
 
+__all__ = ["DTYPE", "BUNDLED_WEIGHTS", "fast_dtype", "load_trunk", "resolve_device"]
+
+DTYPE = one_of("auto", "float32", "bfloat16", "float16")
 BUNDLED_WEIGHTS = Path(__file__).parent / "weights" / "alexnet_features.safetensors"
 
 
@@ -57,6 +60,7 @@ def fast_dtype(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if device.type == "cpu" and fast else torch.float32
 
 
+@checked
 def load_trunk(backbone: str = "alexnet", weights: str | Path = "bundled") -> nn.Module:
     """A frozen convolutional trunk in eval mode: normalised (N, 3, H, W) to maps (N, C, h, w).
 
@@ -77,15 +81,15 @@ def load_trunk(backbone: str = "alexnet", weights: str | Path = "bundled") -> nn
         >>> load_trunk()(torch.zeros(1, 3, 224, 224)).shape
         torch.Size([1, 256, 6, 6])
     """
-    if weights == "bundled" and backbone != "alexnet":
-        raise ValueError(
-            f"weights='bundled' exist for 'alexnet' alone, got {backbone!r}; "
-            "use weights='torchvision' or a path"
-        )
     if backbone not in torchvision.models.list_models(torchvision.models):
         raise ValueError(
             f"backbone: expected a torchvision classification model, got {backbone!r}; "
             "see torchvision.models.list_models()"
+        )
+    if weights == "bundled" and backbone != "alexnet":
+        raise ValueError(
+            f"weights='bundled' exist for 'alexnet' alone, got {backbone!r}; "
+            "use weights='torchvision' or a path"
         )
     if weights in ("torchvision", "random"):
         asked = "DEFAULT" if weights == "torchvision" else None

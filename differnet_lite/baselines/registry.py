@@ -12,7 +12,7 @@ from differnet_lite.baselines.dsebm import DSEBM
 from differnet_lite.baselines.feature_methods import OCSVM, Mahalanobis, NearestNeighbour
 from differnet_lite.baselines.ganomaly import GANomaly
 from differnet_lite.baselines.geotrans import GeoTrans
-from differnet_lite.checks import one_of
+from differnet_lite.checks import checked, one_of
 from differnet_lite.data.checkpoint import read_checkpoint
 from differnet_lite.detector import Detector
 from differnet_lite.model import DifferNet
@@ -35,6 +35,7 @@ BASELINES: dict[str, type[Detector]] = {
 _ALL = {DifferNet.kind: DifferNet} | BASELINES
 
 
+@checked
 def make_detector(name: str, **options: Any) -> Detector:
     """A fresh detector by name.
 
@@ -54,6 +55,7 @@ def make_detector(name: str, **options: Any) -> Detector:
     return _ALL[one_of(*_ALL)("method", name)](**options)  # type: ignore[arg-type]
 
 
+@checked
 def load_detector(
     path: str | os.PathLike[str],
     *,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from differnet_lite.checks import checked
 from differnet_lite.data.images import ImageLike, decode, digest, in_parallel
 
 __all__ = ["apart", "near_copies", "without_copies"]
@@ -20,6 +21,7 @@ SIDE = 64  # pixels, of a thumbnail
 GREY_LEVELS = 1.5  # root mean square
 
 
+@checked
 def without_copies(images: Sequence[ImageLike]) -> list[ImageLike]:
     """Each content once, and a warning if there were copies.
 
@@ -39,6 +41,7 @@ def without_copies(images: Sequence[ImageLike]) -> list[ImageLike]:
     return list(chosen.values())
 
 
+@checked
 def apart(images: Sequence[ImageLike], others: Sequence[ImageLike]) -> list[ImageLike]:
     """The images whose content is not among the others, and a warning if there were such."""
     known = set(in_parallel(digest, others))
@@ -54,6 +57,7 @@ def apart(images: Sequence[ImageLike], others: Sequence[ImageLike]) -> list[Imag
     return found
 
 
+@checked
 def near_copies(images: Sequence[ImageLike]) -> list[int]:
     """For each image the number of its group; near copies of one another share one.
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 
+from differnet_lite.checks import checked, rate, whole
 from differnet_lite.data.listing import DatasetError
 
 __all__ = [
@@ -41,6 +42,7 @@ def splits(
     return [Split(list(range(len(groups))), [])]
 
 
+@checked(share=rate)
 def held_out_split(groups: Sequence[int], share: float, *, seed: int) -> Split:
     """Hold a share of the images out, at least 19 where half or more remain to train on.
 
@@ -66,6 +68,7 @@ def held_out_split(groups: Sequence[int], share: float, *, seed: int) -> Split:
     return Split(sorted(set(range(n)) - set(held_out)), sorted(held_out))
 
 
+@checked(folds=whole(2))
 def cross_splits(groups: Sequence[int], folds: int, *, seed: int) -> list[Split]:
     """All images train the first detector; each of the others trains on all but one fold.
 

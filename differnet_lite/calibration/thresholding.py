@@ -20,7 +20,7 @@ import warnings
 import numpy as np
 from numpy.typing import ArrayLike
 
-from differnet_lite.checks import one_of, rate, vector
+from differnet_lite.checks import checked, one_of, rate, vector
 
 __all__ = [
     "Judgement",
@@ -90,6 +90,7 @@ class Judgement:
     threshold: Threshold
 
 
+@checked
 def conformal_threshold(
     scores: ArrayLike, alpha: float = 0.05, *, if_too_few: str = "raise", cross: bool = False
 ) -> Threshold:
@@ -147,6 +148,7 @@ def conformal_threshold(
     return Threshold(value, alpha, n, "conformal", guaranteed)
 
 
+@checked
 def pac_threshold(scores: ArrayLike, alpha: float = 0.05, *, delta: float = 0.1) -> Threshold:
     """A threshold whose false-alarm rate is at most alpha with probability 1 - delta.
 
@@ -174,12 +176,14 @@ def pac_threshold(scores: ArrayLike, alpha: float = 0.05, *, delta: float = 0.1)
     return Threshold(float(np.nextafter(ordered[enough[0]], np.inf)), alpha, n, "pac", alpha)
 
 
+@checked
 def quantile_threshold(scores: ArrayLike, alpha: float = 0.05) -> Threshold:
     """The plain (1 - alpha) quantile: the common rule, which guarantees nothing at small n."""
     ordered = _checked(scores, alpha)
     return Threshold(float(np.quantile(ordered, 1 - alpha)), alpha, len(ordered), "quantile", None)
 
 
+@checked
 def p_values(calibration: ArrayLike, scores: ArrayLike) -> np.ndarray:
     """Conformal p-values (1 + #{s_i >= s}) / (n + 1): small for anomalies, never below 1 / (n + 1).
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from differnet_lite.checks import checked, real, whole
 from differnet_lite.flow import soft_clamp
 from differnet_lite.loss import nll
 
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 
+@checked(n=whole(1), noise=real(0), seed=whole(0))
 def two_moons(n: int, *, noise: float = 0.08, seed: int = 0) -> Tensor:
     """Two interleaved half circles (n, 2): zero mean, unit deviation, torch's default dtype."""
     rng = np.random.default_rng(seed)
@@ -145,11 +147,8 @@ class MADE(nn.Module):
         self.alpha = alpha
         inputs = torch.arange(1, n_features + 1)
         inner = torch.arange(hidden) % max(n_features - 1, 1) + 1
-        masks = [
-            inner[:, None] >= inputs,
-            inner[:, None] >= inner,
-            inputs.repeat(2)[:, None] > inner,
-        ]
+        rows = inner[:, None]
+        masks = [rows >= inputs, rows >= inner, inputs.repeat(2)[:, None] > inner]
         first, second, last = (_MaskedLinear(mask) for mask in masks)
         self.net = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), last)
 
@@ -189,6 +188,7 @@ class Inverse(nn.Module):
         return self.inner(z)
 
 
+@checked(steps=whole(1), batch=whole(1), lr=real(above=0), seed=whole(0))
 def fit(
     flow: nn.Module,
     y: Tensor,
@@ -225,8 +225,7 @@ def fit(
         loss = nll(*flow(y[torch.as_tensor(rng.integers(len(y), size=batch))]))
         optimiser.zero_grad()
         loss.backward()
-        # One far-off row in a batch would throw the flow off.
-        nn.utils.clip_grad_norm_(flow.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(flow.parameters(), 1.0)  # a far-off row would throw it off
         optimiser.step()
         schedule.step()
         losses.append(loss.item())
@@ -240,6 +239,7 @@ def log_density(flow: nn.Module, y: Tensor) -> Tensor:
     return log_det - 0.5 * (z.square() + math.log(2 * math.pi)).sum(1)
 
 
+@checked(n=whole(2), limit=real(above=0))
 def density_on_grid(
     flow: nn.Module, *, limit: float = 3.0, n: int = 81, centre: tuple[float, float] = (0.0, 0.0)
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from differnet_lite.calibration.thresholding import Threshold, TooFewNormalsError
+from differnet_lite.checks import checked, rate, vector, whole
 from differnet_lite.evaluation.metrics import Interval, bootstrap
 from differnet_lite.scoring import Scorer
 
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 
+@checked(n_scales=whole(1), steps=whole(1))
 def scale_contributions(
     scorer: Scorer, features: Tensor, normal: Tensor, *, n_scales: int = 3, steps: int = 8
 ) -> np.ndarray:
@@ -60,6 +62,7 @@ def scale_contributions(
     return torch.stack([part.sum(-1).mean(1) for part in scales], dim=1).double().numpy()
 
 
+@checked(n_resamples=whole(1), seed=whole(0))
 def paired_difference(
     metric: Callable[[np.ndarray, np.ndarray], float],
     labels: ArrayLike,
@@ -86,7 +89,9 @@ def paired_difference(
         >>> paired_difference(auroc, [0, 0, 1, 1], [1, 2, 3, 4], [1, 2, 3, 4]).value
         0.0
     """
-    a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+    a, b = vector("first", first), vector("second", second)
+    if len(a) != len(b):
+        raise ValueError(f"expected scores of the same images, got {len(a)} and {len(b)}")
 
     def difference(y: np.ndarray, images: np.ndarray) -> float:
         rows = images.astype(int)
@@ -95,6 +100,7 @@ def paired_difference(
     return bootstrap(difference, labels, np.arange(len(a)), n_resamples=n_resamples, seed=seed)
 
 
+@checked(n=whole(1), alpha=rate, n_sets=whole(1), seed=whole(0))
 def simulated_rates(
     rule: Callable[[np.ndarray, float], Threshold],
     n: int,
@@ -125,6 +131,7 @@ def simulated_rates(
         return np.empty(0)
 
 
+@checked(n=whole(1), alpha=rate, n_sets=whole(1), seed=whole(0))
 def recalibrated_rates(
     rule: Callable[[np.ndarray, float], Threshold],
     scores: ArrayLike,
@@ -144,7 +151,7 @@ def recalibrated_rates(
         n_sets: number of random splits.
         seed: of the splits.
     """
-    values, generator = np.asarray(scores, dtype=float), np.random.default_rng(seed)
+    values, generator = vector("scores", scores), np.random.default_rng(seed)
     if not 0 < n < len(values):
         raise ValueError(f"n: expected 1 to {len(values) - 1} of the {len(values)} scores, got {n}")
     rates = []

@@ -18,7 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from differnet_lite.data.files import replacing
+from differnet_lite.checks import checked
+from differnet_lite.data.files import regular, replacing
 
 __all__ = ["CheckpointError", "read_checkpoint", "rebuilding", "tensors_of", "write_checkpoint"]
 
@@ -29,6 +30,7 @@ class CheckpointError(ValueError):
     """A file that is no model of this version of the package."""
 
 
+@checked
 def write_checkpoint(
     path: str | os.PathLike[str],
     tensors: Mapping[str, Tensor],
@@ -51,6 +53,8 @@ def write_checkpoint(
         FileNotFoundError: the folder to write into does not exist.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: expected a file to save the model in, got a folder")
     if not path.parent.is_dir():
         raise FileNotFoundError(
             f"{path.parent}: there is no such folder to save the model in; create it first"
@@ -63,6 +67,7 @@ def write_checkpoint(
     return path
 
 
+@checked
 def read_checkpoint(
     path: str | os.PathLike[str], *, kind: str | None = None
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -77,8 +82,9 @@ def read_checkpoint(
         CheckpointError: it is damaged, no model of this package, or of another version or method.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such model file")
+    regular(path)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -100,6 +106,10 @@ def read_checkpoint(
     same = text == json.dumps(header | {"sha256": digest})
     if not same or digest != _digest(header, tensors):
         raise CheckpointError(f"{path}: damaged: its digest does not fit; copy it again")
+    if odd := [
+        name for name, x in tensors.items() if x.is_floating_point() and not x.isfinite().all()
+    ]:
+        raise CheckpointError(f"{path}: expected finite numbers, got others in {odd[:3]}")
     if kind is not None and header.get("kind") != kind:
         raise CheckpointError(
             f"{path}: expected a {kind!r} model, got a {header.get('kind')!r} one; "
@@ -115,9 +125,17 @@ def rebuilding(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except CheckpointError:
         raise
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        AttributeError,
+        RuntimeError,
+    ) as error:
+        said = f"it lacks {error}" if isinstance(error, KeyError) else error
         raise CheckpointError(
-            f"{path}: the file is incomplete or of another version: {error}"
+            f"{path}: the file is incomplete or of another version: {said}"
         ) from error
 
 

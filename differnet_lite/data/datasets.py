@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from differnet_lite.data.images import IMAGE_SUFFIXES, ImageLike, digest, open_image
+from differnet_lite.checks import checked, whole
+from differnet_lite.data.images import IMAGE_SUFFIXES, ImageError, ImageLike, digest, open_image
 from differnet_lite.data.listing import (
     DatasetError,
     Images,
@@ -81,6 +82,7 @@ class Category:
         return [(path, seen[d]) for path in self.test if (d := digest(path)) in seen]
 
 
+@checked
 def load_category(root: str | os.PathLike[str]) -> Category:
     """Read a folder in the MVTec layout. Only train/good is needed.
 
@@ -97,7 +99,8 @@ def load_category(root: str | os.PathLike[str]) -> Category:
         )
     normal = root / "train" / "good"
     if not normal.is_dir():
-        found = sorted(p.name for p in root.iterdir())[:8]
+        inside = [*root.glob("*"), *root.glob("train/*")]
+        found = sorted(p.relative_to(root).as_posix() for p in inside)[:8]
         raise FileNotFoundError(
             f"{root}: expected train/good/ with normal images, found {found}; see data/README.md"
         )
@@ -114,12 +117,24 @@ def load_category(root: str | os.PathLike[str]) -> Category:
         if not folder.is_dir():
             ignored.append(folder)
             continue
+        if folder.name != "good" and folder.name.strip().casefold() == "good":
+            raise DatasetError(
+                f"{folder}: expected the name 'good' for normal images, got {folder.name!r}, which "
+                "would be a kind of defect; rename the folder"
+            )
         paths, stray = images_in(folder)
         ignored += stray
         found_masks = _masks_for(root, folder.name, paths) if folder.name != "good" else {}
         test += paths
         kinds += [folder.name] * len(paths)
         masks += [found_masks.get(path) for path in paths]
+    truth = root / "ground_truth"
+    masked = natural_order(truth.iterdir()) if truth.is_dir() else []
+    if strange := [folder for folder in masked if folder.name not in kinds]:
+        warnings.warn(
+            f"{root}: masks without images in test/: ground_truth/{some_names(strange)}",
+            stacklevel=2,
+        )
     if ignored:
         warnings.warn(
             f"{root}: {len(ignored)} file(s) ignored, they are no images or lie in the wrong "
@@ -152,6 +167,7 @@ def training_images(source: Images) -> list[ImageLike]:
     return images
 
 
+@checked(size=whole(1))
 def load_mask(path: str | os.PathLike[str] | None, size: int = 448) -> np.ndarray:
     """A defect's mask as (size, size) bool; a mask of another size is resized by nearest neighbour.
 
@@ -170,6 +186,8 @@ def load_mask(path: str | os.PathLike[str] | None, size: int = 448) -> np.ndarra
     if image.mode in ("1", "L", "F") or image.mode.startswith("I"):
         # as it is: 16 bits may hold a 1
         marked = np.asarray(image) != 0
+        if not np.isfinite(np.asarray(image)).all():
+            raise ImageError(f"{path}: expected a mask of finite numbers, got NaN or infinity")
     elif image.has_transparency_data:
         values = np.asarray(image.convert("RGBA"))
         marked = values[..., :3].any(-1) & (values[..., 3] > 0)

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and read only if they are files."""
 
 from __future__ import annotations
 
@@ -9,11 +9,50 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["replacing"]
+from differnet_lite.checks import checked
+
+__all__ = ["made_folder", "regular", "replacing"]
+
+
+@checked
+def regular(path: str | os.PathLike[str]) -> Path:
+    """The path, if a regular file is there: a pipe or a device may never end, or never begin.
+
+    Raises:
+        FileNotFoundError: there is nothing of that name.
+        IsADirectoryError, OSError: it is a folder, or a pipe, a socket or a device.
+    """
+    path = Path(path)
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: expected a file, got a folder")
+    if path.exists():
+        raise OSError(f"{path}: expected a regular file, got a pipe, a socket or a device")
+    raise FileNotFoundError(f"{path}: there is no such file")
+
+
+def made_folder(path: str | os.PathLike[str]) -> Path:
+    """A folder, made with those above it if need be.
+
+    Raises:
+        NotADirectoryError: a file is in its place, or in that of one above.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise NotADirectoryError(
+            f"{path}: expected a folder, or a place for one; {error}"
+        ) from error
+    return path
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str], mode: str = "xb", **options: Any) -> Iterator[IO[Any]]:
+@checked
+def replacing(
+    path: str | os.PathLike[str], mode: str = "xb", *, ours: bool = False, **options: Any
+) -> Iterator[IO[Any]]:
     """A new file to write into, which takes the place of `path` once everything is written.
 
     After an error, a full disk or an interruption `path` is as it was, and nothing else is left
@@ -24,6 +63,7 @@ def replacing(path: str | os.PathLike[str], mode: str = "xb", **options: Any) ->
 
     Args:
         path: where to; its folder must exist.
+        ours: the place is our own: what is there and no regular file, a link or a pipe, is removed.
         mode, **options: of `open`; "x" with an encoding for text, "xb" for bytes.
 
     Raises:
@@ -38,6 +78,8 @@ def replacing(path: str | os.PathLike[str], mode: str = "xb", **options: Any) ->
         ['all of it']
     """
     path = Path(path)
+    if ours and (path.is_symlink() or not path.is_file()):
+        path.unlink(missing_ok=True)
     if (number := _descriptor(path)) is not None:
         with open(os.dup(number), mode.replace("x", "w"), **options) as file:
             yield file

@@ -14,17 +14,22 @@ from __future__ import annotations
 
 import hashlib
 import os
+import struct
+import warnings
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
+
+from differnet_lite.checks import checked, shown, whole
+from differnet_lite.data.files import regular
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -42,6 +47,12 @@ ImageLike: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray | Tens
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 
+# what Pillow's readers raise at a damaged file
+UNREADABLE = (
+    *(OSError, SyntaxError, ValueError, EOFError, MemoryError, Image.DecompressionBombError),
+    *(TypeError, KeyError, IndexError, struct.error, OverflowError, RuntimeError, zlib.error),
+)
+
 
 class ImageError(ValueError):
     """A file or array that cannot be read as an image."""
@@ -57,6 +68,7 @@ def as_rgb(image: ImageLike) -> Image.Image:
     Raises:
         FileNotFoundError: there is no such file.
         ImageError: it is not an image, is cut short, or has values outside the ranges above.
+        TypeError: it is none of these.
     """
     if isinstance(image, Image.Image):
         return _to_rgb(image, "the image")
@@ -68,10 +80,13 @@ def as_rgb(image: ImageLike) -> Image.Image:
 def open_image(path: str | os.PathLike[str]) -> Image.Image:
     """A file as the Pillow image that it holds, turned as its EXIF orientation says.
 
-    Errors as in `as_rgb`.
+    Of several frames or pages the first is taken, and a warning says so. Errors as in `as_rgb`.
     """
+    _check_path(path)
     try:
-        with Image.open(path) as opened:
+        with Image.open(regular(path)) as opened:
+            if getattr(opened, "is_animated", False):
+                _note("an image file holds several frames or pages: only the first is used")
             opened.load()
             return ImageOps.exif_transpose(opened)
     except FileNotFoundError:
@@ -81,39 +96,62 @@ def open_image(path: str | os.PathLike[str]) -> Image.Image:
             f"{path}: expected an image, but its content is of no known image format; "
             "remove the file"
         ) from None
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        MemoryError,
-        Image.DecompressionBombError,
-    ) as error:
+    except UNREADABLE as error:
         raise ImageError(
             f"{path}: the image is damaged, cut short or unreadable ({error}); "
             "copy it again or remove it"
         ) from error
 
 
+def _check_path(path: Any) -> None:
+    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
+        raise TypeError(
+            f"expected an image: a path, a Pillow image, an array or a tensor, got {shown(path)}"
+        )
+
+
+def _note(text: str) -> None:
+    warnings.warn(text, stacklevel=2)
+
+
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image, dtype=np.float64)
-        scale = 255.0 if image.mode == "F" else 1 / 257
-        upper = 1.0 if image.mode == "F" else 65535.0
-        if not np.isfinite(values).all() or values.min() < 0 or values.max() > upper:
-            raise ImageError(
-                f"{name}: expected values in 0..{upper:g} for mode {image.mode}, "
-                f"got {values.min():g}..{values.max():g}; scale the image first"
-            )
-        return Image.fromarray(np.rint(values * scale).astype(np.uint8)).convert("RGB")
+        return _of_levels(image, name)
     if image.mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in image.info:
         layer = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-    return image.convert("RGB")
+    try:
+        return image.convert("RGB")
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{name}: mode {image.mode} cannot be turned into RGB") from error
+
+
+def _of_levels(image: Image.Image, name: str) -> Image.Image:
+    """Grey levels of more than 8 bits, brought to 8 by the largest value that there can be."""
+    values, white = np.asarray(image, dtype=np.float64), 1.0 if image.mode == "F" else 65535.0
+    if not np.isfinite(values).all() or values.min() < 0 or values.max() > white:
+        raise ImageError(
+            f"{name}: expected values in 0..{white:g} for mode {image.mode}, "
+            f"got {values.min():g}..{values.max():g}; scale the image first"
+        )
+    if image.mode != "F":
+        _check_brightness(values)
+    return Image.fromarray(np.rint(values * (255 / white)).astype(np.uint8)).convert("RGB")
+
+
+def _check_brightness(values: np.ndarray) -> None:
+    if 0 < values.max() < 4096:
+        _note(
+            "a 16-bit image has no value above 4095 of 65535 and comes out nearly black; if the "
+            "camera has 12 bits or fewer, say so: store PGM files, whose header has the largest "
+            "value, or pass arrays divided by it; see data/README.md"
+        )
 
 
 def _from_array(array: np.ndarray | Tensor) -> Image.Image:
     if isinstance(array, Tensor):
+        if array.layout != torch.strided or array.is_meta:
+            raise ImageError(f"expected a dense tensor with values, got {shown(array)}")
         tensor = array.detach().cpu()
         if tensor.dtype == torch.bfloat16:  # NumPy has none
             tensor = tensor.float()
@@ -137,6 +175,7 @@ def _from_array(array: np.ndarray | Tensor) -> Image.Image:
             )
         array = np.rint(array * 255).astype(np.uint8)
     elif array.dtype == np.uint16:
+        _check_brightness(array)
         array = np.rint(array / 257).astype(np.uint8)
     elif array.dtype != np.uint8:
         raise ImageError(
@@ -145,14 +184,11 @@ def _from_array(array: np.ndarray | Tensor) -> Image.Image:
         )
     if array.ndim == 3 and array.shape[-1] == 1:
         array = array[..., 0]
-    mode = (
-        {2: None, 3: "RGB"}.get(array.ndim)
-        if array.ndim == 2
-        else {2: "LA", 3: "RGB", 4: "RGBA"}[array.shape[-1]]
-    )
+    mode = None if array.ndim == 2 else {2: "LA", 3: "RGB", 4: "RGBA"}[array.shape[-1]]
     return _to_rgb(Image.fromarray(np.ascontiguousarray(array), mode), "the array")
 
 
+@checked(size=whole(1))
 def decode(image: ImageLike, size: int = 448) -> Tensor:
     """An image as (3, size, size) uint8, RGB."""
     rgb = as_rgb(image)
@@ -167,11 +203,9 @@ def digest(image: ImageLike) -> str:
     Raises:
         FileNotFoundError: there is no such file.
     """
-    if isinstance(image, (str, os.PathLike)):
-        path = Path(image)
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: there is no such image file")
-        with path.open("rb") as file:
+    if not isinstance(image, (Image.Image, np.ndarray, Tensor)):
+        _check_path(image)
+        with regular(image).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     rgb = as_rgb(image)
     return hashlib.sha256(repr(rgb.size).encode() + rgb.tobytes()).hexdigest()
@@ -194,6 +228,7 @@ def in_parallel(
                 future.cancel()
 
 
+@checked(size=whole(1), batch=whole(1))
 def iter_decoded(
     images: Iterable[ImageLike], *, size: int = 448, batch: int = 16
 ) -> Iterator[Tensor]:

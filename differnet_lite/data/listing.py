@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from differnet_lite.checks import checked
 from differnet_lite.data.images import IMAGE_SUFFIXES, ImageError, ImageLike
 
 __all__ = [
@@ -74,8 +75,11 @@ def _of_array(array: np.ndarray | Tensor) -> list[ImageLike]:
     )
 
 
+@checked
 def list_images(source: str | os.PathLike[str]) -> list[Path]:
     """All images in a folder and its sub-folders, sorted; or the one file that is named.
+
+    A link to a sub-folder is followed only if it leads out of the folder.
 
     Raises:
         FileNotFoundError: there is nothing of that name.
@@ -89,12 +93,8 @@ def list_images(source: str | os.PathLike[str]) -> list[Path]:
         raise FileNotFoundError(f"{root}: there is no such file or folder of images")
     paths: list[Path] = []
     ignored: list[Path] = []
-    for folder in [
-        root,
-        *natural_order(
-            p for p in root.rglob("*") if p.is_dir() and not _hidden(p.relative_to(root))
-        ),
-    ]:
+    below = (p for p in root.rglob("*") if p.is_dir() and not _hidden(p.relative_to(root)))
+    for folder in [root, *natural_order(p for p in below if not _leads_back(p, root))]:
         found, stray = images_in(folder)
         paths += found
         ignored += [p for p in stray if not p.is_dir()]
@@ -111,6 +111,7 @@ def list_images(source: str | os.PathLike[str]) -> list[Path]:
     return paths
 
 
+@checked
 def images_in(folder: Path) -> tuple[list[Path], list[Path]]:
     """Images directly in a folder, and what else lies there."""
     images: list[Path] = []
@@ -139,6 +140,14 @@ def natural_order(paths) -> list[Path]:  # type: ignore[no-untyped-def]
             int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.as_posix())
         ],
     )
+
+
+def _leads_back(folder: Path, root: Path) -> bool:
+    """Whether it is a link to what is listed anyway, or to a folder that holds it."""
+    if not folder.is_symlink():
+        return False
+    there, here = folder.resolve(), root.resolve()
+    return there == here or here in there.parents or there in here.parents
 
 
 def _hidden(path: Path) -> bool:

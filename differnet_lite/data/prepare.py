@@ -12,9 +12,10 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
-
+from differnet_lite.checks import checked
 from differnet_lite.data.datasets import DatasetError, load_category
+from differnet_lite.data.files import made_folder, regular
+from differnet_lite.data.images import open_image
 
 __all__ = ["MTD_COUNTS", "MTD_KINDS", "MVTEC_COUNTS", "prepare_mtd", "prepare_mvtec"]
 
@@ -42,6 +43,7 @@ MTD_COUNTS = (761, 191, 392)
 MTD_KINDS = ("Blowhole", "Break", "Crack", "Fray", "Uneven")
 
 
+@checked
 def prepare_mvtec(
     archive: str | os.PathLike[str], root: str | os.PathLike[str] = "data"
 ) -> list[Path]:
@@ -65,7 +67,9 @@ def prepare_mvtec(
         raise FileNotFoundError(
             f"{archive}: there is no such archive or folder; see data/README.md for where to get it"
         )
-    root.mkdir(parents=True, exist_ok=True)
+    if not archive.is_dir():
+        regular(archive)
+    made_folder(root)
     with tempfile.TemporaryDirectory(dir=root, prefix=".unpacking-") as temporary:
         if archive.is_dir():
             source = archive
@@ -91,6 +95,7 @@ def prepare_mvtec(
         ]
 
 
+@checked
 def prepare_mtd(
     clone: str | os.PathLike[str],
     split: str | os.PathLike[str],
@@ -128,7 +133,11 @@ def prepare_mtd(
     if target.exists():
         raise FileExistsError(f"{target}: is there already; move it away, or choose another root")
     images = {kind: sorted(folder.glob("*.jpg")) for kind, folder in folders.items()}
-    train_names = {Path(word).stem for word in re.split(r"[\s,;]+", split.read_text()) if word}
+    train_names = {
+        Path(word).stem
+        for word in re.split(r"[\s,;]+", split.read_text(encoding="utf-8", errors="replace"))
+        if word
+    }
     by_name = {path.stem: path for path in images["Free"]}
     trained = [path for name, path in by_name.items() if name in train_names]
     tested = [path for name, path in by_name.items() if name not in train_names]
@@ -139,7 +148,7 @@ def prepare_mtd(
             f" defect images, got {len(trained)}, {len(tested)} and {n_defects};"
             " is the split file the published one, and the clone complete?"
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
+    made_folder(target.parent)
     partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=".magnetic_tile-"))
     try:
         _copy(trained, partial / "train" / "good")
@@ -148,10 +157,10 @@ def prepare_mtd(
             _copy(images[kind], partial / "test" / kind.lower())
             (partial / "ground_truth" / kind.lower()).mkdir(parents=True)
             for path in images[kind]:
-                with Image.open(path.with_suffix(".png")) as mask:
-                    mask.convert("L").point(lambda v: 255 * (v > 127)).save(
-                        partial / "ground_truth" / kind.lower() / f"{path.stem}_mask.png"
-                    )
+                mask = open_image(path.with_suffix(".png")).convert("L")
+                mask.point(lambda v: 255 * (v > 127)).save(
+                    partial / "ground_truth" / kind.lower() / f"{path.stem}_mask.png"
+                )
         partial.chmod(0o755)
         partial.rename(target)
     except BaseException:
@@ -170,7 +179,7 @@ def _unpack(archive: Path, into: Path) -> None:
                 opened_tar.extractall(into, filter="data")  # refuses paths that lead outside
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
         raise DatasetError(
-            f"{archive}: not a complete .tar.xz, .tar.gz, .tar or .zip archive ({error});"
+            f"{archive}: expected a complete .tar.xz, .tar.gz, .tar or .zip archive ({error});"
             " download it again"
         ) from error
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from differnet_lite.calibration.thresholding import Threshold
-from differnet_lite.checks import vector
+from differnet_lite.checks import checked, rate, vector
 from differnet_lite.data.datasets import Category, DatasetError, load_category, load_mask
 from differnet_lite.detector import Detector
 from differnet_lite.evaluation import metrics
@@ -80,6 +80,7 @@ class Evaluation:
         return rows
 
 
+@checked(alpha=rate)
 def evaluate(
     model: Detector,
     category: Category | str | os.PathLike[str],

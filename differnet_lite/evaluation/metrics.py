@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike
 from scipy import ndimage
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from differnet_lite.checks import checked, rate, real, vector, whole
+
 __all__ = [
     "Interval",
     "aupro",
@@ -37,11 +39,13 @@ class Interval(NamedTuple):
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
+@checked
 def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
     """Area under the ROC curve; labels are 1 (anomalous) or 0, higher scores more anomalous."""
     return float(roc_auc_score(*_checked(labels, scores)))
 
 
+@checked
 def auroc_by_kind(kinds: Sequence[str], scores: ArrayLike) -> dict[str, float]:
     """AUROC of each kind of defect against the normal images.
 
@@ -53,13 +57,16 @@ def auroc_by_kind(kinds: Sequence[str], scores: ArrayLike) -> dict[str, float]:
         >>> auroc_by_kind(["good", "good", "dent", "hole"], [1.0, 2.0, 3.0, 1.5])
         {'dent': 1.0, 'hole': 0.5}
     """
-    kind_of, s = np.array(kinds), np.asarray(scores)
+    kind_of, s = np.array(kinds), vector("scores", scores)
+    if len(kind_of) != len(s) or not len(s):
+        raise ValueError(f"expected a score for each kind, got {len(s)} of {len(kind_of)}")
     chosen = {
         kind: np.isin(kind_of, (kind, "good")) for kind in dict.fromkeys(kinds) if kind != "good"
     }
     return {kind: auroc(kind_of[rows] != "good", s[rows]) for kind, rows in chosen.items()}
 
 
+@checked
 def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
     """Average precision, the area under the precision-recall curve.
 
@@ -68,6 +75,7 @@ def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
     return float(average_precision_score(*_checked(labels, scores)))
 
 
+@checked(n_resamples=whole(1), confidence=rate, seed=whole(0))
 def bootstrap(
     metric: Callable[[np.ndarray, np.ndarray], float],
     labels: ArrayLike,
@@ -101,12 +109,14 @@ def bootstrap(
     return Interval(metric(y, s), float(low), float(high))
 
 
+@checked
 def rates(labels: ArrayLike, decisions: ArrayLike) -> tuple[float, float]:
     """False-alarm rate and detection rate: the flagged shares of normals and of anomalies."""
     y, a = _checked(labels, decisions)
     return float(a[y == 0].mean()), float(a[y == 1].mean())
 
 
+@checked
 def pixel_auroc(masks: Sequence[np.ndarray], maps: Sequence[np.ndarray]) -> float:
     """AUROC over all pixels of all images.
 
@@ -120,6 +130,7 @@ def pixel_auroc(masks: Sequence[np.ndarray], maps: Sequence[np.ndarray]) -> floa
     return auroc(y, s)
 
 
+@checked(max_fpr=real(above=0, most=1))
 def aupro(
     masks: Sequence[np.ndarray], maps: Sequence[np.ndarray], *, max_fpr: float = 0.3
 ) -> float:
@@ -141,8 +152,6 @@ def aupro(
         >>> aupro([mask], [mask.astype(float)])
         1.0
     """
-    if not 0 < max_fpr <= 1:
-        raise ValueError(f"max_fpr: expected 0 < max_fpr <= 1, got {max_fpr}")
     y, s = _flat(masks, maps)
     weights = np.zeros(len(y))  # 1 / (regions x pixels of the region) at a defect's pixels
     position, n_regions = 0, 0
@@ -169,6 +178,10 @@ def aupro(
 
 
 def _flat(masks: Sequence[np.ndarray], maps: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    if len(masks) != len(maps) or not len(masks):
+        raise ValueError(
+            f"expected at least one mask and a map for each, got {len(masks)} and {len(maps)}"
+        )
     shapes = [(np.shape(a), np.shape(b)) for a, b in zip(masks, maps, strict=True)]
     for i, (of_mask, of_map) in enumerate(shapes):
         if of_mask != of_map or len(of_mask) != 2:
@@ -176,14 +189,18 @@ def _flat(masks: Sequence[np.ndarray], maps: Sequence[np.ndarray]) -> tuple[np.n
                 f"image {i}: expected a mask and a map of one shape (H, W), got {of_mask} and"
                 f" {of_map}; resize the mask (nearest)"
             )
-    if not shapes:
-        raise ValueError("expected at least one mask and map, got none")
+    if not all(np.isfinite(mask).all() for mask in masks):  # a NaN is no defect
+        raise ValueError("masks: expected True or False for each pixel, got NaN or infinity")
+    if strange := {kind for m in maps if (kind := np.asarray(m).dtype).kind not in "biuf"}:
+        raise TypeError(f"maps: expected numbers, got {', '.join(map(str, strange))}")
     y = np.concatenate([np.ravel(mask).astype(bool) for mask in masks])
     return _checked(y, np.concatenate([np.ravel(m).astype(np.float32) for m in maps]))
 
 
 def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     y, s = np.asarray(labels), np.asarray(scores)
+    if s.dtype.kind not in "biuf":
+        raise TypeError(f"expected numbers for scores, got {s.dtype}")
     if y.shape != s.shape or y.ndim != 1:
         raise ValueError(
             f"expected labels and scores of one length, got shapes {y.shape} and {s.shape}"

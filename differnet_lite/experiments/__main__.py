@@ -26,6 +26,7 @@ from differnet_lite.experiments.studies import ABLATIONS, N_TRAIN, STUDIES
 from differnet_lite.experiments.summaries import as_text
 from differnet_lite.plots import plot_ablations, plot_comparison, plot_few_shot, write_report
 from differnet_lite.samples import SAMPLE_CATEGORIES, make_sample_category
+from differnet_lite.trunk import resolve_device
 
 __all__ = ["main"]
 
@@ -85,6 +86,8 @@ def _study(args: argparse.Namespace, make: Callable[..., Any] | None) -> int:
         raise ValueError(
             f"--methods: expected some of {', '.join(METHODS)}, got {', '.join(unknown)}"
         )
+    if args.scheduler is None:  # a cluster has devices of its own
+        resolve_device(args.device)
     seeds = range(args.seeds if args.seeds is not None else 1 if args.quick else 3)
     folders = [
         make_sample_category(name, progress=not quiet) if name in SAMPLE_CATEGORIES else Path(name)

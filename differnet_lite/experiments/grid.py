@@ -14,6 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 import torch
 
 import differnet_lite
+from differnet_lite.checks import Rule, checked, mapping, shown, text, whole
 from differnet_lite.data.datasets import Category, DatasetError, load_category
 from differnet_lite.data.images import digest, in_parallel
 
@@ -21,6 +22,14 @@ __all__ = ["Cell", "Grid", "Options", "fingerprint", "options_json", "subset"]
 
 Options: TypeAlias = "Mapping[str, Any]"
 T = TypeVar("T")
+
+ITEMS: dict[str, Rule] = {  # what each list may hold
+    "methods": text,
+    "categories": lambda name, value: text(name, os.fspath(value)),
+    "seeds": whole(0),
+    "settings": mapping,
+    "n_train": lambda name, value: value is None or whole(1)(name, value),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,17 +108,12 @@ class Grid:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, str) or not len(value):
-                raise ValueError(
-                    f"{field.name}: expected at least one, got none"
-                    if not len(value)
-                    else f"{field.name}: expected a list, got {value!r}"
-                )
-        if any(n is not None and n < 1 for n in self.n_train):
-            raise ValueError(
-                "n_train: expected numbers of at least 1, or None for all images,"
-                f" got {list(self.n_train)}"
-            )
+            if isinstance(value, str | bytes) or not isinstance(value, Sequence | Mapping):
+                raise TypeError(f"{field.name}: expected a list, got {shown(value)}")
+            if not len(value):
+                raise ValueError(f"{field.name}: expected at least one, got none")
+            for item in value:
+                ITEMS[field.name](field.name, item)
 
     def cells(self) -> list[Cell]:
         """The cells, each once: seed by seed, so that a table with one seed is whole early.
@@ -172,6 +176,7 @@ def fingerprint(category: Category) -> str:
     return hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]
 
 
+@checked(n=whole(1))
 def subset(images: Sequence[T], n: int | None, seed: int) -> list[T]:
     """The first n of the images in an order drawn from the seed.
 

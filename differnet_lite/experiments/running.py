@@ -24,6 +24,8 @@ from typing import Any
 
 import pandas as pd
 
+from differnet_lite.checks import checked
+from differnet_lite.data.files import made_folder
 from differnet_lite.experiments.grid import Cell, Grid
 from differnet_lite.experiments.measuring import COLUMNS, Row, brief, extract, measure, row_of
 from differnet_lite.experiments.storing import read_row, write_row, write_table
@@ -42,6 +44,7 @@ FEATURE_OPTIONS = (
 )
 
 
+@checked
 def run(
     grid: Grid,
     folder: str | os.PathLike[str],
@@ -86,8 +89,7 @@ def run(
         RuntimeError: a local process was killed, for want of memory perhaps. What was finished
             is kept.
     """
-    cells, store = grid.cells(), Path(folder) / "cells"
-    store.mkdir(parents=True, exist_ok=True)
+    cells, store = grid.cells(), made_folder(Path(folder) / "cells")
     rows: dict[Cell, Row] = {}
     for cell in cells:
         if (row := read_row(store / f"{cell.key}.json", cell)) is not None:

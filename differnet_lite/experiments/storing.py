@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from differnet_lite.data.files import replacing
+from differnet_lite.data.files import regular, replacing
 from differnet_lite.experiments.grid import Cell
 from differnet_lite.experiments.measuring import COLUMNS, Row
 
@@ -19,13 +19,13 @@ __all__ = ["read_row", "write_atomically", "write_row", "write_table"]
 def read_row(path: Path, cell: Cell) -> Row | None:
     """The kept row of a cell, None if there is none that can be used."""
     try:
-        row = json.loads(path.read_bytes())
+        row = json.loads(regular(path).read_bytes())
         if row["key"] != cell.key or set(row) != set(COLUMNS):
             raise ValueError("it is the row of another cell, or of another version")
         return row
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
         warnings.warn(
             f"{path}: the kept result is damaged ({error}); the cell runs again", stacklevel=3
         )
@@ -34,7 +34,8 @@ def read_row(path: Path, cell: Cell) -> Row | None:
 
 def write_row(path: Path, row: Row) -> None:
     """Keep the row of a finished cell."""
-    write_atomically(path, json.dumps(row, indent=1).encode())
+    with replacing(path, ours=True) as file:
+        file.write(json.dumps(row, indent=1).encode())
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

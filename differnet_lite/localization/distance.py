@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
 from differnet_lite.calibration.thresholding import conformal_threshold
+from differnet_lite.checks import checked
 from differnet_lite.data.images import ImageLike, iter_decoded
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.localization.levels import MapLevels
@@ -132,6 +133,7 @@ def place_features(extractor: MultiScaleExtractor, images: Tensor) -> list[Tenso
 
 
 @torch.inference_mode()
+@checked
 def place_statistics(
     extractor: MultiScaleExtractor, images: Sequence[ImageLike]
 ) -> PlaceStatistics | None:
@@ -179,6 +181,7 @@ def place_statistics(
 
 
 @torch.inference_mode()
+@checked
 def distance_maps(
     extractor: MultiScaleExtractor,
     statistics: PlaceStatistics,

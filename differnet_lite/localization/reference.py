@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from differnet_lite.checks import checked, real, reals, whole
 from differnet_lite.data.images import ImageLike, iter_decoded
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.transforms import Transformations
@@ -16,6 +17,7 @@ __all__ = ["Reference", "evenly", "reference_maps"]
 Reference = tuple[list[Tensor], list[Tensor]]
 
 
+@checked(total=whole(1), n=whole(1))
 def evenly(total: int, n: int) -> list[int]:
     """n of `total` positions, as even as possible, the first among them.
 
@@ -29,6 +31,7 @@ def evenly(total: int, n: int) -> list[int]:
 
 
 @torch.inference_mode()
+@checked(angles=reals(real()))
 def reference_maps(
     extractor: MultiScaleExtractor,
     images: Sequence[ImageLike],

@@ -10,6 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
+from differnet_lite.checks import checked
 from differnet_lite.plots.style import (
     ABOVE,
     BLUE,
@@ -29,6 +30,7 @@ __all__ = ["plot_bars", "plot_curves", "plot_history"]
 PATTERN = {"fillmode": "overlay", "fgcolor": "white", "solidity": 0.25}
 
 
+@checked
 def plot_curves(
     x: ArrayLike,
     curves: Mapping[str, ArrayLike],
@@ -101,6 +103,7 @@ def _of_axis(axes: Mapping[str, Any], letter: str) -> dict[str, Any]:
     return {key[2:]: value for key, value in axes.items() if key.startswith(f"{letter}_")}
 
 
+@checked
 def plot_history(history: Mapping[str, Sequence[float | None]]) -> go.Figure:
     """Training curve.
 
@@ -148,6 +151,7 @@ def plot_history(history: Mapping[str, Sequence[float | None]]) -> go.Figure:
     return figure.update_layout(template=TEMPLATE, legend=ABOVE, showlegend=True)
 
 
+@checked
 def plot_bars(
     names: Sequence[str], bars: Mapping[str, ArrayLike], *, y_title: str, stacked: bool = False
 ) -> go.Figure:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import plotly.graph_objects as go
 
+from differnet_lite.checks import checked
 from differnet_lite.data.images import decode
 from differnet_lite.plots.curves import plot_history
 from differnet_lite.plots.maps import plot_gallery
@@ -31,6 +32,7 @@ NOTES = (
 )
 
 
+@checked
 def evaluation_report(
     path: str | Path, model: DifferNet, result: Evaluation, rows: Sequence[tuple[str, str]]
 ) -> Path:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from PIL import Image
 from plotly.subplots import make_subplots
 
+from differnet_lite.checks import checked, whole
 from differnet_lite.data.images import ImageLike, as_rgb
 from differnet_lite.plots.style import TEMPLATE
 
@@ -20,6 +21,7 @@ __all__ = ["jpeg", "jpeg_bytes", "jpeg_uri", "plot_feature_maps", "plot_images"]
 HIDDEN = {"visible": False, "constrain": "domain"}
 
 
+@checked(side=whole(1), quality=whole(1, 100))
 def jpeg(image: ImageLike, side: int = 224, *, quality: int = 70) -> str:
     """An image, squeezed to a square, as the data URI of a JPEG: some kilobytes."""
     return jpeg_uri(jpeg_bytes(as_rgb(image).resize((side, side), Image.Resampling.BOX), quality))
@@ -37,6 +39,7 @@ def jpeg_uri(content: bytes) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(content).decode()
 
 
+@checked(side=whole(1))
 def plot_images(images: Mapping[str, ImageLike], *, side: int = 224) -> go.Figure:
     """Photographs side by side, each under its name.
 
@@ -44,6 +47,8 @@ def plot_images(images: Mapping[str, ImageLike], *, side: int = 224) -> go.Figur
         images: name to image; shown as squares.
         side: of each, pixels.
     """
+    if not images:
+        raise ValueError("images: expected at least one, got none")
     figure = make_subplots(1, len(images), subplot_titles=list(images), horizontal_spacing=0.02)
     for column, image in enumerate(images.values(), 1):
         figure.add_trace(go.Image(source=jpeg(image, side), hoverinfo="skip"), 1, column)
@@ -57,6 +62,7 @@ def plot_images(images: Mapping[str, ImageLike], *, side: int = 224) -> go.Figur
     )
 
 
+@checked
 def plot_feature_maps(rows: Mapping[str, Sequence[tuple[str, ArrayLike]]]) -> go.Figure:
     """Feature maps as heat maps, one row a scale; all maps of a row share one colour scale.
 
@@ -65,7 +71,9 @@ def plot_feature_maps(rows: Mapping[str, Sequence[tuple[str, ArrayLike]]]) -> go
             image, uint8. Every row has the same number of panels. Colours of a row start at 0,
             where a ReLU is silent.
     """
-    first = next(iter(rows.values()))
+    first = next(iter(rows.values()), ())
+    if not len(first) or len({len(panels) for panels in rows.values()}) > 1:
+        raise ValueError("rows: expected at least one, with as many panels as the others")
     titles = [title for panels in rows.values() for title, _ in panels]
     figure = make_subplots(
         len(rows), len(first), subplot_titles=titles, horizontal_spacing=0.03, vertical_spacing=0.1

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 from scipy.stats import chi2, norm
 
+from differnet_lite.checks import checked, whole
 from differnet_lite.plots.style import (
     BLUE,
     COLOURS,
@@ -29,6 +30,7 @@ from differnet_lite.plots.style import (
 __all__ = ["plot_covariance", "plot_qq", "plot_variances"]
 
 
+@checked
 def plot_qq(z: ArrayLike, *, dimensions: Sequence[int] | None = None) -> go.Figure:
     """Quantiles of the latents against those of the standard normal, all dimensions pooled.
 
@@ -74,6 +76,7 @@ def plot_qq(z: ArrayLike, *, dimensions: Sequence[int] | None = None) -> go.Figu
     )
 
 
+@checked
 def plot_variances(z: ArrayLike) -> go.Figure:
     """Variance of each latent dimension, sorted, with the line at 1.
 
@@ -126,6 +129,7 @@ def plot_variances(z: ArrayLike) -> go.Figure:
     )
 
 
+@checked(n=whole(2, 128))
 def plot_covariance(z: ArrayLike, *, n: int = 64) -> go.Figure:
     """Correlations between the first n latent dimensions; the diagonal, always 1, is left blank.
 

@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
+from differnet_lite.checks import checked, real, whole
 from differnet_lite.data.images import ImageLike, as_rgb
 from differnet_lite.localization.levels import MapLevels
 from differnet_lite.plots.layers import heat_layer, level_layers, outline_layer, picture_layer
@@ -21,6 +22,7 @@ MAP_CELLS, MAP_BYTES = 56, 60_000  # longest side of a map, and of a JPEG, in a 
 GALLERY_CELLS, GALLERY_BYTES = 48, 12_000  # the same in a gallery
 
 
+@checked(opacity=real(0, 1))
 def plot_map(
     image: ImageLike,
     anomaly_map: ArrayLike,
@@ -72,6 +74,7 @@ def plot_map(
     )
 
 
+@checked(columns=whole(1), opacity=real(0, 1))
 def plot_gallery(
     images: Sequence[ImageLike],
     maps: Sequence[ArrayLike],

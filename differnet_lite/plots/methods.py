@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
+from differnet_lite.checks import checked
 from differnet_lite.evaluation.published import METHODS
 from differnet_lite.plots.study_marks import HEAD, label_rows, mark_of
 from differnet_lite.plots.style import DARK, GREY, SKY, colour_bar, literal, titled
@@ -55,6 +56,7 @@ def plot_published(
     )
 
 
+@checked
 def plot_shifts(shifts: Mapping[str, float], *, title: str = "What a defect moves") -> go.Figure:
     """By how much a defect raises the score of the same part: a mark for each method.
 

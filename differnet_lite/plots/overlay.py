@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image
 from plotly.colors import sample_colorscale, unlabel_rgb
 
+from differnet_lite.checks import checked
+from differnet_lite.data.files import made_folder
 from differnet_lite.data.images import decode
 from differnet_lite.plots.ramp import painted
 
@@ -22,6 +24,7 @@ SIDE, KEPT = 448, 224  # px of a picture, and of a map while all are kept for th
 OPACITY = 0.6
 
 
+@checked
 def write_overlays(
     folder: str | Path,
     model: DifferNet,
@@ -41,8 +44,7 @@ def write_overlays(
         alpha: share of normal images with anything marked.
         method: see `Localizer.anomaly_map`.
     """
-    folder, method = Path(folder), method or model.localizer.methods[0]
-    folder.mkdir(parents=True, exist_ok=True)
+    folder, method = made_folder(folder), method or model.localizer.methods[0]
     maps = model.iter_anomaly_maps(paths, method=method)
     drawn = _by_level(model, paths, maps, alpha) if method == "distance" else _shared(paths, maps)
     for i, (path, pixels) in enumerate(zip(paths, drawn, strict=True)):

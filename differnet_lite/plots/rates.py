@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import beta, binom
 from sklearn.metrics import roc_curve
 
+from differnet_lite.checks import checked, rate, real, whole
 from differnet_lite.evaluation.metrics import auroc, bootstrap
 from differnet_lite.plots.style import (
     BLUE,
@@ -31,6 +32,7 @@ from differnet_lite.plots.style import (
 __all__ = ["plot_calibration", "plot_rate_histograms", "plot_roc"]
 
 
+@checked(n_resamples=whole(1), seed=whole(0))
 def plot_roc(
     labels: ArrayLike, scores: ArrayLike, *, n_resamples: int = 200, seed: int = 0
 ) -> go.Figure:
@@ -88,6 +90,7 @@ def plot_roc(
     )
 
 
+@checked
 def plot_calibration(p_values: ArrayLike) -> go.Figure:
     """False-alarm rate obtained against the rate asked for, from normal images' p-values.
 
@@ -127,6 +130,7 @@ def plot_calibration(p_values: ArrayLike) -> go.Figure:
     )
 
 
+@checked(alpha=rate, largest=real(above=0))
 def plot_rate_histograms(
     rates: Mapping[str, np.ndarray],
     alpha: float,

@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 import plotly.io
 from plotly.offline import get_plotlyjs
 
+from differnet_lite.checks import checked
 from differnet_lite.data.files import replacing
 
 __all__ = ["write_report"]
@@ -82,6 +83,7 @@ addEventListener('resize', fit);
 """
 
 
+@checked
 def write_report(
     path: str | os.PathLike[str],
     *,

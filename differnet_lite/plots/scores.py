@@ -10,11 +10,13 @@ import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
 from differnet_lite.calibration.thresholding import Threshold
+from differnet_lite.checks import checked
 from differnet_lite.plots.style import COLOURS, DARK, SYMBOLS, TEMPLATE, literal, log_axis, vector
 
 __all__ = ["plot_scores", "plot_views"]
 
 
+@checked
 def plot_scores(
     scores: ArrayLike,
     kinds: Sequence[str],
@@ -141,6 +143,7 @@ def plot_scores(
     )
 
 
+@checked
 def plot_views(
     scores: ArrayLike, angles: Sequence[float], kinds: Sequence[str], *, title: str
 ) -> go.Figure:
@@ -153,6 +156,13 @@ def plot_views(
         title: of the colour bar.
     """
     values, kind_of = np.asarray(scores, dtype=float), np.array([str(kind) for kind in kinds])
+    if values.shape != (len(kind_of), len(angles)) or not values.size:
+        raise ValueError(
+            f"scores: expected (N, T) for N kinds and T angles, got {values.shape} for "
+            f"{len(kind_of)} and {len(angles)}"
+        )
+    if not np.isfinite(values).all() or values.min() <= 0:
+        raise ValueError("scores: expected finite numbers above 0, for a logarithmic scale")
     order = sorted(range(len(values)), key=lambda i: (kind_of[i] != "good", kind_of[i], i))
     sizes = {kind: int((kind_of == kind).sum()) for kind in dict.fromkeys(kind_of[order])}
     ends = np.cumsum(list(sizes.values()))

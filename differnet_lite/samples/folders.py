@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm.auto import tqdm
 
+from differnet_lite.checks import checked, whole
+from differnet_lite.data.files import made_folder, regular
 from differnet_lite.samples.images import DEFECTS, VERSION, check, render
 from differnet_lite.samples.shapes import Mask
 from differnet_lite.samples.weave import AGEING
@@ -34,6 +36,7 @@ def default_data_root() -> Path:
     return checkout / "data" if (checkout / "pyproject.toml").is_file() else Path("data")
 
 
+@checked(n_train=whole(1), n_test_good=whole(0), n_per_defect=whole(0), seed=whole(0))
 def make_sample_category(
     category: str,
     root: str | os.PathLike[str] | None = None,
@@ -70,17 +73,13 @@ def make_sample_category(
     """
     check(category, None)
     counts = {"n_train": n_train, "n_test_good": n_test_good, "n_per_defect": n_per_defect}
-    for name, value in {**counts, "seed": seed}.items():
-        least = 1 if name == "n_train" else 0
-        if value < least:
-            raise ValueError(f"expected {name} >= {least}, got {value}")
     wanted = {"generator": "differnet_lite.samples", "version": VERSION, "category": category}
     wanted |= {"seed": seed, **counts}
     folder = (default_data_root() if root is None else Path(root)) / category
     if folder.exists():
         _check_existing(folder, wanted)
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    made_folder(folder.parent)
     partial = Path(tempfile.mkdtemp(prefix=f".{category}-", dir=folder.parent))
     try:
         digest = hashlib.sha256()
@@ -142,9 +141,9 @@ def _check_existing(folder: Path, wanted: dict[str, Any]) -> None:
     """Raise FileExistsError unless `folder` is the complete result of the same call."""
     advice = "move or delete that folder, or choose another root"
     try:
-        found = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+        found = json.loads(regular(folder / _MANIFEST).read_text(encoding="utf-8"))
         differing = {k: found.get(k) for k in wanted if found.get(k) != wanted[k]}
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         raise FileExistsError(
             f"expected {folder} to be absent or made by make_sample_category, found a folder"
             f" without a readable {_MANIFEST}; {advice}"

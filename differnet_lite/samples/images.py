@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from differnet_lite.checks import checked, real
 from differnet_lite.samples import button, flange, switch, tablet, weave
 from differnet_lite.samples.rendering import expose
 from differnet_lite.samples.shapes import SIZE, Array, Mask
@@ -37,6 +38,7 @@ _SMALLEST = 30  # pixels: a defect that shows less than this is drawn anew
 _ATTEMPTS = 20
 
 
+@checked(ageing=real(0, below=1))
 def render(
     category: str,
     rng: np.random.Generator,

@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 from torch import Tensor
 
+from differnet_lite.checks import checked
 from differnet_lite.course.flows import Chain
 from differnet_lite.plots.flow_stages import stages
 from differnet_lite.plots.flows import ends, stage_traces, style
@@ -30,6 +31,7 @@ class DensityExplorer(widgets.VBox):
         figure: a Plotly FigureWidget of three traces: grid, points, density.
     """
 
+    @checked
     def __init__(self, flow: Chain, y: Tensor) -> None:
         self.stages = stages(flow, y)
         last = len(self.stages) - 1

@@ -10,6 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
+from differnet_lite.checks import checked
 from differnet_lite.data.images import ImageLike
 from differnet_lite.localization import BLURS, MapLevels
 from differnet_lite.model import DifferNet
@@ -57,6 +58,7 @@ class LocalizationExplorer(widgets.HBox):
         ValueError: there is no image, or the lengths differ.
     """
 
+    @checked
     def __init__(
         self,
         model: DifferNet,
@@ -84,14 +86,8 @@ class LocalizationExplorer(widgets.HBox):
         self.figure = go.FigureWidget(self._draw())
         self._drawn = 0
         self._show()
-        more = widgets.VBox(
-            [
-                self.angles_slider,
-                self.blur_slider,
-                labelled("colours", self.scale_buttons, LABEL),
-                self.top_slider,
-            ]
-        )
+        colours = labelled("colours", self.scale_buttons, LABEL)
+        more = widgets.VBox([self.angles_slider, self.blur_slider, colours, self.top_slider])
         controls = [
             self.image_slider,
             labelled("map", self.method_buttons, LABEL),

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import ArrayLike
 from plotly.subplots import make_subplots
 
+from differnet_lite.checks import checked, real
 from differnet_lite.data.images import ImageLike, decode
 from differnet_lite.plots.images import jpeg
 from differnet_lite.plots.style import COLOURS, DARK, DASHES, GREY, SYMBOLS, TEMPLATE
@@ -43,6 +44,7 @@ class RotationExplorer(widgets.VBox):
         ValueError: a fill is unknown, or its features do not fit the angles.
     """
 
+    @checked(unit=real(above=0))
     def __init__(
         self,
         image: ImageLike,
@@ -60,6 +62,8 @@ class RotationExplorer(widgets.VBox):
                     f"features: expected {sorted(NAMES)} with ({len(self.angles)}, D) each, "
                     f"got {fill!r} with {y.shape}"
                 )
+            if not np.isfinite(y).all():
+                raise ValueError(f"features: expected finite numbers, got others in {fill!r}")
             self.distances[fill] = np.linalg.norm(y - y[0], axis=1) / unit
         self.pictures = {fill: _turned(image, self.angles, fill) for fill in self.distances}
         self.slider = widgets.SelectionSlider(

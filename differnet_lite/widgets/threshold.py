@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
+from differnet_lite.checks import checked, rate
 from differnet_lite.data.images import ImageLike
 from differnet_lite.widgets.cards import Cards
 from differnet_lite.widgets.layout import BESIDE, columns, slider_style
@@ -47,6 +48,7 @@ class ThresholdExplorer(widgets.HBox):
         ValueError: lengths differ, there is no score, or one is not finite.
     """
 
+    @checked(alpha=rate)
     def __init__(
         self,
         calibration: ArrayLike,

@@ -8,6 +8,7 @@ from typing import Any
 import ipywidgets as widgets
 import plotly.graph_objects as go
 
+from differnet_lite.checks import checked, whole
 from differnet_lite.plots.style import ABOVE, BLUE, TEMPLATE, VERMILLION
 
 __all__ = ["LiveLoss"]
@@ -29,6 +30,7 @@ class LiveLoss(widgets.VBox):
         figure: a Plotly FigureWidget of two curves.
     """
 
+    @checked(epochs=whole(1))
     def __init__(self, epochs: int) -> None:
         self.epochs = epochs
         self.label = widgets.HTML("waiting for the first epoch")

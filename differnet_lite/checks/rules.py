@@ -15,13 +15,19 @@ import numpy as np
 
 __all__ = [
     "Rule",
+    "axes",
     "check_fields",
+    "finite",
     "flag",
+    "mapping",
     "one_of",
     "options_of",
+    "positive",
     "rate",
     "real",
     "reals",
+    "shown",
+    "text",
     "vector",
     "whole",
 ]
@@ -43,7 +49,7 @@ def whole(least: int, most: int | None = None) -> Rule:
 
     def rule(name: str, value: Any) -> int:
         if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
-            raise TypeError(f"{name}: expected {wanted}, got {_shown(value)}")
+            raise TypeError(f"{name}: expected {wanted}, got {shown(value)}")
         number = int(value)
         if number < least or (most is not None and number > most):
             raise ValueError(f"{name}: expected {wanted}, got {number}")
@@ -72,7 +78,7 @@ def real(
 
     def rule(name: str, value: Any) -> float:
         if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
-            raise TypeError(f"{name}: expected {wanted}, got {_shown(value)}")
+            raise TypeError(f"{name}: expected {wanted}, got {shown(value)}")
         number = float(value)
         if not math.isfinite(number) or not (least <= number <= most and above < number < below):
             raise ValueError(f"{name}: expected {wanted}, got {number:g}")
@@ -81,13 +87,14 @@ def real(
     return rule
 
 
+positive = real(above=0)
 rate = real(above=0, below=1)  # a share that is neither nothing nor all, such as alpha
 
 
 def flag(name: str, value: Any) -> bool:
     """True or False; "no" and 0 are neither."""
     if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name}: expected True or False, got {_shown(value)}")
+        raise TypeError(f"{name}: expected True or False, got {shown(value)}")
     return bool(value)
 
 
@@ -97,10 +104,24 @@ def one_of(*options: str) -> Rule:
     def rule(name: str, value: Any) -> str:
         if value not in options or not isinstance(value, str):
             expected = ", ".join(repr(option) for option in options)
-            raise ValueError(f"{name}: expected one of {expected}, got {_shown(value)}")
+            raise ValueError(f"{name}: expected one of {expected}, got {shown(value)}")
         return value
 
     return rule
+
+
+def text(name: str, value: Any) -> str:
+    """A text that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"{name}: expected a text, got {shown(value)}")
+    return value
+
+
+def mapping(name: str, value: Any) -> Mapping[str, Any]:
+    """Names to values."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name}: expected names to values, got {shown(value)}")
+    return value
 
 
 def reals(each: Rule, *, n: int | None = None) -> Rule:
@@ -109,13 +130,47 @@ def reals(each: Rule, *, n: int | None = None) -> Rule:
 
     def rule(name: str, value: Any) -> tuple[float, ...]:
         if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__iter__"):
-            raise TypeError(f"{name}: expected {wanted}, got {_shown(value)}")
+            raise TypeError(f"{name}: expected {wanted}, got {shown(value)}")
         values = tuple(each(name, item) for item in value)
         if not values or (n is not None and len(values) != n):
             raise ValueError(f"{name}: expected {wanted}, got {len(values)}")
         return values
 
     return rule
+
+
+def axes(names: str, *, filled: bool = False) -> Rule:
+    """A tensor with these axes, none of them 0 but the first; that neither, and finite, if filled.
+
+    Example:
+        >>> axes("N, D")("y", np.zeros(3))
+        Traceback (most recent call last):
+        ValueError: y: expected (N, D), none of them 0, got ndarray of shape (3,), float64
+    """
+    n = len(names.split(","))
+
+    def rule(name: str, value: Any) -> Any:
+        if value.ndim != n or 0 in value.shape[1:]:
+            raise ValueError(f"{name}: expected ({names}), none of them 0, got {shown(value)}")
+        if filled and (not len(value) or not value.isfinite().all()):
+            raise ValueError(f"{name}: expected at least one row of finite numbers")
+        return value
+
+    return rule
+
+
+def finite(name: str, values: np.ndarray) -> np.ndarray:
+    """Computed values, if they are numbers; nothing else leaves the package.
+
+    Raises:
+        FloatingPointError: some are NaN or infinite.
+    """
+    if bad := int((~np.isfinite(values)).sum()):
+        raise FloatingPointError(
+            f"{bad} {name}(s) are not finite: expected finite numbers; the model is damaged or "
+            "was trained at too high a learning rate"
+        )
+    return values
 
 
 def vector(name: str, values: Any, *, empty: str = "") -> np.ndarray:
@@ -127,9 +182,12 @@ def vector(name: str, values: Any, *, empty: str = "") -> np.ndarray:
         empty: what to do if there are none; without it an empty vector is fine.
     """
     try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name}: expected numbers, got {_shown(values)}") from error
+        array = np.asarray(values)
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"of {array.dtype}")
+        array = array.astype(np.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{name}: expected numbers, got {shown(values)}") from error
     if array.ndim != 1:
         raise ValueError(f"{name}: expected one axis of numbers, got shape {array.shape}")
     if empty and not len(array):
@@ -154,6 +212,9 @@ def check_fields(instance: object, rules: Mapping[str, Rule]) -> None:
         object.__setattr__(instance, name, rule(name, getattr(instance, name)))
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
+def shown(value: Any) -> str:
+    """A value for an error message: at most 60 characters, and its type."""
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"{type(value).__name__} of shape {tuple(value.shape)}, {value.dtype}"
+    text = " ".join(repr(value).split())
     return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"
