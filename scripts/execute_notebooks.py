@@ -1,6 +1,6 @@
 """Run notebooks and store their outputs in place, without widget state and without timings.
 
-    python scripts/execute_notebooks.py                     all of notebooks/
+    python scripts/execute_notebooks.py                     all, and the labs' solutions
     python scripts/execute_notebooks.py notebooks/02*.ipynb
 
 Afterwards `pytest --nbval notebooks/` compares every later run with what was stored.
@@ -52,7 +52,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("notebooks", nargs="*", type=Path, help="default: all of notebooks/")
-    for notebook in parser.parse_args().notebooks or sorted((ROOT / "notebooks").glob("*.ipynb")):
+    folders = ROOT / "notebooks", ROOT / "notebooks" / "labs" / "solutions"
+    every = [notebook for folder in folders for notebook in sorted(folder.glob("*.ipynb"))]
+    for notebook in parser.parse_args().notebooks or every:
         seconds = execute(notebook)
         print(
             f"{notebook.name}: {seconds:.0f} s, {notebook.stat().st_size / 1000:.0f} kB", flush=True
