@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo lab test test-fast test-notebooks faults versions notebooks site lint clean
+.PHONY: demo lab labs test test-fast test-notebooks faults versions notebooks site lint clean
 
 demo: .venv/installed            ## train on built-in images, print a table, write report.html
 	$(BIN)/python -m differnet_lite demo
@@ -29,6 +29,10 @@ notebooks: .venv/installed-dev   ## run all notebooks and keep their outputs, wi
 
 site: .venv/installed-dev        ## the notebooks as plain pages in site/, without Jupyter or a network
 	$(BIN)/python scripts/write_site.py
+
+labs: .venv/installed-dev        ## derive student and solution notebooks, run the solutions, make an nbgrader course
+	$(BIN)/python scripts/make_labs.py --course
+	$(BIN)/python scripts/execute_notebooks.py notebooks/labs/solutions/*.ipynb
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

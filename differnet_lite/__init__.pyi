@@ -1,6 +1,7 @@
 from .cache import FeatureError as FeatureError
 from .calibration.thresholding import TooFewNormalsError as TooFewNormalsError
 from .calibration.thresholding import conformal_threshold as conformal_threshold
+from .course import check as check
 from .data.checkpoint import CheckpointError as CheckpointError
 from .data.datasets import Category as Category
 from .data.datasets import DatasetError as DatasetError

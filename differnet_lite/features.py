@@ -183,7 +183,7 @@ class MultiScaleExtractor(nn.Module):
             raise ValueError("the transformations jitter: pass a torch.Generator")
         own = angles.T if isinstance(angles, Tensor) and angles.ndim == 2 else None  # (T, N)
         turns: list[Any] = [float(a) for a in angles] if own is None else list(own)
-        features = torch.empty(len(x), len(turns), self.n_features)
+        features = torch.empty(len(x), len(turns), self.n_features, dtype=torch.float32)
         if own is None and not t.jitters:
             for k, maps in self.iter_view_maps(x, turns, t):
                 features[:, k] = self.pool(maps)

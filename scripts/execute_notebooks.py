@@ -1,6 +1,6 @@
 """Run notebooks and store their outputs in place: with pictures, without widget state and timings.
 
-    python scripts/execute_notebooks.py                     all of notebooks/
+    python scripts/execute_notebooks.py                     all, and the labs' solutions
     python scripts/execute_notebooks.py notebooks/02*.ipynb
     python scripts/execute_notebooks.py --times             also note how long each took
     python scripts/execute_notebooks.py --no-run            only fold and draw, from what is stored
@@ -84,7 +84,9 @@ def main() -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(
         filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
     )
-    for path in arguments.notebooks or sorted((ROOT / "notebooks").glob("*.ipynb")):
+    folders = ROOT / "notebooks", ROOT / "notebooks" / "labs" / "solutions"
+    every = [notebook for folder in folders for notebook in sorted(folder.glob("*.ipynb"))]
+    for path in arguments.notebooks or every:
         notebook = nbformat.read(path, as_version=4)
         seconds = 0.0 if arguments.no_run else execute(notebook, path.resolve().parent)
         fold_answers(notebook)

@@ -1,0 +1,32 @@
+"""Fresh random input for checks."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["Draw"]
+
+
+class Draw:
+    """A source of random input; no global generator is read or moved.
+
+    Args:
+        seed: None draws anew each time.
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.rng = np.random.default_rng(seed)
+
+    def normal(self, *shape: int, mean: float = 0.0, deviation: float = 1.0) -> Tensor:
+        """Normal numbers, float64."""
+        return torch.as_tensor(mean + deviation * self.rng.standard_normal(shape))
+
+    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
+        """Uniform numbers, float64."""
+        return torch.as_tensor(self.rng.uniform(low, high, shape))
+
+    def integer(self, low: int, high: int) -> int:
+        """A whole number from low to high, both included."""
+        return int(self.rng.integers(low, high + 1))
