@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,42 @@ def test_an_exception_gets_a_line_that_helps(label, verdict):
 
     found = verdict(label, answer)
     assert found.kind == "wrong" and "no such luck" in found.text and "your line" in found.text
+
+
+class Recorder:
+    """Answers rightly once, and then again with what it said the first time."""
+
+    def __init__(self, answer, said=None):
+        self.answer, self.said = answer, said
+        self.found = iter(said or ())
+        self.heard = []
+
+    def __call__(self, *inputs, **options):
+        result = next(self.found) if self.said else self.answer(*inputs, **options)
+        self.heard.append(result)
+        return result
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_a_hard_coded_answer_fails(label, answers, verdict):
+    """Right answers to another random input; among the draws are some of the same sizes."""
+    first = Recorder(answers(int(label[0]), "solutions")[label])
+    assert verdict(label, first, seed=0).passed and first.heard
+    for seed in range(1, 13):
+        assert not verdict(label, Recorder(None, first.heard), seed=seed).passed
+
+
+@pytest.mark.parametrize("number", sorted({label[0] for label in LABELS}))
+def test_at_least_three_mistakes_of_every_exercise_are_told_apart(number):
+    tested = load_tests(number)
+    for label in check.exercises_of(number):
+        messages = {says for _, says in tested.MISTAKES[label]}
+        assert len(messages) >= 3, label
+
+
+def load_tests(number: str):
+    path = Path(__file__).parent / f"test_check_lab{number}.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

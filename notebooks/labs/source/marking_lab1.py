@@ -1,4 +1,4 @@
-"""Held-back tests of lab 1."""
+"""Held-back tests of lab 1: single rows, one dimension, many dimensions, other functions."""
 
 from __future__ import annotations
 
@@ -6,13 +6,79 @@ from typing import Any
 
 import torch
 
-from differnet_lite.course.check.comparing import call, compare
+from differnet_lite.course.check.comparing import call, compare, log_det_by_autograd, pair
 from differnet_lite.course.check.draws import Draw
+from differnet_lite.course.check.verdicts import Wrong
 
 
 def pace(answer: Any, draw: Draw) -> None:
-    t = draw.uniform(1.0, 9.0, 3, 4)
-    compare("density", call(answer, t, lambda v: torch.ones_like(v)), 3600 / t / t)
+    t = draw.uniform(1.0, 90.0, 3)
+    compare("density", call(answer, t, lambda v: 1 / v), 1 / t)  # |d log v / dt|
 
 
-HELD_BACK = {"1.1": pace}
+def density(answer: Any, draw: Draw) -> None:
+    y = draw.normal(1, deviation=2.0)
+    p_y = torch.distributions.Normal(1.0, 0.25)
+    compare("log-density", call(answer, lambda y: 4 - 4 * y, y), p_y.log_prob(y))
+
+
+def linear(answer: Any, draw: Draw) -> None:
+    d = 9
+    y, a, b = draw.normal(1, d), draw.normal(d, d), draw.normal(d)
+    z, log_det = pair(answer, y, a, b)
+    compare("z", z, (a @ (y - b)[0])[None])
+    compare("log-det", log_det, log_det_by_autograd(lambda row: a @ row, y))
+
+
+def logit(answer: Any, draw: Draw) -> None:
+    for shape in ((1, 7), (6, 1)):
+        y = draw.uniform(0.001, 0.999, *shape)
+        z, log_det = pair(answer, y)
+        compare("z", torch.sigmoid(torch.as_tensor(z)), y)
+        compare("log-det", log_det, log_det_by_autograd(torch.special.logit, y))
+
+
+def composed(answer: Any, draw: Draw) -> None:
+    def double(y):
+        return 2 * y, torch.full((len(y),), y.shape[1] * torch.log(torch.tensor(2.0)).item())
+
+    def sinh(y):
+        return torch.sinh(y), torch.cosh(y).log().sum(1)
+
+    y, flow = draw.normal(4, 2), call(answer, call(answer, double, sinh), double)
+    z, log_det = pair(flow, y)
+    compare("z", z, 2 * torch.sinh(2 * y))
+    compare("log-det", log_det, log_det_by_autograd(lambda row: 2 * torch.sinh(2 * row), y))
+
+
+def loss(answer: Any, draw: Draw) -> None:
+    z, log_det = draw.normal(1, 768), draw.normal(1, deviation=500.0)
+    wanted = (torch.linalg.vector_norm(z) ** 2 / 2 - log_det.sum()) / 768
+    compare("loss", call(answer, z, log_det), wanted)
+
+
+def best_linear(answer: Any, draw: Draw) -> None:
+    y = draw.normal(400, 12) @ draw.normal(12, 12) + 50
+    a, b = pair(answer, y)
+    z = (y - b) @ torch.as_tensor(a).T
+    compare("mean", z.mean(0) + 1, torch.ones(12))
+    if not torch.allclose(torch.cov(z.T, correction=0), torch.eye(12), atol=1e-2):
+        raise Wrong("covariance")
+
+
+def planar(answer: Any, draw: Draw) -> None:
+    y, u, w = draw.normal(3, 1), draw.normal(1), draw.normal(1)
+    wanted = log_det_by_autograd(lambda row: row + u * torch.tanh(row * w - 2), y)
+    compare("log-det", call(answer, y, u, w, -2.0), wanted)
+
+
+HELD_BACK = {
+    "1.1": pace,
+    "1.2": density,
+    "1.3": linear,
+    "1.4": logit,
+    "1.5": composed,
+    "1.6": loss,
+    "1.7": best_linear,
+    "1.9": planar,
+}
