@@ -202,7 +202,8 @@ def differnet(answer: Any, draw: Draw) -> str:
     base = nn.functional.avg_pool2d(nn.functional.pad(base, (2,) * 4, mode="reflect"), 5, 1)
     train = _photographs(draw, 40, base, defect=False)
     parts = [_photographs(draw, 14, base, defect=flaw) for flaw in (False, True)]
-    images, labels = torch.cat(parts), np.repeat([0, 1], 14)
+    order = draw.rng.permutation(28)
+    images, labels = torch.cat(parts)[torch.as_tensor(order)], np.repeat([0, 1], 14)[order]
     kept = copy.deepcopy(trunk.state_dict())
 
     def run(some: Tensor) -> np.ndarray:
