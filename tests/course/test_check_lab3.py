@@ -352,8 +352,12 @@ def test_what_the_leak_was_worth_is_measured(verdict):
 def test_second_shots_are_close_to_the_first_and_repeatable(picture):
     first = [picture(seed) for seed in range(2)]
     shots = second_shots(first, seed=1)
-    assert all(np.array_equal(a, b) for a, b in zip(shots, second_shots(first, seed=1), strict=True))
+    assert all(
+        np.array_equal(a, b) for a, b in zip(shots, second_shots(first, seed=1), strict=True)
+    )
     assert np.array_equal(shots[1], second_shots([first[0], first[1]], seed=1)[1])
     for one, other in zip(first, shots, strict=True):
-        assert other.shape == one.shape and other.dtype == np.uint8 and not np.array_equal(one, other)
+        assert (
+            other.shape == one.shape and other.dtype == np.uint8 and not np.array_equal(one, other)
+        )
         assert abs(other.mean() / one.mean() - 1) < 0.04

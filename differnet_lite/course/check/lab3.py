@@ -202,7 +202,10 @@ def _nearest(answer: Any, draw: Draw) -> None:
                 "For each TRAINING row you found the nearest test row. It is the other way round: "
                 "one number for each test row.",
             ),
-            (gaps.mean(1), "That is the mean distance to all training rows. Only the nearest counts."),
+            (
+                gaps.mean(1),
+                "That is the mean distance to all training rows. Only the nearest counts.",
+            ),
             (gaps.max(1).values, "That is the distance to the FARTHEST training row."),
             (index, "Return the distance first, then the index."),
             (

@@ -97,9 +97,13 @@ def _noise(y: Tensor, given: list[list[Tensor]], order: list[Tensor], noise: flo
     left = [torch.cat(rows) - y[k] for rows, k in zip(given, order, strict=True)]
     size = float(left[0].std())
     if size < 1e-9:
-        raise Wrong("The flow sees the rows without noise. The density it models is that of y + εn.")
+        raise Wrong(
+            "The flow sees the rows without noise. The density it models is that of y + εn."
+        )
     if same(left[0][0], left[0][1], 1e-6):
-        raise Wrong("Every row of a batch gets the same noise. Draw noise of the shape of the batch.")
+        raise Wrong(
+            "Every row of a batch gets the same noise. Draw noise of the shape of the batch."
+        )
     if abs(float(left[0].mean())) > noise / 3:
         raise Wrong(
             "The noise has a mean that is not 0: `torch.rand` is uniform in [0, 1); take `randn`."
@@ -109,7 +113,9 @@ def _noise(y: Tensor, given: list[list[Tensor]], order: list[Tensor], noise: flo
         raise Wrong(f"The noise has deviation {size:.3g}, asked for was {noise:.3g}.{reason}")
     back = [one[k.argsort()] for one, k in zip(left, order, strict=True)]
     if same(back[0], back[1], 1e-6):
-        raise Wrong("Every epoch adds the same noise. Draw it anew for each batch, from `generator`.")
+        raise Wrong(
+            "Every epoch adds the same noise. Draw it anew for each batch, from `generator`."
+        )
 
 
 def _steps(
@@ -135,9 +141,13 @@ def _steps(
     if same(got, wanted + torch.tensor([2.0, 0.0]), 1e-4):
         raise Wrong("The log-det has the wrong sign in your loss.")
     if same(got, torch.zeros_like(got)):
-        raise Wrong("All gradients are 0: you set them to zero after `backward` and before the step.")
+        raise Wrong(
+            "All gradients are 0: you set them to zero after `backward` and before the step."
+        )
     if not same(got, wanted, 1e-4):
-        raise Wrong("The gradients are not those of `nll(*flow(noisy rows))`, a mean over the batch.")
+        raise Wrong(
+            "The gradients are not those of `nll(*flow(noisy rows))`, a mean over the batch."
+        )
     right = float((losses * sizes).sum() / sizes.sum())
     known = {
         "You return the plain mean over batches; the last one has fewer rows. Weigh each batch by "
@@ -212,12 +222,16 @@ def differnet(answer: Any, draw: Draw) -> str:
         if scores.shape != (len(some),):
             raise Wrong(f"Expected one score an image, ({len(some)},), got shape {scores.shape}.")
         if not np.isfinite(scores).all():
-            raise Wrong("Some scores are nan or inf. Whiten with the noise in the covariance first.")
+            raise Wrong(
+                "Some scores are nan or inf. Whiten with the noise in the covariance first."
+            )
         return scores
 
     scores = run(images)
     if any(not torch.equal(kept[name], now) for name, now in trunk.state_dict().items()):
-        raise Wrong("You have trained the trunk as well. Its parameters stay; only the flow learns.")
+        raise Wrong(
+            "You have trained the trunk as well. Its parameters stay; only the flow learns."
+        )
     if not np.allclose(scores, run(images), rtol=1e-6):
         raise Wrong("Two runs with the same seed give other scores. Where is the seed not used?")
     if not np.allclose(scores[::4], run(images[::4]), rtol=1e-3):
@@ -231,7 +245,9 @@ def differnet(answer: Any, draw: Draw) -> str:
         raise Wrong(f"AUROC {area:.2f}: upside down. Higher is more anomalous.")
     size = float(np.median(scores[labels == 0]) / np.median(wanted[labels == 0]))
     if same(scores, wanted, 1e-3) or same(scores * d, wanted, 1e-3):
-        raise Wrong("These are the scores of the whitening alone: your flow has not learnt anything.")
+        raise Wrong(
+            "These are the scores of the whitening alone: your flow has not learnt anything."
+        )
     if size > d / 4:
         raise Wrong(
             f"A normal image scores {size:.0f} times as high as by the whitening. Sum over the "

@@ -112,7 +112,9 @@ def _traced(
     rng = np.random.default_rng(seed)
     labels, scores = pair(answer, y, part, kind, fit, rng, name="honest_evaluation")
     if not trained or not tested:
-        raise Wrong("Call `fit` on the training rows, and the score that it gives on the test rows.")
+        raise Wrong(
+            "Call `fit` on the training rows, and the score that it gives on the test rows."
+        )
     labels, asked = np.asarray(labels), np.asarray(scores, dtype=float)
     if labels.shape != asked.shape or sorted(asked) != sorted(map(float, tested)):
         raise Wrong("Return the labels and the scores of all test rows, one of each for every row.")
