@@ -12,7 +12,7 @@ __all__ = ["second_shots"]
 
 
 def second_shots(images: Sequence[ImageLike], *, seed: int = 0) -> list[np.ndarray]:
-    """A second photograph of each part: moved by some pixels, other exposure, fresh camera noise.
+    """A second photograph of each part: moved by a pixel, other exposure, fresh camera noise.
 
     Args:
         images: N photographs, as files or arrays.
@@ -26,9 +26,9 @@ def second_shots(images: Sequence[ImageLike], *, seed: int = 0) -> list[np.ndarr
         rng = np.random.default_rng([seed, k])
         pixels = np.asarray(as_rgb(image))
         height, width = pixels.shape[:2]
-        down, right = rng.integers(-3, 4, 2)
-        moved = np.pad(pixels, ((3, 3), (3, 3), (0, 0)), mode="edge")
-        moved = moved[3 + down : 3 + down + height, 3 + right : 3 + right + width]
-        exposed = moved * rng.uniform(0.97, 1.03) + rng.normal(0, 2, pixels.shape)
+        down, right = rng.integers(-1, 2, 2)
+        moved = np.pad(pixels, ((1, 1), (1, 1), (0, 0)), mode="edge")
+        moved = moved[1 + down : 1 + down + height, 1 + right : 1 + right + width]
+        exposed = moved * rng.uniform(0.98, 1.02) + rng.normal(0, 2, pixels.shape)
         shots.append(np.clip(exposed, 0, 255).round().astype(np.uint8))
     return shots

@@ -1,4 +1,4 @@
-"""Checks of lab 3: features, training and an honest evaluation. The rest: `lab3_fitting`."""
+"""Checks of lab 3: features, training and an honest evaluation."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from sklearn.neighbors import NearestNeighbors
 
 from differnet_lite.course.check.comparing import call, compare, pair
 from differnet_lite.course.check.draws import Draw
-from differnet_lite.course.check.lab3_fitting import differnet, epoch
+from differnet_lite.course.check.lab3_detector import differnet
 from differnet_lite.course.check.lab3_leak import honest
+from differnet_lite.course.check.lab3_training import epoch
 from differnet_lite.course.check.verdicts import Close, Exercise, Wrong
 from differnet_lite.evaluation import metrics
 

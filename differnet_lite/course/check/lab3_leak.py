@@ -92,7 +92,7 @@ def _traced(
         found = [row_of.get(tuple(row)) for row in torch.as_tensor(rows).tolist()]
         if None in found:
             raise Wrong(
-                f"`{where}` gets rows that are none of y. Hand over rows of y as they are: whatever "
+                f"`{where}` gets rows that are none of y. Hand over rows of y unchanged: whatever "
                 "is learnt from data, a mean or a scale too, belongs into `fit`."
             )
         return [k for k in found if k is not None]

@@ -110,7 +110,7 @@ def regions(answer: Any, draw: Draw) -> None:
             (right[::-1].copy(), "The smallest region comes first. Largest first."),
             (
                 right + [0.5, 0.5, 0],
-                "Centres are half a pixel off: a region from row 3 to row 5 has its centre in row 4.",
+                "Centres are half a pixel off: a region of rows 3 to 5 has its centre in row 4.",
             ),
         ],
         hint="The centre is the mean row and column of a region's pixels, the area their number."

@@ -1,4 +1,4 @@
-"""Held-back tests of lab 3: one scale, one defect, one batch, parts with one or three photographs."""
+"""Held-back tests of lab 3: one scale, one defect, one batch, parts with one to three shots."""
 
 from __future__ import annotations
 
