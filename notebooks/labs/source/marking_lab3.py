@@ -53,7 +53,7 @@ def epoch(answer: Any, draw: Draw) -> None:
     for _ in range(150):
         loss = call(answer, flow, optimiser, y, 0.01, 60, generator)
     best = -0.5 * float(y.square().mean().log())
-    if abs(float(flow.s) - best) > 0.02 or abs(float(loss) - (0.5 - best)) > 0.02:
+    if abs(flow.s.item() - best) > 0.02 or abs(float(loss) - (0.5 - best)) > 0.02:
         raise Wrong("not at the maximum of the likelihood")
 
 
