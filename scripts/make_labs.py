@@ -13,18 +13,23 @@ them anew.
 from __future__ import annotations
 
 import argparse
+import base64
 import copy
+import io
+import os
 import re
 import shutil
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 LABS = ROOT / "notebooks" / "labs"
 COURSE = ROOT / "build" / "course"
 STUB = 'raise NotImplementedError("your code here")'
+PLOTLY = "application/vnd.plotly.v1+json"
 ANSWER = "*Your answer here.*"
 SOLUTION = re.compile(r"(?ms)^([ \t]*)### BEGIN SOLUTION\n(.*?)^[ \t]*### END SOLUTION\n?")
 HIDDEN = re.compile(r"(?ms)^[ \t]*### BEGIN HIDDEN TESTS\n.*?^[ \t]*### END HIDDEN TESTS\n?")
@@ -108,13 +113,56 @@ def make_course(folder: Path = COURSE) -> Path:
     return folder
 
 
+def add_pictures(path: Path) -> None:
+    """Attach to the source what its solution has drawn: cells with `picture_of` in the metadata.
+
+    Args:
+        path: of the source; its solution must have been run.
+    """
+    source = nbformat.read(path, as_version=4)
+    executed = nbformat.read(LABS / "solutions" / path.name, as_version=4)
+    figures = {
+        cell.id: output["data"][PLOTLY]
+        for cell in executed.cells
+        for output in cell.get("outputs", ())
+        if PLOTLY in output.get("data", ())
+    }
+    for cell in source.cells:
+        if "picture_of" in cell.metadata:
+            png = base64.b64encode(_png(figures[cell.metadata["picture_of"]])).decode()
+            cell["attachments"] = {"expected.png": {"image/png": png}}
+    nbformat.write(source, path)
+
+
+def _png(figure: dict) -> bytes:
+    import plotly.graph_objects as go
+    from playwright.sync_api import sync_playwright
+
+    drawn = go.Figure(data=figure["data"], layout=figure["layout"])
+    chromium = os.environ.get("BROWSER_PATH") or shutil.which("chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 880, "height": 600})
+        page.set_content(drawn.to_html(include_plotlyjs=True, config={"displayModeBar": False}))
+        page.wait_for_selector(".main-svg")
+        page.wait_for_timeout(500)
+        png = page.locator(".js-plotly-plot").screenshot()
+        browser.close()
+    with Image.open(io.BytesIO(png)) as image, io.BytesIO() as small:
+        image.convert("RGB").quantize(64).save(small, "PNG", optimize=True)
+        return small.getvalue()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--course", action="store_true", help=f"also {COURSE.relative_to(ROOT)}")
+    parser.add_argument("--pictures", action="store_true", help="draw the expected pictures anew")
     arguments = parser.parse_args()
     for path in sources():
+        if arguments.pictures:
+            add_pictures(path)
         source = nbformat.read(path, as_version=4)
         solutions = LABS / "solutions" / path.name
         executed = nbformat.read(solutions, as_version=4) if solutions.exists() else None

@@ -29,7 +29,7 @@ def students_code(what: str) -> Iterator[None]:
         what: the call, as the student would write it: "flow.inverse(z)".
 
     Raises:
-        NotDone: the code is a stub.
+        NotDone: the code is a stub, or uses a name that is not defined.
         Wrong: it fails; with the line at fault.
     """
     try:
@@ -38,13 +38,14 @@ def students_code(what: str) -> Iterator[None]:
         raise
     except NotImplementedError as error:
         raise NotDone("is still to be written: replace the `raise NotImplementedError`.") from error
+    except NameError as error:
+        raise NotDone(
+            f"`{what}` fails: {error}. Did you run the cell that defines it?{_students_line(error)}"
+        ) from error
     except Exception as error:
         reason = str(error).strip().split("\n")[0][:200]
-        message = f"`{what}` fails with {type(error).__name__}: {reason}"
-        if isinstance(error, NameError):
-            message += ". Did you run the cell that defines it?"
-        line = _students_line(error)
-        raise Wrong(f"{message}{line}") from error
+        message = f"`{what}` fails with {type(error).__name__}: {reason}."
+        raise Wrong(message + _students_line(error)) from error
 
 
 def _students_line(error: BaseException) -> str:

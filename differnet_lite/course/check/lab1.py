@@ -103,7 +103,7 @@ def _log_density(answer: Any, draw: Draw) -> None:
 
 
 def _nll(answer: Any, draw: Draw) -> None:
-    n, d = draw.integer(5, 8), draw.integer(3, 5)
+    n, d = draw.integer(6, 8), draw.integer(3, 5)
     z, log_det = draw.normal(n, d, deviation=1.5), draw.normal(n, mean=1.0)
     normal = torch.distributions.MultivariateNormal(torch.zeros(d), torch.eye(d))
     wanted = -(normal.log_prob(z) + log_det).mean() / d - HALF_LOG_2_PI
