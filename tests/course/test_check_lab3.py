@@ -343,6 +343,13 @@ def test_the_ends_of_an_interval_may_be_taken_by_rank(verdict):
     assert verdict("3.3", by_rank).kind == "close"
 
 
+def test_an_interval_may_be_an_array(verdict):
+    as_array = resampling(summary=lambda v: np.quantile(v, [0.025, 0.975]))
+    assert verdict("3.3", as_array).kind == "right"
+    for other in (lambda v: 0.9, lambda v: np.quantile(v, [0.025, 0.5, 0.975])):
+        assert "expected two numbers" in verdict("3.3", resampling(summary=other)).text
+
+
 def test_what_the_leak_was_worth_is_measured(verdict):
     said = verdict("3.6", split(by_part)).text
     leaky, fair, flattered = (float(x.rstrip(".,:")) for x in said.split() if x.startswith("0."))

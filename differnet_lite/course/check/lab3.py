@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from sklearn.neighbors import NearestNeighbors
 
-from differnet_lite.course.check.comparing import call, compare, pair
+from differnet_lite.course.check.comparing import call, compare, pair, two_numbers
 from differnet_lite.course.check.draws import Draw
 from differnet_lite.course.check.lab3_detector import differnet
 from differnet_lite.course.check.lab3_leak import honest
@@ -118,7 +118,7 @@ def _interval(answer: Any, draw: Draw) -> None:
 
     rng = np.random.default_rng(draw.integer(0, 10**6))
     state = str(rng.bit_generator.state)
-    low, high = pair(answer, metric, labels, scores, rng, n_resamples, name="interval")
+    ends = call(answer, metric, labels, scores, rng, n_resamples, name="interval")
     if not seen:
         raise Wrong("You never call `metric` on a resampled test set.")
     if str(rng.bit_generator.state) == state:
@@ -150,7 +150,7 @@ def _interval(answer: Any, draw: Draw) -> None:
         raise Wrong(f"Asked for {n_resamples} resamples, `metric` was called on {len(seen)}.")
     found = values[:n_resamples]
     half = 1.96 * found.std()
-    _ends(np.array([low, high], dtype=float), found, half)
+    _ends(two_numbers(ends, "interval"), found, half)
 
 
 def _ends(got: np.ndarray, found: np.ndarray, half: float) -> None:

@@ -9,7 +9,7 @@ from scipy import stats
 from scipy.optimize import brentq
 
 from differnet_lite.calibration import thresholding
-from differnet_lite.course.check.comparing import call, compare, pair
+from differnet_lite.course.check.comparing import call, compare, pair, two_numbers
 from differnet_lite.course.check.draws import Draw
 from differnet_lite.course.check.verdicts import Wrong
 
@@ -68,7 +68,8 @@ def rate_interval(answer: Any, draw: Draw) -> None:
         wide = stats.binomtest(seen, n).proportion_ci(2 * sure - 1, method="exact")
         p, z = seen / n, float(stats.norm.ppf((1 + sure) / 2))
         half = z * np.sqrt(p * (1 - p) / n)
-        low, high = pair(answer, seen, n, sure, name="rate_interval")
+        given = call(answer, seen, n, sure, name="rate_interval")
+        low, high = two_numbers(given, "rate_interval")
         if np.isnan([low, high]).any():
             raise Wrong(f"{seen} of {n} gives nan. With none seen the lower end is 0, with all 1.")
         compare(
