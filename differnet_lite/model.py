@@ -148,10 +148,10 @@ class DifferNet(FeatureDetector):
 
     def _unpack(self, tensors: dict[str, Tensor], header: dict[str, Any]) -> dict[str, Any]:
         s, d = self.settings, self.extractor.n_features
-        whitening = (torch.zeros(d), torch.eye(d)) if s.whiten else None
         n = whole(1, s.folds)("flows", header["flows"])
         check_size(n * s.n_blocks, s.hidden, tensors)
-        flows = [build_flow(d, whitening=whitening, seed=0, **s.of_flow()) for _ in range(n)]
+        start = [(torch.zeros(d), torch.eye(d)) if s.whiten else None for _ in range(n)]
+        flows = [build_flow(d, whitening=own, seed=0, **s.of_flow()) for own in start]
         for k, flow in enumerate(flows):
             load_flow(flow, tensors_of(f"flow{k}", tensors))
             flow.to(self.extractor.device).eval()

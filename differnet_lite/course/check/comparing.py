@@ -14,7 +14,7 @@ from torch import Tensor
 
 from differnet_lite.course.check.verdicts import Close, NotDone, Wrong
 
-__all__ = ["call", "compare", "log_det_by_autograd", "pair", "same", "students_code"]
+__all__ = ["call", "compare", "log_det_by_autograd", "pair", "same", "students_code", "two_numbers"]
 
 EXACT = 1e-8  # times the size of the numbers: right
 NEAR = 1e-4  # times the size of the numbers: right but for a tolerance
@@ -95,6 +95,21 @@ def pair(answer: Callable[..., Any], *inputs: Any, name: str = "your function") 
         got = f"{len(result)} things" if isinstance(result, tuple | list) else _describe(result)
         raise Wrong(f"{name}: expected a pair, `return first, second`; got {got}.")
     return result[0], result[1]
+
+
+def two_numbers(result: Any, name: str = "your function") -> np.ndarray:
+    """A result that should be two numbers, as a tuple, a list or an array: (2,) float64.
+
+    Raises:
+        Wrong: it is something else.
+    """
+    try:
+        numbers = np.array([float(x) for x in result])
+    except (TypeError, ValueError) as error:
+        raise Wrong(f"{name}: expected two numbers, got {_describe(result)}.") from error
+    if len(numbers) != 2:
+        raise Wrong(f"{name}: expected two numbers, got {len(numbers)}.")
+    return numbers
 
 
 def _describe(value: Any) -> str:

@@ -35,11 +35,12 @@ class Exercise:
     Args:
         title: a few words, for the progress line.
         check: called with the answer and a source of random input. It returns if the answer is
-            right, and raises `Wrong`, `NotDone` or `Close` otherwise.
+            right, with a note for the student or None, and raises `Wrong`, `NotDone` or `Close`
+            otherwise.
     """
 
     title: str
-    check: Callable[[Any, Draw], None]
+    check: Callable[[Any, Draw], str | None]
 
 
 @dataclasses.dataclass(frozen=True)
