@@ -65,6 +65,7 @@ class DifferNet(FeatureDetector):
         **options: Any,
     ) -> None:
         self.preset = preset
+        self._checkpoint: str | os.PathLike[str] | None = None
         if not isinstance(preset, Settings):
             preset = PRESETS[one_of(*PRESETS)("preset", preset)]
         common: dict[str, Any] = {"device": device, "cache": cache, "progress": progress}
@@ -98,10 +99,9 @@ class DifferNet(FeatureDetector):
         runs = [self._train(images, seen, *which) for which in zip(parts, states, count())]
         flows, histories, scores = zip(*runs, strict=True)
         losses = {name: np.mean([h[name] for h in histories], 0).tolist() for name in histories[0]}
-        history = losses | {"epoch": histories[0]["epoch"]}
+        fitted = {"flows_": list(flows), "history_": losses | {"epoch": histories[0]["epoch"]}}
         train = [images[i] for i in chosen[0].train]
-        known = {"flows_": list(flows), "history_": history} | self._known_normal(train)
-        return known, list(scores)
+        return fitted | self._known_normal(train), list(scores)
 
     @property
     def flow_(self) -> CouplingFlow:
