@@ -32,7 +32,7 @@ def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys\nfrom differnet_lite.cli.commands import main\n"
         "try: main(['fit', '--help'])\n"
-        "except SystemExit: print([m for m in ('torch', 'numpy') if m in sys.modules])"
+        "except SystemExit: print([m for m in ('torch', 'scipy', 'plotly') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "--rotations" in done.stdout
