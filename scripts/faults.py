@@ -44,6 +44,7 @@ TURNS = Transformations.grid(4)
 SMALL: dict[str, Any] = {"size": 64, "n_scales": 1, "dtype": "float32", "reference_images": 2}
 FIT: dict[str, Any] = {"transformations": TURNS, "n_blocks": 4, "hidden": 64, "epochs": 40}
 QUIET: dict[str, Any] = {"device": "cpu", "progress": False}
+SHOWN = "{:10} {:6} {:7} {:11} {:13} {:19} {:8.0f}"
 VOLATILE = ("fit_s", "score_s", "when", "threads")  # of a grid's row
 
 
@@ -228,19 +229,17 @@ def main() -> int:
     kills = parser.parse_args().kills
     if kills < len(JOBS):
         parser.error(f"--kills: expected at least {len(JOBS)}, one a job, got {kills}")
-    rows = []
+    print("job         kills  struck  files left  half-written  reruns that differ  seconds")
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory() as made:
         root = Path(made)
         ground = _in_a_fork(root)
         for k, job in enumerate(JOBS):
             share = kills // len(JOBS) + (k < kills % len(JOBS))
             rows.append(attack(job, ground, root, share))
-    columns = list(zip(*(row[1:] for row in rows), strict=True))
-    rows.append(Row("all", *map(sum, columns)))
-    print("job         kills  struck  files left  half-written  reruns that differ  seconds")
-    for row in rows:
-        print("{:10} {:6} {:7} {:11} {:13} {:19} {:8.0f}".format(*row))
-    total = rows[-1]
+            print(SHOWN.format(*rows[-1]), flush=True)
+    total = Row("all", *map(sum, zip(*(row[1:] for row in rows), strict=True)))
+    print(SHOWN.format(*total))
     return int(total.half > 0 or total.differ > 0 or total.struck < 0.8 * kills)
 
 
