@@ -26,8 +26,8 @@ __all__ = ["plot_promise"]
 RULES = {
     "split": ("split conformal", BLUE, "circle"),
     "pac": ("PAC, split", SKY, "square"),
-    "cross": ("cross-conformal", VERMILLION, "circle-open"),
-    "cross-mean": ("out-of-fold, mean of folds", ORANGE, "star-open"),
+    "cross": ("out-of-fold, one of all", VERMILLION, "circle-open"),
+    "cross-mean": ("cross (the default)", ORANGE, "star-open"),
     "cv+": ("CV+", GREEN, "diamond-open-dot"),
     "cross-pac": ("PAC, cross", PURPLE, "square-open"),
     "quantile": ("plain quantile, split", GREY, "triangle-up-open"),
