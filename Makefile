@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo lab labs test test-fast test-notebooks faults versions notebooks site lint clean
+.PHONY: demo lab labs test test-fast test-notebooks hostile faults versions notebooks site lint clean
 
 demo: .venv/installed            ## train on built-in images, print a table, write report.html
 	$(BIN)/python -m differnet_lite demo
@@ -14,6 +14,9 @@ test: test-fast test-notebooks   ## everything: style, types, unit tests, docume
 
 test-fast: .venv/installed-dev
 	$(BIN)/python -m pytest
+
+hostile: .venv/installed-dev     ## bad inputs and flipped bits in full, with a table of how they went
+	HOSTILE=full $(BIN)/python -m pytest tests/hostile
 
 test-notebooks: .venv/installed-dev  # two at a time: each fixes one thread, so that its digits are the same everywhere
 	$(BIN)/python -m pytest --nbval notebooks/ -n 2 --dist loadfile

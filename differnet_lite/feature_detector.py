@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -31,7 +30,8 @@ from differnet_lite.localization import (
     place_statistics,
     reference_maps,
 )
-from differnet_lite.localization.distance import MOST_IMAGES, distance_maps
+from differnet_lite.localization.distance import MOST_IMAGES
+from differnet_lite.localization.fits import check_places, check_reference
 from differnet_lite.scoring import Scorer
 
 __all__ = ["FeatureDetector"]
@@ -171,19 +171,11 @@ class FeatureDetector(Detector):
         grid, n_test = self.settings.transformations.angles, self.settings.transformations.n_test
         if angles != grid if grid else len(angles) != n_test:
             raise ValueError(f"its angles {angles[:4]}... are not those of its settings")
-        blank = torch.zeros(1, 3, self.settings.size, self.settings.size, dtype=torch.uint8)
-        with torch.inference_mode():
-            maps = self.extractor.feature_maps(blank.float()) if reference[0] else []
-        for here, mean, deviation in zip(maps, *reference, strict=True):
-            wanted = (len(angles), *here.shape[1:])
-            same = wanted == mean.shape == deviation.shape
-            half = {mean.dtype, deviation.dtype} == {torch.float16}
-            if not same or not half or (deviation < 0).any():
-                raise ValueError(f"expected reference maps of {wanted}, got {tuple(mean.shape)}")
+        check_reference(self.extractor, reference[0], reference[1], len(angles))
         places = tensors_of("places", tensors)
         found = PlaceStatistics.of(places) if places else None
-        if found and not np.isfinite(distance_maps(self.extractor, found, blank)).all():
-            raise ValueError("statistics of places that give no finite map")
+        if found is not None:
+            check_places(self.extractor, found)
         return {"angles_": angles, "reference_": reference, "places_": found}
 
     @classmethod

@@ -218,7 +218,7 @@ def test_missing_or_misshapen_tensors_are_refused(saved: Path, tmp_path: Path) -
     ]
     for k, change in enumerate(cases):
         path = edited(saved, tmp_path, change)
-        with pytest.raises(CheckpointError, match="incomplete or of another|expected finite"):
+        with pytest.raises(CheckpointError, match=r"incomplete or of another|expected finite"):
             print(k, DifferNet.load(path, device="cpu"))
 
 

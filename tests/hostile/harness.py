@@ -18,7 +18,8 @@ import differnet_lite
 PACKAGE = str(Path(differnet_lite.__file__).parent)
 OUTCOMES = ("fine", "silently wrong", "hang", "library traceback", "unclear")
 LIMIT = 60  # seconds, of a case; what is refused is refused at once
-SEEDS = int(os.environ.get("HOSTILE_SEEDS", "1"))  # how many random cases of each kind
+FULL = os.environ.get("HOSTILE") == "full"  # as `make hostile` asks for
+SEEDS = 25 if FULL else 1  # how many random cases of each kind
 WORDS = re.compile(
     r"expected|there is no|no such|cannot|damaged|incomplete|needs|is there already|overwrite"
     r"|empty|differ|must|allow it|was asked for|has no|unknown|finite|give each"
