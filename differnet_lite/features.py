@@ -188,7 +188,7 @@ class MultiScaleExtractor(nn.Module):
         turns: list[Any] = (
             list(torch.as_tensor(angles).T) if own else [float(a) for a in angles]
         )  # T x (N,), or T numbers
-        features = torch.empty(len(x), len(turns), self.n_features)
+        features = torch.empty(len(x), len(turns), self.n_features, dtype=torch.float32)
         if not own and not t.jitters:
             for k, maps in self.iter_view_maps(x, turns, t):
                 features[:, k] = self.pool(maps)

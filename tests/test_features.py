@@ -286,3 +286,14 @@ def test_jitter_at_angles_of_each_images_own(
         with torch.no_grad():
             expected = tiny_extractor(jitter(view, t, generator))
         torch.testing.assert_close(views[:, k], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_features_are_float32_whatever_torchs_default_is(tiny_extractor, picture):
+    images = torch.as_tensor(picture(0)).permute(2, 0, 1)[None]
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)  # the cache stores four bytes a feature
+    try:
+        found = tiny_extractor.views(images, (0.0, 90.0), Transformations.grid(2))
+    finally:
+        torch.set_default_dtype(before)
+    assert found.dtype == torch.float32

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 
 from differnet_lite.course import check
 from differnet_lite.course.check.verdicts import Exercise, Verdict
@@ -60,6 +61,7 @@ def answers(make_labs: ModuleType) -> Callable[[int, str], dict[str, Any]]:
         if (lab, version) not in found:
             (path,) = (LABS / version).glob(f"lab{lab}_*.ipynb")
             space: dict[str, Any] = {}
+            before = torch.get_default_dtype(), torch.get_num_threads()  # set-up cells set them
             values: dict[str, Any] = {}
             for cell in nbformat.read(path, as_version=4).cells:
                 if cell.id == "setup" or cell.id.startswith("exercise-"):
@@ -72,6 +74,8 @@ def answers(make_labs: ModuleType) -> Callable[[int, str], dict[str, Any]]:
                     assert ast.unparse(call.func) == "check.exercise"
                     label, value = map(ast.unparse, call.args)
                     values[ast.literal_eval(label)] = eval(value, space)
+            torch.set_default_dtype(before[0])
+            torch.set_num_threads(before[1])
             found[lab, version] = values
         return found[lab, version]
 

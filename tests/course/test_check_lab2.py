@@ -269,7 +269,7 @@ MISTAKES = {
         (UndoneInOrder, "in which they were made"),
         (LogDetOfTheWayThere, "the other sign"),
         (InAList, "no parameters"),
-        (lambda d, make: "block", "expected a function"),
+        (lambda d, make: "block", "Expected an `nn.Module`"),
     ],
     "2.6": [
         (lambda z, order: z[:, order], "same order once more"),

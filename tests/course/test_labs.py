@@ -94,3 +94,43 @@ def load_tests(number: str):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_what_every_lab_has(path):
+    source = read(path)
+    kinds = [cell.id.split("-")[0] for cell in source.cells]
+    first, text = source.cells[0].source, "\n".join(c.source for c in source.cells)
+    assert first.startswith("# Lab ") and "you can" in first and "**Time**" in first
+    assert 5 <= kinds.count("check") <= 10 and "question" in kinds and "warm" in kinds
+    assert text.count("<details><summary>") == text.count("</details>") >= kinds.count("check") // 2
+    assert "For the fast" in text.replace("for the fast", "For the fast")
+    assert "**Rubric" in text and "/work/" not in text
+    for cell in source.cells:
+        if cell.cell_type == "code" and not cell.id.startswith("exercise-"):
+            assert len(cell.source.splitlines()) <= 20, cell.id
+        if "picture_of" in cell.metadata:
+            assert cell.get("attachments"), "run scripts/make_labs.py --pictures"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_the_student_version_holds_no_answer(path):
+    student = read(LABS / "student" / path.name)
+    text = "\n".join(cell.source for cell in student.cells)
+    for word in ("BEGIN", "HIDDEN", "marking", "Rubric", "SOLUTION"):
+        assert word not in text
+    assert not any(cell.get("outputs") for cell in student.cells)
+    before = read(path).cells
+    answers = [c for c in before if c.metadata.get("nbgrader", {}).get("solution")]
+    assert text.count("your code here") + text.count("Your answer here") >= len(answers)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_the_stored_solutions_are_run_and_right(path):
+    cells = [c for c in read(LABS / "solutions" / path.name).cells if c.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    for cell in cells:
+        for output in cell.outputs:
+            assert output.output_type != "error" and output.get("name") != "stderr"
+            if cell.id.startswith("check-"):
+                assert output["data"]["text/plain"].startswith("✓")

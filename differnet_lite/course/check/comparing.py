@@ -129,7 +129,7 @@ def _as_tensor(value: Any, what: str) -> Tensor:
 
 def same(a: Any, b: Any, tolerance: float = EXACT) -> bool:
     """Whether two tensors have one shape and agree up to a share of their largest number."""
-    a, b = torch.as_tensor(a).double(), torch.as_tensor(b).double()
+    a, b = torch.as_tensor(a).detach().double(), torch.as_tensor(b).detach().double()
     if a.shape != b.shape or not (a.isfinite().all() and b.isfinite().all()):
         return False
     if not b.numel():

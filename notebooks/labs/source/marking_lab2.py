@@ -77,10 +77,10 @@ def train_step(answer: Any, draw: Draw) -> None:
 
 
 def whole_flow(answer: Any, draw: Draw) -> None:
-    nets, y = Subnets(draw), draw.normal(2, 11)
-    flow = call(answer, 11, 8, nets)
+    nets, y = Subnets(draw), draw.normal(2, 13)
+    flow = call(answer, 13, 8, nets)
     _both_ways(flow, y)
-    compare("z", flow(y)[0], package_flow(11, 8, nets)(y)[0])
+    compare("z", flow(y)[0], package_flow(13, 8, nets)(y)[0])
 
 
 HELD_BACK = {
