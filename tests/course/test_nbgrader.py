@@ -36,6 +36,18 @@ WRONG = {
         "    return changed * (-s).exp() - t, -s.sum(1)",
         "exercise-2-6": "def unpermute(z, order):\n    return z[:, order]",
     },
+    "lab3": {
+        "exercise-3-2": "def auroc(labels, scores):\n"
+        "    return (scores[labels][:, None] > scores[~labels]).mean()",
+        "exercise-3-6": "honest_evaluation = colleagues_evaluation",
+    },
+    "lab4": {
+        "exercise-4-4": "def rate_interval(seen, n, confidence):\n"
+        "    p, z = seen / n, stats.norm.ppf((1 + confidence) / 2)\n"
+        "    half = z * math.sqrt(p * (1 - p) / n)\n"
+        "    return p - half, p + half",
+        "exercise-4-6": "def map_level(maps, alpha):\n    return np.quantile(maps, 1 - alpha)",
+    },
 }
 
 
