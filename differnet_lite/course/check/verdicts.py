@@ -73,5 +73,6 @@ class Verdict:
         return (
             f'<div style="border-left: 5px solid {COLOURS[self.kind]}; padding: 2px 10px">'
             f"<b>{SIGNS[self.kind]} {self.label}</b>&ensp;{text}"
-            f'<div style="opacity: 0.7; font-size: 90%">{html.escape(self.progress)}</div></div>'
+            '<div style="opacity: 0.7; font-size: 90%; white-space: pre-wrap">'
+            f"{html.escape(self.progress)}</div></div>"
         )
