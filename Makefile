@@ -13,7 +13,7 @@ lab: .venv/installed-dev         ## open the notebooks in JupyterLab
 test: test-fast test-notebooks   ## everything: style, types, unit tests, documentation examples, notebooks, browser
 
 test-fast: .venv/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 hostile: .venv/installed-dev     ## bad inputs and flipped bits in full, with a table of how they went
 	HOSTILE=full $(BIN)/python -m pytest tests/hostile
