@@ -18,9 +18,6 @@ test-fast: .venv/installed-dev
 hostile: .venv/installed-dev     ## bad inputs and flipped bits in full, with a table of how they went
 	HOSTILE=full $(BIN)/python -m pytest tests/hostile
 
-hostile: .venv/installed-dev     ## bad inputs and flipped bits in full, with a table of how they went
-	HOSTILE=full $(BIN)/python -m pytest tests/hostile
-
 test-notebooks: .venv/installed-dev  # two at a time: each fixes one thread, so that its digits are the same everywhere
 	$(BIN)/python -m pytest --nbval notebooks/ -n 2 --dist loadfile
 
