@@ -9,8 +9,8 @@ from torch import nn
 
 from differnet_lite.course.line import second_shots
 from differnet_lite.features import IMAGENET_MEAN, IMAGENET_STD
-from differnet_lite.flow import whitening_matrix
 from differnet_lite.loss import nll
+from differnet_lite.sampling import whitening_matrix
 
 
 def pairs(labels, scores, tie):
