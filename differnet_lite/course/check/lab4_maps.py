@@ -102,7 +102,7 @@ def regions(answer: Any, draw: Draw) -> None:
     if (np.diff(found[:, 2]) > 0).any():
         raise Wrong("The regions are not in order of their area. Largest first.")
     peaks = np.array([_peak(values, box) for box in boxes])
-        compare(
+    compare(
         "The table of regions",
         found,
         right,
