@@ -152,7 +152,7 @@ MISTAKES = {
         (curve(lambda a, m, s, f, e: s * f * a + (1 - s) * e * m), "shares are exchanged"),
         (curve(lambda a, m, s, f, e: (1 - s) * e * a + s * f * m), "two costs are exchanged"),
         (curve(lambda a, m, s, f, e: f * a + e * m), "weigh both alike"),
-        (curve(lambda a, m, s, f, e: right_sum(a, 1 - m, s, f, e)), "that are FOUND"),
+        (curve(lambda a, m, s, f, e: right_sum(a, 1 - m, s, f, e)), "that are found"),
         (curve(lambda a, m, s, f, e: f * a + s * e * m), "Nearly"),
         (curve(lambda a, m, s, f, e: s * e * m), "cost nothing"),
         (curve(right_sum, strict=True), "p = alpha is flagged"),

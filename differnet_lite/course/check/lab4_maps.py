@@ -99,22 +99,22 @@ def regions(answer: Any, draw: Draw) -> None:
         if len(found) == len(right) + 1:
             raise Wrong("One region too many: label 0 is what is NOT marked.")
         raise Wrong(f"Expected {len(right)} regions, got {len(found)}.")
+    if (np.diff(found[:, 2]) > 0).any():
+        raise Wrong("The regions are not in order of their area. Largest first.")
     peaks = np.array([_peak(values, box) for box in boxes])
-    by_value = found[:, 2].argsort()[::-1]
     compare(
-        "The regions",
+        "The table of regions",
         found,
         right,
         [
             (right[:, [1, 0, 2]], "Rows and columns are exchanged: row first, from the top."),
-            (right[::-1].copy(), "The smallest region comes first. Largest first."),
             (
                 right + [0.5, 0.5, 0],
                 "Centres are half a pixel off: a region of rows 3 to 5 has its centre in row 4.",
             ),
         ],
         hint="The centre is the mean row and column of a region's pixels, the area their number."
-        if same(found[by_value, 2], right[:, 2], 1e-6) and not _same_set(found[:, :2], peaks)
+        if same(found[:, 2], right[:, 2], 1e-6) and not _same_set(found[:, :2], peaks)
         else "You give the hottest pixel of each region. Asked for is the centre."
         if _same_set(found[:, :2], peaks)
         else "The area is the number of a region's pixels, not the sum of their values.",

@@ -139,7 +139,10 @@ def cost_curve(answer: Any, draw: Draw) -> None:
                 alarm * alphas + escape * missed,
                 "How many parts are good, how many defective? You weigh both alike.",
             ),
-            (cost(alphas, 1 - missed), "You pay for the defects that are FOUND."),
+            (
+                cost(alphas, 1 - missed),
+                "You pay for the defects that are found. The others escape.",
+            ),
             (
                 alarm * alphas + share * escape * missed,
                 "Nearly: false alarms come from good parts only, a share of 1 - share.",
