@@ -170,6 +170,12 @@ def widget(state: Mapping[str, Any], model: str, figures: list[Mapping[str, Any]
             for k, text in enumerate(labels)
         )
         return f'<div class="control" {look}>{label} {buttons}</div>'
+    if name == "RadioButtonsModel" and labels:
+        rows = "".join(
+            f"<div><input type='radio'{' checked' if k == index else ''}> {html.escape(text)}</div>"
+            for k, text in enumerate(labels)
+        )
+        return f'<div class="control" {look}>{rows}</div>'
     if name == "ButtonModel":
         return f'<div class="control" {look}><button>{label}</button></div>'
     if labels and index is not None:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 EVERY = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 # Headers whose line on time does not yet say what scripts/course_table.py prints.
-UNMENDED = {path.stem for path in NOTEBOOKS}
+UNMENDED = {path.stem for path in NOTEBOOKS} - {"10_self_assessment"}
 
 
 @pytest.fixture
