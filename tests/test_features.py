@@ -154,7 +154,7 @@ def test_identity_names_everything_the_features_depend_on(
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"backbone": "alexnot"}, ValueError, "bundled"),
+        ({"backbone": "alexnot"}, ValueError, "got 'alexnot'"),
         (
             {"backbone": "alexnot", "weights": "random"},
             ValueError,

@@ -256,7 +256,7 @@ def test_the_first_step_multiplies_by_the_matrix_that_is_given() -> None:
     [
         (torch.ones(3, 4), 0.0, "eps"),
         (torch.ones(4), 0.1, r"\(N, D\)"),
-        (torch.ones(0, 4), 0.1, r"N >= 1"),
+        (torch.ones(0, 4), 0.1, r"at least one row"),
     ],
 )
 def test_whitening_errors(y: Tensor, eps: float, message: str) -> None:
@@ -271,7 +271,7 @@ def test_whitening_errors(y: Tensor, eps: float, message: str) -> None:
         ({"n_blocks": 0}, "n_blocks: expected a whole number of at least 1, got 0"),
         ({"hidden": 0}, "hidden: expected a whole number of at least 1, got 0"),
         ({"clamp": 0.0}, "clamp: expected a finite number above 0, got 0"),
-        ({"clamp": math.inf}, "clamp: expected a finite number above 0, got inf"),
+        ({"clamp": math.inf}, "clamp: expected a finite number, got inf"),
     ],
 )
 def test_impossible_flows_are_errors(arguments: dict[str, Any], message: str) -> None:

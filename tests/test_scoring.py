@@ -81,7 +81,9 @@ def test_score_of_hand_made_latents() -> None:
 @pytest.mark.parametrize("shape", [(5, 8), (8,), (2, 0, 8), (1, 2, 3, 8)])
 def test_features_have_three_axes_and_a_view(flow: CouplingFlow, shape: tuple[int, ...]) -> None:
     for use in (scorer(flow).scores, scorer(flow, pool_views=True).gradient):
-        with pytest.raises(ValueError, match=r"features: expected \(N, T, D\), got"):
+        with pytest.raises(
+            ValueError, match=r"features: expected \(N, T, D\), none of them 0, got"
+        ):
             use(torch.zeros(shape))
 
 
