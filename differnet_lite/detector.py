@@ -228,9 +228,7 @@ class Detector(BaseEstimator):
         with rebuilding(path):
             weights = header["settings"].get("weights", "bundled")
             if weights != "bundled" and not foreign_weights:
-                raise ValueError(
-                    f"it asks for weights {weights!r}: allow it by foreign_weights=True"
-                )
+                raise ValueError(f"it asks for weights {weights!r}: see foreign_weights=True")
             common: dict[str, Any] = {"device": device, "cache": cache, "progress": progress}
             detector = cls(seed=header["seed"], **common, **cls._saved_options(header))
             detector._options = {n: getattr(detector.settings, n) for n in detector._options}
@@ -239,6 +237,8 @@ class Detector(BaseEstimator):
             rule = one_of("given", *CALIBRATIONS)("calibrated_by", header["calibrated_by"])
             common = {"n_train_": n_train, "calibrated_by_": rule, "calibration_scores_": scores}
             detector.__dict__ |= detector._unpack(tensors, header) | common
+            if header["settings"].get("dtype") == "auto":  # it is what calibrated the model
+                header["settings"]["dtype"] = detector._options["dtype"]
             check_contents((tensors, header), detector._contents())
         return detector
 

@@ -187,7 +187,7 @@ def test_bad_scores_and_rates_are_named(function) -> None:  # type: ignore[no-un
         function([1.0, math.nan, math.inf], 0.05)
     for alpha in (0, 1, -0.1, 5, math.nan):
         with pytest.raises(
-            ValueError, match="alpha: expected a finite number above 0 and below 1, got"
+            ValueError, match="alpha: expected a finite number"
         ):
             function([1.0] * 200, alpha)
     for alpha in ("0.05", None, True):

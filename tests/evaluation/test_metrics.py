@@ -191,7 +191,7 @@ def test_bad_masks_and_maps_are_named() -> None:
             metric([mask, mask], [drawn, np.zeros((4, 5))])
         with pytest.raises(ValueError, match="shape"):
             metric([np.ones((4, 4, 3), bool)], [np.ones((4, 4, 3))])
-        with pytest.raises(ValueError, match="zip"):
+        with pytest.raises(ValueError, match="got 2 and 1"):
             metric([mask, mask], [drawn])
         with pytest.raises(ValueError, match="got none"):
             metric([], [])

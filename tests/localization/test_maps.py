@@ -261,7 +261,7 @@ def test_methods_need_a_reference(apart: Localizer, pictures: list[np.ndarray]) 
     with pytest.raises(ValueError, match=r"method: expected one of 'attribution'.*got 'gradcam'"):
         apart.anomaly_map(pixels, method="gradcam")
     for n_angles in (0, 4):
-        with pytest.raises(ValueError, match=f"expected 1 to 3, got {n_angles}"):
+        with pytest.raises(ValueError, match=rf"expected .*, got {n_angles}"):
             apart.anomaly_map(pixels, n_angles=n_angles)
 
 

@@ -78,7 +78,7 @@ def test_images_are_chosen_evenly_the_first_among_them() -> None:
             assert chosen[0] == 0 and len(set(chosen)) == n and chosen[-1] < total
             assert gaps.max() - gaps.min() <= 1
     for n in (0, 11):
-        with pytest.raises(ValueError, match=f"n: expected 1 to 10, got {n}"):
+        with pytest.raises(ValueError, match=rf"n: expected .*, got {n}"):
             evenly(10, n)
 
 
