@@ -90,7 +90,7 @@ def open_image(path: str | os.PathLike[str]) -> Image.Image:
             opened.load()
             return ImageOps.exif_transpose(opened)
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: there is no such file") from None
+        raise FileNotFoundError(f"{path}: there is no such image file") from None
     except UnidentifiedImageError:
         raise ImageError(
             f"{path}: expected an image, but its content is of no known image format; "
