@@ -80,9 +80,9 @@ def test_options_may_be_dataclasses_that_a_model_reads_back() -> None:
 def test_grids_that_make_no_sense_are_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="methods: expected at least one, got none"):
         Grid(methods=[], categories=[folder])
-    with pytest.raises(ValueError, match="methods: expected a list, got 'differnet'"):
+    with pytest.raises(TypeError, match="methods: expected a list, got 'differnet'"):
         Grid(methods="differnet", categories=[folder])
-    with pytest.raises(ValueError, match="n_train: expected numbers of at least 1"):
+    with pytest.raises(ValueError, match="n_train"):
         Grid(methods=["a"], categories=[folder], n_train=[0])
     with pytest.raises(FileNotFoundError, match="there is no such folder"):
         Grid(methods=["a"], categories=[tmp_path / "nowhere"]).cells()
