@@ -236,7 +236,8 @@ class Detector(BaseEstimator):
             n_train = whole(1)("n_train", header["n_train"])
             rule = one_of("given", *CALIBRATIONS)("calibrated_by", header["calibrated_by"])
             common = {"n_train_": n_train, "calibrated_by_": rule, "calibration_scores_": scores}
-            detector.__dict__ |= detector._unpack(tensors, header) | common
+            fitted = {n: x for n, x in tensors.items() if n != "calibration_scores"}
+            detector.__dict__ |= detector._unpack(fitted, header) | common
             if header["settings"].get("dtype") == "auto":  # it is what calibrated the model
                 header["settings"]["dtype"] = detector._options["dtype"]
             check_contents((tensors, header), detector._contents())
