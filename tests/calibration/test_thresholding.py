@@ -186,9 +186,7 @@ def test_bad_scores_and_rates_are_named(function) -> None:  # type: ignore[no-un
     with pytest.raises(ValueError, match="got 2 that are not, of 3"):
         function([1.0, math.nan, math.inf], 0.05)
     for alpha in (0, 1, -0.1, 5, math.nan):
-        with pytest.raises(
-            ValueError, match="alpha: expected a finite number"
-        ):
+        with pytest.raises(ValueError, match="alpha: expected a finite number"):
             function([1.0] * 200, alpha)
     for alpha in ("0.05", None, True):
         with pytest.raises(TypeError, match="alpha: expected a finite number"):
