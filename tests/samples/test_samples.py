@@ -91,7 +91,7 @@ def test_unknown_names_and_bad_values_are_explained(tmp_path: Path) -> None:
         render("weave", rng, defect="hole", ageing=0.999)
     with pytest.raises(ValueError, match="got 'bottle'"):
         make_sample_category("bottle", tmp_path)
-    with pytest.raises(ValueError, match="n_train: expected .* got 0"):
+    with pytest.raises(ValueError, match=r"n_train: expected .* got 0"):
         make_sample_category("flange", tmp_path, n_train=0)
     assert list(tmp_path.iterdir()) == []
 
