@@ -317,11 +317,11 @@ def test_a_disk_that_fills_up_on_the_way(
     written: list[Path] = []
     write = cache_module.replacing
 
-    def fills_up(path: Path) -> Any:
+    def fills_up(path: Path, **options: Any) -> Any:
         written.append(path)
         if len(written) > 3:  # the note on what is kept, and two images
             raise OSError(errno.ENOSPC, "No space left on device")
-        return write(path)
+        return write(path, **options)
 
     monkeypatch.setattr(cache_module, "replacing", fills_up)
     cache, spy = make()

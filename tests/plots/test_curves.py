@@ -10,7 +10,7 @@ from differnet_lite import plots
 
 def test_history_skips_what_was_not_measured():
     figure = plots.plot_history(
-        {"epoch": [1, 2, 3], "train": [1.0, 0.5, -0.25], "held_out": [None, 0.75, float("nan")]}
+        {"epoch": [1, 2, 3], "train": [1.0, 0.5, -0.25], "held_out": [None, 0.75, None]}
     )
     train, held_out = figure.data
     assert list(train.y) == [1, 0.5, -0.25]

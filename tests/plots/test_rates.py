@@ -50,7 +50,9 @@ def test_roc_band_contains_the_curve_and_repeats_with_its_seed():
 def test_roc_errors():
     with pytest.raises(ValueError, match="both present"):
         plots.plot_roc([0, 0], [1.0, 2.0])
-    with pytest.raises(ValueError, match="n_resamples: expected at least 1, got 0"):
+    with pytest.raises(
+        ValueError, match="n_resamples: expected a whole number of at least 1, got 0"
+    ):
         plots.plot_roc([0, 1], [1.0, 2.0], n_resamples=0)
 
 

@@ -217,6 +217,6 @@ def test_permission_error_says_what_to_do(tmp_path, monkeypatch):
     ],
 )
 def test_wrong_shapes_write_nothing(tmp_path, options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         page(tmp_path, **options)
     assert os.listdir(tmp_path) == []
