@@ -31,6 +31,8 @@ __all__ = [
     "soft_clamp",
 ]
 
+RULES = {"clamp": positive, "clamp_factor": positive, "seed": whole(0, 2**63 - 1)}
+
 
 @checked(clamp=positive, factor=positive)
 def soft_clamp(h: Tensor, clamp: float = 3.0, *, factor: float = 2 / math.pi) -> Tensor:
@@ -157,9 +159,7 @@ class CouplingFlow(nn.Module):
         return [p for p in self.parameters() if p.requires_grad]
 
 
-@checked(
-    n_features=whole(2), n_blocks=whole(1), hidden=whole(1), clamp=positive, clamp_factor=positive
-)
+@checked(n_features=whole(2), n_blocks=whole(1), hidden=whole(1), **RULES)
 def build_flow(
     n_features: int,
     *,

@@ -38,7 +38,7 @@ def test_bottle_is_separated_with_four_rotations(tmp_path: Path) -> None:
     ).fit(BOTTLE)
     result = evaluate(model, BOTTLE)
     assert result.auroc.value > 0.97
-    assert result.threshold.guaranteed == 0.05
+    assert result.threshold.rule == "cross-conformal" and result.threshold.alpha == 0.05
     assert result.detection_rate > 0.7
 
 

@@ -51,6 +51,7 @@ def flow_of_authors(
         ValueError: tensors are missing, unknown, misshapen or not finite.
 
     Example:
+        >>> import torch
         >>> shapes = {"fc1": (16, 3), "fc2": (16, 16), "fc2b": (16, 16), "fc3": (6, 16)}
         >>> state = {}
         >>> for layer, shape in shapes.items():

@@ -191,7 +191,7 @@ def subset(images: Sequence[T], n: int | None, seed: int) -> list[T]:
         ValueError: there are fewer than n.
 
     Example:
-        >>> subset("abcdef", 3, seed=0)[:2] == subset("abcdef", 2, seed=0)
+        >>> subset(range(6), 3, seed=0)[:2] == subset(range(6), 2, seed=0)
         True
     """
     if n is None:

@@ -44,6 +44,8 @@ def write_overlays(
         alpha: share of normal images with anything marked.
         method: see `Localizer.anomaly_map`.
     """
+    if not paths:
+        raise ValueError("paths: expected at least one image, got none")
     folder, method = made_folder(folder), method or model.localizer.methods[0]
     maps = model.iter_anomaly_maps(paths, method=method)
     drawn = _by_level(model, paths, maps, alpha) if method == "distance" else _shared(paths, maps)

@@ -193,7 +193,7 @@ def test_bad_scores_and_rates_are_named(function) -> None:  # type: ignore[no-un
             function([1.0] * 200, alpha)
     with pytest.raises(ValueError, match=r"expected one axis of numbers, got shape \(2, 100\)"):
         function(np.ones((2, 100)), 0.05)
-    with pytest.raises(TypeError, match="calibration scores: expected numbers, got"):
+    with pytest.raises(TypeError, match="scores: expected numbers, got"):
         function(["high"], 0.05)
 
 

@@ -193,7 +193,7 @@ def test_bad_masks_and_maps_are_named() -> None:
             metric([np.ones((4, 4, 3), bool)], [np.ones((4, 4, 3))])
         with pytest.raises(ValueError, match="got 2 and 1"):
             metric([mask, mask], [drawn])
-        with pytest.raises(ValueError, match="got none"):
+        with pytest.raises(ValueError, match="got 0 and 0"):
             metric([], [])
         with pytest.raises(ValueError, match="both present"):
             metric([~mask & mask], [drawn])

@@ -384,7 +384,7 @@ CALLS = [
         n_angles=count(1).fine("none"),
     ),
     method("predict_masks", images=one_image(), alpha=share(0.2)),
-    method("map_level", alpha=share(0.2)),
+    method("map_levels", alpha=share(0.2)),
     method(
         "save",
         path=path(lambda s: s.folder / "m.safetensors")

@@ -91,7 +91,7 @@ def hard(image: Image.Image, path: Path) -> None:
 
 
 def as_jpeg(image: Image.Image, path: Path) -> None:
-    image.save(path.with_suffix(".jpg"), quality=90)
+    image.save(path.with_suffix(".jpg"), quality=98)
 
 
 def as_bmp(image: Image.Image, path: Path) -> None:

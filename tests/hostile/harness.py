@@ -23,7 +23,7 @@ SEEDS = 25 if FULL else 1  # how many random cases of each kind
 WORDS = re.compile(
     r"expected|there is no|no such|cannot|damaged|incomplete|needs|is there already|overwrite"
     r"|empty|differ|must|allow it|was asked for|has no|unknown|finite|give each"
-    r"|not complete|more than"
+    r"|not complete|more than|too long"
 )
 
 Run = Callable[[Any], Any]

@@ -103,7 +103,7 @@ def lost(part: str) -> Forge:
 
 
 PARTS = (
-    "flow.mean",
+    "flow0.mean",
     "M",
     "logDetM",
     "calibration_scores",
@@ -153,7 +153,7 @@ SETTINGS = {
     "unknown": (3,),
 }
 TOP = {
-    "format": (1, 3, "2", None, [2]),
+    "format": (1, 2, "3", None, [3]),
     "kind": ("1-nn", "x", None, 3, ["differnet"]),
     "seed": (-1, 1.5, "0", None, 2**70, True),
     "n_train": (0, -1, "x", None, 1.5),
@@ -200,7 +200,7 @@ TENSORS: dict[str, Forge] = {
     },
     **{
         f"{part}: of integers": tensor(part, lambda x: x.to(torch.int32))
-        for part in ("subnet", "flow.mean")
+        for part in ("subnet", "flow0.mean")
     },
     "log-det that is not the matrix's": tensor("logDetM", lambda x: x + 1),
     "permutation that repeats": tensor("perm", torch.zeros_like),
