@@ -91,7 +91,9 @@ def hard(image: Image.Image, path: Path) -> None:
 
 
 def as_jpeg(image: Image.Image, path: Path) -> None:
-    image.save(path.with_suffix(".jpg"), quality=98)
+    image.save(
+        path.with_suffix(".jpg"), quality=95, subsampling=0
+    )  # these colours are wilder than a photograph's
 
 
 def as_bmp(image: Image.Image, path: Path) -> None:
