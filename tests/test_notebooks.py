@@ -336,6 +336,20 @@ def test_execution_stores_pictures_folds_answers_and_keeps_no_state(tiny, script
     assert nbval(folder, stored).returncode == 0
 
 
+def test_an_explorers_picture_is_of_its_state_at_the_end(tiny, scripts):
+    pytest.importorskip("anywidget")
+    folder, notebook = tiny
+    later = "figure.update_layout(title='afterwards'); figure.data[0].name = 'moved'"
+    notebook.cells = [nbformat.v4.new_code_cell(code) for code in (EXPLORER, later)]
+    scripts("execute_notebooks").execute(notebook, folder)
+    (state,) = notebook.metadata["widgets"].values()
+    states = [model["state"] for model in state["state"].values()]
+    (figure,) = [values for values in states if "_widget_data" in values]
+    assert figure["_widget_layout"]["title"]["text"] == "afterwards"
+    assert figure["_widget_data"][0]["name"] == "moved"
+    assert [cell.source for cell in notebook.cells] == [EXPLORER, later]
+
+
 # Numbers in prose
 
 
