@@ -1,6 +1,7 @@
 from .curves import plot_bars as plot_bars
 from .curves import plot_curves as plot_curves
 from .curves import plot_history as plot_history
+from .drift import plot_drift as plot_drift
 from .evaluation import evaluation_report as evaluation_report
 from .experiments import plot_ablations as plot_ablations
 from .experiments import plot_comparison as plot_comparison

@@ -1,0 +1,116 @@
+"""The sequential test of drift: exact p-values, its promise by simulation, power, bad arguments."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import kstest
+
+from differnet_lite.calibration.drift import Drift, drift_martingale, drift_test, stream_p_values
+from differnet_lite.calibration.thresholding import p_values
+
+N = 300
+
+
+def by_definition(p: np.ndarray, jumps: tuple[float, ...]) -> list[float]:
+    """The mean of five simple jumpers, step by step, in the words of the paper."""
+    capital = np.zeros(len(p))
+    for jump in jumps:
+        c = {-1: 1 / 3, 0: 1 / 3, 1: 1 / 3}
+        for t, x in enumerate(p):
+            total = sum(c.values())
+            c = {e: (1 - jump) * c[e] + jump / 3 * total for e in c}
+            c = {e: c[e] * (1 + e * (x - 0.5)) for e in c}
+            capital[t] += sum(c.values()) / len(jumps)
+    return np.log(capital)
+
+
+def test_it_is_the_composite_jumper() -> None:
+    p = np.random.default_rng(0).beta(1, 1.8, size=200)
+    drift = drift_martingale(p, delta=0.05)
+    expected = by_definition(p, (1e-4, 1e-3, 1e-2, 1e-1, 1.0))
+    np.testing.assert_allclose(drift.log_martingale, expected, atol=1e-10)
+    assert drift.alarm == expected.tolist().index(expected[expected >= np.log(20)][0])
+
+
+def test_the_p_values_are_the_ranks_in_the_stream_with_ties_broken_by_chance() -> None:
+    calibration, scores = [1.0, 2.0, 2.0, 3.0], [2.0, 9.0, 0.0, 2.0]
+    u = 1 - np.random.default_rng(5).random(4)
+    expected = (np.array([1, 0, 6, 2]) + u * [3, 1, 1, 4]) / [5, 6, 7, 8]
+    np.testing.assert_allclose(stream_p_values(calibration, scores, seed=5), expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("levels", [None, 4], ids=["continuous", "many ties"])
+def test_p_values_are_uniform_and_independent(levels: int | None) -> None:
+    rng, streams = np.random.default_rng(1), []
+    for seed in range(2000):
+        s = rng.normal(size=16) if levels is None else rng.integers(levels, size=16)
+        streams.append(stream_p_values(s[:10], s[10:], seed=seed))
+    p = np.array(streams)
+    assert all(kstest(column, "uniform").pvalue > 1e-3 for column in p.T)
+    correlations = np.corrcoef(p.T)[np.triu_indices(6, 1)]
+    assert abs(correlations).max() < 4 / np.sqrt(len(p))
+
+
+def alarms(make, delta: float, n: int = 200) -> np.ndarray:
+    rng = np.random.default_rng(2)
+    found = [drift_test(rng.normal(size=50), make(rng), delta=delta, seed=i) for i in range(n)]
+    return np.array([N if d.alarm is None else d.alarm for d in found])
+
+
+def test_false_alarms_over_the_whole_stream_are_as_rare_as_promised() -> None:
+    false = alarms(lambda rng: rng.normal(size=N), 0.2) < N
+    assert 0.02 < false.mean() < 0.2 + 3 * np.sqrt(0.2 * 0.8 / 200)
+
+
+@pytest.mark.parametrize("shift", [-1.5, 1.5])
+def test_a_change_is_found_soon_after_it_and_not_before(shift: float) -> None:
+    at = alarms(lambda rng: rng.normal(size=N) + shift * (np.arange(N) >= 100), 0.01, n=40)
+    assert (at < 100).mean() <= 0.1
+    assert np.median(at) < 140
+    assert (at < N).all()
+
+
+def test_a_fixed_calibration_set_breaks_the_promise() -> None:
+    rng, false = np.random.default_rng(3), []
+    for _ in range(60):
+        p = p_values(rng.normal(size=20), rng.normal(size=1000))
+        false.append(drift_martingale(p, delta=0.05).alarm is not None)
+    assert np.mean(false) > 0.3
+
+
+def test_a_late_change_is_found_as_the_capital_never_falls_below_a_fifth() -> None:
+    p = np.r_[np.random.default_rng(4).uniform(size=5000), np.full(60, 0.02)]
+    drift = drift_martingale(p)
+    assert drift.log_martingale.min() >= np.log(1 / 5) - 1e-9
+    assert drift.alarm is not None and 5000 <= drift.alarm < 5050
+
+
+def test_a_longer_stream_begins_with_the_same_and_seeds_count() -> None:
+    s = np.random.default_rng(6).normal(size=30)
+    whole, part = drift_test([], s), drift_test([], s[:20])
+    np.testing.assert_array_equal(whole.p_values[:20], part.p_values)
+    np.testing.assert_array_equal(whole.log_martingale[:20], part.log_martingale)
+    assert (drift_test([], s, seed=1).p_values != whole.p_values).any()
+    assert drift_test([], []) == Drift(pytest.approx([]), pytest.approx([]), 0.01, None)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: drift_martingale([0.5, 1.2]), r"^p_values: expected numbers in \[0, 1\], got 0.5"),
+        (lambda: drift_martingale([-0.1]), "^p_values: expected"),
+        (lambda: drift_martingale([float("nan")]), "^p_values: expected"),
+        (lambda: drift_martingale(["a"]), "^p_values: expected numbers"),
+        (lambda: drift_martingale([[0.5]]), "^p_values: expected one axis"),
+        (lambda: drift_martingale([0.5], delta=0), "^delta: expected"),
+        (lambda: drift_test([1.0], [float("inf")]), "^scores: expected finite"),
+        (lambda: drift_test([float("nan")], [1.0]), "^calibration: expected finite"),
+        (lambda: drift_test([1.0], [1.0], delta=1), "^delta: expected"),
+        (lambda: drift_test([1.0], [1.0], seed=-1), "^seed: expected"),
+        (lambda: stream_p_values([1.0], 3), "^scores: expected one axis"),
+    ],
+)
+def test_bad_arguments_are_named(call, message) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        call()
