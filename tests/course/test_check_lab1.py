@@ -42,9 +42,12 @@ def loss(z, log_det):
     return (z.square().sum(1) / 2 - log_det).mean() / z.shape[1]
 
 
+def inverse_root(c):
+    return torch.linalg.inv(torch.linalg.cholesky(c))
+
+
 def whitening(y):
-    centred = y - y.mean(0)
-    return torch.linalg.inv(torch.linalg.cholesky(centred.T @ centred / len(y)))
+    return inverse_root((y - y.mean(0)).T @ (y - y.mean(0)) / len(y))
 
 
 def cov(y):
@@ -62,6 +65,10 @@ def fold(y, w, b):
 
 MISTAKES = {
     "1.1": [
+        (
+            lambda t, p: torch.distributions.Normal(100, 25).log_prob(3600 / t).exp() * 3600 / t**2,
+            "the `p_v` that is given",
+        ),
         (lambda t, p: p(3600 / t), "forgot the factor"),
         (lambda t, p: p(3600 / t) * t**2 / 3600, "upside down"),
         (lambda t, p: -p(3600 / t) * 3600 / t**2, "negative"),
@@ -70,6 +77,11 @@ MISTAKES = {
         (lambda t, p: (p(3600 / t) * 3600 / t**2).sum(), "expected shape"),
     ],
     "1.2": [
+        (lambda f, y: NORMAL.log_prob(f(y)) + slope(f, y).abs(), "factor's logarithm"),
+        (lambda f, y: NORMAL.log_prob(y) + slope(f, y).abs().log(), "density of Z at y"),
+        (lambda f, y: NORMAL.log_prob(f(y)) + slope(f, y).abs().log().sum(), "over the batch"),
+        (lambda f, y: NORMAL.log_prob(f(y)) + (slope(f, y) / len(y)).abs().log(), "the mean"),
+        (lambda f, y: torch.autograd.grad(f(y).sum(), y)[0], "does not ask for a gradient"),
         (lambda f, y: NORMAL.log_prob(f(y)), "log |f'(y)|, is missing"),
         (lambda f, y: NORMAL.log_prob(f(y)) - slope(f, y).abs().log(), "sign of the inverse"),
         (lambda f, y: NORMAL.log_prob(f(y)) + slope(f, y).log(), "nan for a falling one"),
@@ -90,6 +102,10 @@ MISTAKES = {
         (lambda y, a, b: (y - b) @ a.T, "expected a pair"),
     ],
     "1.4": [
+        (
+            lambda y: (logits(y), (1 / y - 1 / (1 - y)).abs().log().sum(1)),
+            "two minus signs",
+        ),
         (lambda y: (torch.log(y) / (1 - y), derivative(y).log().sum(1)), "brackets"),
         (lambda y: (torch.sigmoid(y), derivative(y).log().sum(1)), "the way back"),
         (lambda y: (logits(y), derivative(y).log()), "the product of its diagonal"),
@@ -106,6 +122,8 @@ MISTAKES = {
         (lambda f, g: chain(f, g, log_det=lambda one, two, _: one), "`second` is missing"),
         (lambda f, g: chain(f, g, log_det=lambda one, two, _: two), "`first` is missing"),
         (lambda f, g: g(f(torch.ones(2, 3))[0]), "should give a function"),
+        (lambda f, g: lambda y: g(f(y)), "take z alone"),
+        (lambda f, g: g(f), "Define a function of y"),
     ],
     "1.6": [
         (lambda z, log_det: loss(z, -log_det), "wrong sign"),
@@ -119,6 +137,9 @@ MISTAKES = {
         (lambda z, log_det: loss(z, log_det) + math.log(2 * math.pi) / 2, "kept the constant"),
         (lambda z, log_det: loss(z, 0 * log_det), "log-det is missing"),
         (lambda z, log_det: -loss(z, log_det), "turn its sign"),
+        (lambda z, log_det: loss(z, log_det).item(), "gradient is lost"),
+        (lambda z, log_det: loss(z, log_det) * z.shape[1] / len(z), "N where D belongs"),
+        (lambda z, log_det: (z.norm(dim=1) / 2 - log_det).mean() / z.shape[1], "its square"),
     ],
     "1.7": [
         (lambda y: (cov(y), y.mean(0)), "A is the covariance"),
@@ -127,6 +148,9 @@ MISTAKES = {
         (lambda y: (torch.linalg.cholesky(cov(y)), y.mean(0)), "L itself"),
         (by_eigenvectors_in_columns, "belong in the rows"),
         (lambda y: (torch.diag(1 / y.std(0, correction=0)), y.mean(0)), "still correlated"),
+        (lambda y: (torch.diag(1 / y.std(0)), y.mean(0)), "still correlated"),
+        (lambda y: (torch.linalg.inv(torch.cov(y.T)), y.mean(0)), "inverse covariance"),
+        (lambda y: (inverse_root(y.T @ y / len(y)), y.mean(0)), "take b off every row"),
         (lambda y: (torch.diag(1 / y.var(0, correction=0)), y.mean(0)), "by the variances"),
         (lambda y: (whitening(y), whitening(y) @ y.mean(0)), "z = A y - b"),
         (lambda y: (whitening(y), -y.mean(0)), "wrong sign"),

@@ -229,6 +229,8 @@ MISTAKES = {
         (lambda kept, changed, f: (changed ^ f(changed), kept), "half that was changed"),
         (lambda kept, changed, f: (kept ^ f(kept), changed), "half that was kept"),
         (lambda kept, changed, f: (kept, changed), "what came in"),
+        (lambda kept, changed, f: (changed - f(kept), kept), "Not minus"),
+        (lambda kept, changed, f: (changed, kept), "still in it"),
         (lambda kept, changed, f: changed ^ f(kept), "expected a pair"),
     ],
     "2.2": [
@@ -237,6 +239,9 @@ MISTAKES = {
         (lambda h, c: 2 / math.pi * torch.atan(h / c), "whatever the bound"),
         (lambda h, c: c * torch.tanh(h / c), "tanh"),
         (lambda h, c: h.clamp(-c, c), "hard clamp"),
+        (lambda h, c: c / math.pi * torch.atan(h / c), "the 2 is missing"),
+        (lambda h, c: 6 / math.pi * torch.atan(h / 3), "always bound by 3"),
+        (lambda h, c: 0.636 * c * torch.atan(h / c), "rounded"),
     ],
     "2.3": [
         (coupling(lambda x, h, s, t: (x + t) * s.exp()), "shift before you scale"),
@@ -244,6 +249,8 @@ MISTAKES = {
         (coupling(lambda x, h, s, t: x * s + t), "by s itself"),
         (coupling(lambda x, h, s, t: x * (-s).exp() + t), "the way back"),
         (coupling(lambda x, h, s, t: x * s.exp()), "shift t is missing"),
+        (coupling(lambda x, h, s, t: x * s.exp() + soft_clamp(t)), "clamped the shift"),
+        (lambda keep, change, net: couple(change, change, net), "about the kept one"),
         (coupling(lambda x, h, s, t: x * soft_clamp(t).exp() + h), "took t for h"),
         (coupling(right, lambda h, s, t: s), "You give s itself"),
         (coupling(right, lambda h, s, t: -s.sum(1)), "sign of the inverse"),
@@ -255,6 +262,7 @@ MISTAKES = {
     "2.4": [
         (coupling(lambda x, h, s, t: x * (-s).exp() - t), "scale before the shift"),
         (coupling(right), "couple once more"),
+        (coupling(lambda x, h, s, t: (x - t) / s), "by s itself"),
         (coupling(lambda x, h, s, t: (x - t) * s.exp()), "exp(s) again"),
         (coupling(lambda x, h, s, t: (x + t) * (-s).exp()), "a second time"),
         (lambda keep, changed, net: uncouple(changed, changed, net), "the changed half"),

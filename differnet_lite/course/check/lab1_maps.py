@@ -107,6 +107,10 @@ def logit(answer: Any, draw: Draw) -> None:
                 each.mean(1),
                 "You took the mean over the features. A determinant is a product, its log a sum.",
             ),
+            (
+                (1 / y - 1 / (1 - y)).abs().log().sum(1),
+                "Differentiate -log(1 - y) again: there are two minus signs in it.",
+            ),
             (-y.log().sum(1), "Half of the derivative is missing: differentiate log(1 - y), too."),
             (each.exp().prod(1), "You give the determinant; its logarithm is asked for."),
             (each.exp().sum(1), "You summed the derivatives. Sum their logarithms."),
@@ -114,14 +118,23 @@ def logit(answer: Any, draw: Draw) -> None:
     )
 
 
+def _tensor_only(y: Any) -> None:
+    if isinstance(y, tuple):
+        raise TypeError("the flow was given a pair. Flows give pairs, and take z alone")
+    if callable(y) and not isinstance(y, Tensor):
+        raise TypeError("the flow was given a flow. Define a function of y inside, and return it")
+
+
 def compose(answer: Any, draw: Draw) -> None:
     """1.5: two flows in a row."""
     y, a, b = draw.normal(6, 3), draw.uniform(0.5, 1.5, 3), draw.normal(3)
 
     def first(y: Tensor) -> tuple[Tensor, Tensor]:
+        _tensor_only(y)
         return y + y**3, (1 + 3 * y**2).log().sum(1)
 
     def second(y: Tensor) -> tuple[Tensor, Tensor]:
+        _tensor_only(y)
         return torch.asinh(a * y) + b, (a / (1 + (a * y) ** 2).sqrt()).log().sum(1)
 
     flow = call(answer, first, second, name="compose")

@@ -38,6 +38,9 @@ def _undo_round(answer: Any, draw: Draw) -> None:
             "other one was kept, so that you can scramble it again.",
             (kept ^ scramble(kept), changed): "You change the half that was kept.",
             (kept, changed): "You give back what came in.",
+            (changed - scramble(kept), kept): "Not minus: it is `^` that undoes `^`.",
+            (changed, kept): "F(R) is still in it. Work it out once more, and take it off.",
+            (kept ^ scramble(changed), changed): "You change the half that was kept.",
         }
         raise Wrong(known.get(got, "That is not what went into the round. Which half do you know?"))
 
@@ -61,6 +64,9 @@ def _soft_clamp(answer: Any, draw: Draw) -> None:
                 c * torch.atan(h / c),
                 "Your bound is pi / 2 times too large: an arctangent ends at pi / 2, not at 1.",
             ),
+            (wanted / 2, "Your bound is half as large as asked for: the 2 is missing."),
+            (6 / math.pi * torch.atan(h / 3), "You always bound by 3; the argument `clamp` says."),
+            (0.636 * c * torch.atan(h / c), "0.636 is 2 / pi, rounded: write 2 / pi."),
             (wanted / c, "Your result stays within -1 and 1, whatever the bound. Scale it up."),
             (c * torch.tanh(h / c), "A tanh is bounded, too; the paper takes an arctangent."),
             (h.clamp(-c, c), "A hard clamp has no gradient outside: what is there, stays there."),
@@ -74,6 +80,7 @@ def _couple(answer: Any, draw: Draw) -> None:
     wanted, log_det = one_sided(net, keep, change)
     with torch.no_grad():
         h, t = net(keep).chunk(2, 1)
+        h_of_change, t_of_change = net(change).chunk(2, 1)
     e = (wanted - t) / change  # what the half is multiplied by
     z, got = pair(answer, keep, change, net, name="couple")
     compare(
@@ -90,6 +97,11 @@ def _couple(answer: Any, draw: Draw) -> None:
                 change * soft_clamp(t).exp() + h,
                 "You took t for h: the first half of the net's output is h, the second t.",
             ),
+            (
+                change * soft_clamp(h_of_change).exp() + t_of_change,
+                "You ask the net about the half that is changed; ask it about the kept one.",
+            ),
+            (change * e + soft_clamp(t), "You clamped the shift t, too: only h is clamped."),
             (torch.cat([keep, wanted], 1), "Return the changed half alone, not both."),
         ],
     )
@@ -128,6 +140,7 @@ def _uncouple(answer: Any, draw: Draw) -> None:
             (z / e - t, "You undo the scale before the shift. What came last, goes first."),
             (z * e + t, "You couple once more; undo it instead."),
             ((z - t) * e, "You scale by exp(s) again; the way back divides by it."),
+            ((z - t) / e.log(), "You divide by s itself; the half was scaled by exp(s)."),
             ((z + t) / e, "You add the shift a second time."),
             (
                 (z - t_of_changed) / soft_clamp(h_of_changed).exp(),

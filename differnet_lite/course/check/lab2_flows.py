@@ -72,6 +72,9 @@ def block(answer: Any, draw: Draw) -> None:
         z2, two = one_sided(second, z1, y2)
         from_old, _ = one_sided(second, y1, y2)
         other_2, _ = one_sided(second, y1, y2)
+        wide, rest = y[:, : d - n], y[:, d - n :]
+        wide_1, _ = one_sided(nets(n, 2 * (d - n)), rest, wide)
+        wide_2, _ = one_sided(nets(d - n, 2 * n), wide_1, rest)
         other_1, _ = one_sided(first, other_2, y1)
         compare(
             "z",
@@ -90,6 +93,10 @@ def block(answer: Any, draw: Draw) -> None:
                 (
                     torch.cat([z2, z1], 1),
                     "Both halves are right, but put together in the wrong order.",
+                ),
+                (
+                    torch.cat([wide_1, wide_2], 1),
+                    "Your first half is the wider one for odd D: it has D // 2 columns.",
                 ),
                 (torch.cat([z1, y2], 1), "The second half is not changed yet."),
                 (torch.cat([y1, from_old], 1), "The first half is not changed."),
