@@ -31,7 +31,11 @@ ROOT = Path(__file__).resolve().parents[1]
 SYNCHRONISE = """
 import copy, sys
 if "ipywidgets" in sys.modules:
-    for widget in list(sys.modules["ipywidgets"].widgets.widget._instances.values()):
+    every = list(sys.modules["ipywidgets"].widgets.widget._instances.values())
+    for widget in every:
+        if type(widget).__name__ == "LiveLoss":
+            widget.clear()
+    for widget in every:
         if hasattr(widget, "_widget_data"):
             widget._widget_data = copy.deepcopy(widget._data)
             widget._widget_layout = copy.deepcopy(widget._layout)

@@ -92,7 +92,7 @@ class RotationExplorer(widgets.VBox):
             figure.update_xaxes(visible=False, constrain="domain", row=1, col=k + 1)
             figure.update_yaxes(visible=False, constrain="domain", row=1, col=k + 1)
         for k, (fill, distance) in enumerate(self.distances.items()):
-            line = {"color": COLOURS[1 - k], "dash": DASHES[k], "width": 2}
+            line = {"color": COLOURS[k], "dash": DASHES[k], "width": 2}
             figure.add_scatter(
                 x=self.angles,
                 y=distance,
@@ -104,7 +104,7 @@ class RotationExplorer(widgets.VBox):
             )
         for k, distance in enumerate(self.distances.values()):
             marker = {
-                "color": COLOURS[1 - k],
+                "color": COLOURS[k],
                 "symbol": SYMBOLS[k],
                 "size": 13,
                 "line": {"color": DARK, "width": 1.5},

@@ -18,6 +18,8 @@ CURVES = {
     "held_out": ("held-out normal images", VERMILLION, "dash"),
 }
 
+WAITING = "waiting for the first epoch"
+
 
 class LiveLoss(widgets.VBox):
     """Show it in a cell, then train with `train_flow(..., on_epoch=live)`.
@@ -33,7 +35,7 @@ class LiveLoss(widgets.VBox):
     @checked(epochs=whole(1))
     def __init__(self, epochs: int) -> None:
         self.epochs = epochs
-        self.label = widgets.HTML("waiting for the first epoch")
+        self.label = widgets.HTML(WAITING)
         figure = go.Figure(
             [
                 go.Scatter(
@@ -68,6 +70,13 @@ class LiveLoss(widgets.VBox):
             f"{CURVES[key][0]} {history[key][-1]:.2f}" for key in CURVES if history[key]
         )
         self.label.value = f"epoch {epoch} of {self.epochs}: loss of {losses}"
+
+    def clear(self) -> None:
+        """As before the first epoch: a stored picture is not to answer a prediction."""
+        with self.figure.batch_update():
+            for curve in self.figure.data:
+                curve.x, curve.y = [], []
+        self.label.value = WAITING
 
     def __repr__(self) -> str:
         return "LiveLoss: run this cell to watch the training"

@@ -45,3 +45,12 @@ def test_on_epoch_sees_every_epoch_and_changes_nothing():
         and list(live.figure.data[1].y) == watched["held_out"]
     )
     assert "epoch 4 of 4" in live.label.value
+
+
+def test_cleared_it_waits_again():
+    live = LiveLoss(3)
+    live(1, {"epoch": [1], "train": [0.5], "held_out": [0.7]})
+    assert "epoch 1 of 3" in live.label.value and len(live.figure.data[0].y) == 1
+    live.clear()
+    assert live.label.value == LiveLoss(3).label.value
+    assert not any(curve.x or curve.y for curve in live.figure.data)
