@@ -1,7 +1,7 @@
 """The one contract of every method: fit on normal images, score, decide, keep.
 
 `DifferNet` and the baselines differ in what they learn and how they score. Here is what all share:
-which images train and which calibrate, threshold, p-values, files, scikit-learn's manners.
+which images train and which calibrate, threshold, p-values, files, switches, scikit-learn's manners
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from differnet_lite.calibration.splits import CALIBRATIONS, Split, splits
 from differnet_lite.calibration.thresholding import Judgement, Threshold
 from differnet_lite.checks import checked, finite, one_of, options_of, vector, whole
 from differnet_lite.data.checkpoint import read_checkpoint, rebuilding, write_checkpoint
-from differnet_lite.data.datasets import training_images
+from differnet_lite.data.datasets import check_normal, training_images
 from differnet_lite.data.images import ImageLike
 from differnet_lite.data.listing import Images, as_images
 from differnet_lite.data.schema import check_contents, plain
+from differnet_lite.switches import with_default_switches
 from differnet_lite.trunk import resolve_device
 
 __all__ = ["Detector", "NotFittedError"]
@@ -104,12 +105,13 @@ class Detector(BaseEstimator):
             name = type(self).__name__
             raise NotFittedError(f"this {name} has not been fitted; call fit() first, or load()")
 
+    @with_default_switches
     def fit(self, images: Images, y: Any = None, *, calibration: Images | None = None) -> Self:
         """Train on NORMAL images, and score normal ones that were not trained on.
 
         Args:
             images: a category in the MVTec layout (its train/good is taken), a folder, or images.
-            y: labels are not needed; zeros are accepted, and anything else refused.
+            y: labels are not needed; a zero for each image is accepted, anything else refused.
             calibration: normal images to calibrate on; None takes some of `images`, as the
                 settings say.
 
@@ -118,18 +120,15 @@ class Detector(BaseEstimator):
 
         Raises:
             OSError, DatasetError, ImageError, FeatureError: images are missing, few or damaged.
-            FloatingPointError: a loss is no longer finite.
+            ValueError, FloatingPointError: of y; of a loss that is no longer finite.
         """
-        if y is not None and vector("y", y).any():
-            raise ValueError("y: expected normal images alone, all labels 0, got others")
-        train, s = without_copies(training_images(images)), self.settings
+        check_normal(y, len(listed := training_images(images)))
+        train, s = without_copies(listed), self.settings
         given = [] if calibration is None else apart(training_images(calibration), train)
+        chosen = [Split([*range(n := len(train))], [*range(n, n + len(given))])]
         if calibration is None:
-            groups = range(len(train)) if s.calibration == "none" else near_copies(train)
+            groups = range(n) if s.calibration == "none" else near_copies(train)
             chosen = splits(s.calibration, groups, folds=s.folds, holdout=s.holdout, seed=self.seed)
-        else:
-            n = len(train)
-            chosen = [Split(list(range(n)), list(range(n, n + len(given))))]
         fitted, parts = self._fit(train + given, chosen)
         order = np.argsort(np.concatenate([split.calibrate for split in chosen]))
         scores = vector("the scores of the calibration images", np.concatenate(parts))
@@ -156,6 +155,7 @@ class Detector(BaseEstimator):
     def _unpack(self, tensors: dict[str, Tensor], header: dict[str, Any]) -> dict[str, Any]:
         """The fitted attributes, from what `_pack` gave; any error says that the file is wrong."""
 
+    @with_default_switches
     def iter_anomaly_scores(self, images: Images) -> Iterator[np.ndarray]:
         """Anomaly scores batch by batch, in constant memory, for any number of images."""
         self.check_fitted()
@@ -204,6 +204,7 @@ class Detector(BaseEstimator):
         return tensors, header | {"calibrated_by": self.calibrated_by_}
 
     @classmethod
+    @with_default_switches
     @checked
     def load(
         cls,
@@ -221,21 +222,20 @@ class Detector(BaseEstimator):
                 read; a stranger's file must not.
 
         Raises:
-            FileNotFoundError, CheckpointError: there is no such file, or it is damaged, of another
-                method or version, or of another trunk.
+            FileNotFoundError, CheckpointError: no such file; damaged, of another method or version.
         """
         header, tensors = read_checkpoint(path, kind=cls.kind)
         with rebuilding(path):
             weights = header["settings"].get("weights", "bundled")
-            if weights != "bundled" and not foreign_weights:
+            if not foreign_weights and weights != "bundled":
                 raise ValueError(f"it asks for weights {weights!r}: see foreign_weights=True")
             common: dict[str, Any] = {"device": device, "cache": cache, "progress": progress}
             detector = cls(seed=header["seed"], **common, **cls._saved_options(header))
             detector._options = {n: getattr(detector.settings, n) for n in detector._options}
             scores = vector("calibration_scores", tensors["calibration_scores"].numpy())
-            n_train = whole(1)("n_train", header["n_train"])
             rule = one_of("given", *CALIBRATIONS)("calibrated_by", header["calibrated_by"])
-            common = {"n_train_": n_train, "calibrated_by_": rule, "calibration_scores_": scores}
+            common = {"n_train_": whole(1)("n_train", header["n_train"]), "calibrated_by_": rule}
+            common["calibration_scores_"] = scores
             fitted = {n: x for n, x in tensors.items() if n != "calibration_scores"}
             detector.__dict__ |= detector._unpack(fitted, header) | common
             if header["settings"].get("dtype") == "auto":  # it is what calibrated the model

@@ -33,6 +33,7 @@ from differnet_lite.localization import (
 from differnet_lite.localization.distance import MOST_IMAGES
 from differnet_lite.localization.fits import check_places, check_reference
 from differnet_lite.scoring import Scorer
+from differnet_lite.switches import with_default_switches
 
 __all__ = ["FeatureDetector"]
 
@@ -49,6 +50,7 @@ class FeatureDetector(Detector):
     """
 
     @functools.cached_property
+    @with_default_switches
     def extractor(self) -> MultiScaleExtractor:
         """The trunk; its weights are loaded on first use."""
         return MultiScaleExtractor(device=self.device, **self.settings.of_extractor())
@@ -86,6 +88,7 @@ class FeatureDetector(Detector):
         """The T angles at which images are scored, in degrees."""
         return self.settings.transformations.test_angles(self.seed)
 
+    @with_default_switches
     def features(self, images: Images, *, description: str = "features") -> Tensor:
         """Features of every view that scoring takes, (N, T, D) float32."""
         listed = as_images(images)
@@ -138,6 +141,7 @@ class FeatureDetector(Detector):
         level = self.map_levels(alpha).level
         return self.anomaly_maps(images, method="distance") >= level
 
+    @with_default_switches
     def iter_anomaly_maps(self, images: Images, **options: Any) -> Iterator[np.ndarray]:
         """Anomaly maps one by one, in constant memory."""
         localizer, listed = self.localizer, as_images(images)

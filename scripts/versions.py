@@ -165,7 +165,8 @@ def main() -> int:
         command = ["-m", "pip", "wheel", "-q", "--no-deps", "--wheel-dir", str(built), str(source)]
         run(sys.executable, *command, cwd=Path(made))
         wheel, tests = next(built.glob("*.whl")), Path(made) / "tests"
-        shutil.copytree(ROOT / "tests", tests, ignore=ignored)
+        for name in ("tests", "scripts", "notebooks"):  # some tests read the other two
+            shutil.copytree(ROOT / name, tests.parent / name, ignore=ignored)
         options = "[pytest]\naddopts = --import-mode=importlib\n"
         (tests.parent / "pytest.ini").write_text(options, encoding="utf-8")
         for name in jobs:

@@ -20,7 +20,9 @@ from differnet_lite.calibration.splits import CALIBRATIONS, Split
 from differnet_lite.checks import check_fields, one_of, real, whole
 from differnet_lite.data.images import ImageLike, iter_decoded
 from differnet_lite.data.listing import Images, as_images
+from differnet_lite.data.schema import check_tensors
 from differnet_lite.detector import Detector
+from differnet_lite.switches import with_default_switches
 from differnet_lite.trunk import resolve_device
 
 __all__ = ["NetworkDetector", "NetworkSettings", "to_input"]
@@ -52,7 +54,7 @@ class NetworkSettings:
     def __post_init__(self) -> None:
         counts = dict.fromkeys(("width", "steps", "batch_size"), whole(1))
         rates = {"learning_rate": real(above=0), "holdout": real(above=0, below=1)}
-        check_fields(self, counts | rates | {"size": whole(32), "folds": whole(2)})
+        check_fields(self, counts | rates | {"size": whole(32, 4096), "folds": whole(2)})
         check_fields(self, {"calibration": one_of(*CALIBRATIONS)})
         if self.size & (self.size - 1):
             raise ValueError(f"size: expected a power of two, at least 32 pixels, got {self.size}")
@@ -162,6 +164,7 @@ class NetworkDetector(Detector):
                 yield scores
                 bar.update(len(scores))
 
+    @with_default_switches
     def anomaly_maps(self, images: Images) -> np.ndarray:
         """Where the score comes from: |d score / d pixel|, mean over channels, blurred.
 
@@ -186,9 +189,10 @@ class NetworkDetector(Detector):
         return dict(self.network_.state_dict()), {}
 
     def _unpack(self, tensors: dict[str, Tensor], header: dict[str, Any]) -> dict[str, Any]:
-        with contained(0):
+        with torch.device("meta"):  # nothing is allocated for what the file does not hold
             network = self._network()
-        network.load_state_dict(tensors)
+        check_tensors(tensors, network.state_dict())
+        network.load_state_dict(tensors, assign=True)
         return {"network_": network.to(self.target).eval()}
 
 

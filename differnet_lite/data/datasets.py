@@ -16,9 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
 
-from differnet_lite.checks import checked, whole
+from differnet_lite.checks import checked, vector, whole
 from differnet_lite.data.images import IMAGE_SUFFIXES, ImageError, ImageLike, digest, open_image
 from differnet_lite.data.listing import (
     DatasetError,
@@ -35,6 +36,7 @@ __all__ = [
     "DatasetError",
     "Images",
     "as_images",
+    "check_normal",
     "list_images",
     "load_category",
     "load_mask",
@@ -165,6 +167,16 @@ def training_images(source: Images) -> list[ImageLike]:
     if not images:
         raise DatasetError("expected at least two normal images to train on, got none")
     return images
+
+
+def check_normal(y: ArrayLike | None, n: int) -> None:
+    """Refuse labels that are not a 0 for each of n images; None are none."""
+    labels = np.zeros(n) if y is None else vector("y", y)
+    if len(labels) != n or labels.any():
+        raise ValueError(
+            f"y: expected a label 0 for each of {n} normal images, got {len(labels)} of which "
+            f"{int((labels != 0).sum())} are others"
+        )
 
 
 @checked(size=whole(1))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from differnet_lite.checks import shown, vector
 
-__all__ = ["check_contents", "check_history", "check_size", "load_flow", "plain"]
+__all__ = ["check_contents", "check_history", "check_size", "check_tensors", "load_flow", "plain"]
 
 OUTER = {"format", "kind"}  # of a header: what `write_checkpoint` adds
 
@@ -30,18 +30,27 @@ def check_contents(
     Raises:
         ValueError: names, shapes, dtypes or headers differ.
     """
-    kinds = [
-        {n: (x.dtype, tuple(x.shape)) for n, x in tensors.items()} for tensors, _ in (given, again)
-    ]
-    if strange := sorted(n for n in {*kinds[0], *kinds[1]} if kinds[0].get(n) != kinds[1].get(n)):
-        was, now = (kind.get(strange[0], "nothing") for kind in kinds)
-        raise ValueError(f"{strange[0]}: expected {now}, got {was}")
+    check_tensors(given[0], again[0])
     headers = given[1], again[1]
     differ = sorted(
         n for n in {*headers[0], *headers[1]} - OUTER if headers[0].get(n) != headers[1].get(n)
     )
     if differ:
         raise ValueError(f"its header says {differ} otherwise than its contents")
+
+
+def check_tensors(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Tensors of a file must have the names, shapes and dtypes that are expected.
+
+    Raises:
+        ValueError: they differ.
+    """
+    kinds = [
+        {n: (x.dtype, tuple(x.shape)) for n, x in tensors.items()} for tensors in (given, expected)
+    ]
+    if strange := sorted(n for n in {*kinds[0], *kinds[1]} if kinds[0].get(n) != kinds[1].get(n)):
+        was, now = (kind.get(strange[0], "nothing") for kind in kinds)
+        raise ValueError(f"{strange[0]}: expected {now}, got {was}")
 
 
 def check_size(n_blocks: int, hidden: int, tensors: Mapping[str, Tensor]) -> None:

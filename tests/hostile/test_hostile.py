@@ -6,13 +6,27 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.hostile import archives, arguments, explorers, folders, kept, lines, models, pictures
+from tests.hostile import (
+    archives,
+    arguments,
+    explorers,
+    folders,
+    kept,
+    lines,
+    methods,
+    models,
+    pictures,
+    switches,
+)
 from tests.hostile.conftest import Surroundings
 from tests.hostile.harness import Case, tried
 
 CASES: list[Case] = [
     case
-    for module in (arguments, archives, explorers, folders, kept, lines, models, pictures)
+    for module in (
+        *(arguments, archives, explorers, folders, kept, lines, methods, models, pictures),
+        switches,
+    )
     for case in module.cases()
 ]
 

@@ -16,6 +16,7 @@ import pytest
 
 import differnet_lite
 from differnet_lite import DifferNet
+from tests.hostile.methods import At
 from tests.hostile.models import HEADERS, TENSORS, Forge, forged, put
 
 REACHING: dict[str, Forge] = {
@@ -80,10 +81,10 @@ HUGE: dict[str, Forge] = {
 
 MEASURE = """
     import json, resource, sys
-    from differnet_lite import DifferNet
+    from differnet_lite.baselines import load_detector
     def load(path):
         try:
-            DifferNet.load(path, device="cpu", cache=None, progress=False)
+            load_detector(path, device="cpu", cache=None, progress=False)
         except ValueError:
             pass
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -102,6 +103,8 @@ def test_memory_is_bounded_by_the_file(surroundings: Any, tmp_path: Path) -> Non
     for name, forge in HUGE.items():
         path = forged(_with_trunk(forge), _At(surroundings, files[0], tmp_path / name))
         files.append(path)
+    network = At("autoencoder-l2", _At(surroundings, files[0], tmp_path / "a network"))
+    files.append(forged(put("settings", "width", value=1024), network))
     found = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(MEASURE), str(surroundings.saved), *map(str, files)],
         capture_output=True,
@@ -131,3 +134,4 @@ class _At:
     def __init__(self, surroundings: Any, saved: Path, folder: Path) -> None:
         folder.mkdir()
         self.saved, self.folder, self.picture = saved, folder, surroundings.picture
+        self.photographs = surroundings.photographs
