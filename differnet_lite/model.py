@@ -21,7 +21,7 @@ from differnet_lite.checks import one_of, whole
 from differnet_lite.data.checkpoint import tensors_of
 from differnet_lite.data.images import ImageLike
 from differnet_lite.data.listing import Images
-from differnet_lite.data.resuming import TrainingState, training_states
+from differnet_lite.data.resuming import TrainingState, forget_training, training_states
 from differnet_lite.data.schema import check_history, check_size, load_flow
 from differnet_lite.feature_detector import FeatureDetector
 from differnet_lite.flow import CouplingFlow, build_flow
@@ -66,6 +66,7 @@ class DifferNet(FeatureDetector):
     ) -> None:
         self.preset = preset
         self._checkpoint: str | os.PathLike[str] | None = None
+        self._states: list[TrainingState] = []
         if not isinstance(preset, Settings):
             preset = PRESETS[one_of(*PRESETS)("preset", preset)]
         common: dict[str, Any] = {"device": device, "cache": cache, "progress": progress}
@@ -87,6 +88,10 @@ class DifferNet(FeatureDetector):
         self._checkpoint = checkpoint
         return super().fit(images, y, calibration=calibration)
 
+    def forget_checkpoint(self) -> None:
+        """Delete what the last `fit` kept in its folder `checkpoint`; other trainings' stays."""
+        forget_training(self._states)
+
     def _fit(
         self, images: Sequence[ImageLike], chosen: Sequence[Split]
     ) -> tuple[dict[str, Any], list[np.ndarray]]:
@@ -94,7 +99,8 @@ class DifferNet(FeatureDetector):
         trunk = [self.extractor.identity, self.extractor.device.type]
         of = [self.settings.to_json(), self.seed, *trunk]
         parts = chosen[1:] or chosen  # cross-fitted: no flow sees all images
-        states = training_states(self._checkpoint, images, parts, of=of)
+        common: dict[str, Any] = {"epochs": self.settings.epochs, "of": of}
+        self._states = states = training_states(self._checkpoint, images, parts, **common)
         seen = None if fresh else self.features(images, description="features of normal images")
         runs = [self._train(images, seen, *which) for which in zip(parts, states, count())]
         flows, histories, scores = zip(*runs, strict=True)

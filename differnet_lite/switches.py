@@ -1,8 +1,8 @@
-"""PyTorch's global switches, at their defaults while a detector works.
+"""Global switches of PyTorch and Pillow, at their defaults while a detector works.
 
 Other code in the same program may have thrown them: another default dtype or device, autocast, no
-gradients, inference mode, coarser matrix products. A score that depended on them would no longer
-fit the scores that calibrated the model.
+gradients, inference mode, coarser matrix products, images that are filled up where they are cut
+off. A score that depended on them would no longer fit the scores that calibrated the model.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
 import torch
+from PIL import ImageFile
 
 __all__ = ["default_switches", "with_default_switches"]
 
@@ -22,6 +23,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 GLOBAL: tuple[tuple[Callable[[], Any], Callable[[Any], Any], Any], ...] = (
     (torch.get_default_dtype, torch.set_default_dtype, torch.float32),
     (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"),
+    (
+        lambda: ImageFile.LOAD_TRUNCATED_IMAGES,
+        lambda value: setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", value),
+        False,
+    ),
 )
 
 

@@ -45,7 +45,7 @@ SMALL: dict[str, Any] = {"size": 64, "n_scales": 1, "dtype": "float32", "referen
 FIT: dict[str, Any] = {"transformations": TURNS, "n_blocks": 4, "hidden": 64, "epochs": 40}
 QUIET: dict[str, Any] = {"device": "cpu", "progress": False}
 SHOWN = "{:10} {:6} {:7} {:11} {:13} {:19} {:8.0f}"
-VOLATILE = ("fit_s", "score_s", "when", "threads")  # of a grid's row
+VOLATILE = ("fit_s", "score_s", "when", "threads", "sha256")  # of a grid's row
 
 
 class Ground(NamedTuple):

@@ -55,6 +55,13 @@ class Threshold:
     rule: str
     guaranteed: float | None
 
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value):
+            raise ValueError(
+                f"scores: expected some below {np.finfo(float).max:.3g}, so that a threshold is "
+                f"finite, got {self.value}"
+            )
+
     @property
     def smallest_alpha(self) -> float:
         """The smallest rate that n scores can guarantee by split conformal, 1 / (n + 1)."""
@@ -128,7 +135,7 @@ def conformal_threshold(
     k = n + 1 - int((np.arange(1, n + 2) / (n + 1) <= alpha).sum())
     guaranteed = alpha
     if k > n:
-        nearest = round(1 / alpha)
+        nearest = round(min(1 / alpha, 1e18))  # 1 / 5e-324 is no number
         needed = nearest - 1 if 1 / nearest <= alpha else nearest
         if if_too_few != "fallback":
             raise TooFewNormalsError(

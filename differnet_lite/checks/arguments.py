@@ -184,6 +184,9 @@ def _instance(hint: type) -> Kind:
 
 
 def _numeric(value: Any) -> Fault:
+    """Masked places are no numbers: `np.asarray` would give what lies below the mask."""
+    if np.ma.is_masked(value):
+        return ValueError
     try:
         return None if np.asarray(value).dtype.kind in "biuf" else TypeError
     except (TypeError, ValueError, RuntimeError):

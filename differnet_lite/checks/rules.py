@@ -19,6 +19,7 @@ __all__ = [
     "check_fields",
     "finite",
     "flag",
+    "kinds",
     "mapping",
     "one_of",
     "options_of",
@@ -117,6 +118,23 @@ def text(name: str, value: Any) -> str:
     return value
 
 
+def kinds(name: str, values: Sequence[str]) -> Sequence[str]:
+    """Kinds of images; what is nearly "good" is neither a normal image nor a kind of defect.
+
+    Example:
+        >>> kinds("kinds", ["good", "Good"])
+        Traceback (most recent call last):
+        ValueError: kinds: expected 'good' for normal images, got 'Good' (str), which would be a ...
+    """
+    for kind in dict.fromkeys(values):
+        if kind != "good" and str(kind).strip().casefold() == "good":
+            raise ValueError(
+                f"{name}: expected 'good' for normal images, got {shown(kind)}, which would be a "
+                "kind of defect; rename it"
+            )
+    return values
+
+
 def mapping(name: str, value: Any) -> Mapping[str, Any]:
     """Names to values."""
     if not isinstance(value, Mapping):
@@ -181,6 +199,8 @@ def vector(name: str, values: Any, *, empty: str = "") -> np.ndarray:
         values: numbers, one axis.
         empty: what to do if there are none; without it an empty vector is fine.
     """
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name}: expected numbers, got {shown(values)} with masked places")
     try:
         array = np.asarray(values)
         if array.dtype.kind not in "biuf":

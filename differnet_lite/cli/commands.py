@@ -100,7 +100,8 @@ def _demo(args: argparse.Namespace) -> None:
 def _fit(args: argparse.Namespace) -> None:
     from differnet_lite.checks import rate
     from differnet_lite.data.datasets import training_images
-    from differnet_lite.data.resuming import forget_training, training_folder
+    from differnet_lite.data.resuming import training_folder
+    from differnet_lite.model import DifferNet
     from differnet_lite.trunk import resolve_device
 
     start = time.perf_counter()
@@ -121,8 +122,8 @@ def _fit(args: argparse.Namespace) -> None:
     if n:
         threshold = str(model.threshold(args.alpha, if_too_few="fallback"))
     model.save(args.out)
-    if kept:
-        forget_training(kept)
+    if kept and isinstance(model, DifferNet):
+        model.forget_checkpoint()
     rows = [
         ("trained on", f"{model.n_train_} images"),
         ("calibrated on", f"{n} images"),

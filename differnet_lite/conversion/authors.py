@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from differnet_lite.flow import CouplingFlow, build_flow
@@ -67,6 +68,8 @@ def flow_of_authors(
             f"state: expected a state dict, got {type(state).__name__}; of a whole module of theirs"
             " take .state_dict(), in their program"
         )
+    if odd := [name for name in state if not isinstance(name, str)]:
+        raise ValueError(f"state: expected tensors by name, got the name {odd[0]!r}")
     tensors = {name: tensor for name, tensor in state.items() if not _left_out(name)}
     prefix = "nf.module_list." if any(n.startswith("nf.") for n in tensors) else "module_list."
     first = tensors.get(f"{prefix}2.s1.fc1.weight")
@@ -126,5 +129,6 @@ def _check(tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]])
         if not isinstance(tensor, Tensor) or tuple(tensor.shape) != shape:
             got = getattr(tensor, "shape", type(tensor).__name__)
             raise ValueError(f"state: {name}: expected shape {shape}, got {got}")
-        if not tensor.is_floating_point() or not tensor.isfinite().all():
+        dense = tensor.layout == torch.strided and not tensor.is_meta
+        if not dense or not tensor.is_floating_point() or not tensor.isfinite().all():
             raise ValueError(f"state: {name}: expected finite numbers, got others")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from differnet_lite.checks import checked, vector, whole
+from differnet_lite.checks import kinds as check_kinds
 from differnet_lite.data.images import IMAGE_SUFFIXES, ImageError, ImageLike, digest, open_image
 from differnet_lite.data.listing import (
     DatasetError,
@@ -119,11 +121,10 @@ def load_category(root: str | os.PathLike[str]) -> Category:
         if not folder.is_dir():
             ignored.append(folder)
             continue
-        if folder.name != "good" and folder.name.strip().casefold() == "good":
-            raise DatasetError(
-                f"{folder}: expected the name 'good' for normal images, got {folder.name!r}, which "
-                "would be a kind of defect; rename the folder"
-            )
+        try:
+            check_kinds(str(folder), [folder.name])
+        except ValueError as error:
+            raise DatasetError(str(error)) from None
         paths, stray = images_in(folder)
         ignored += stray
         found_masks = _masks_for(root, folder.name, paths) if folder.name != "good" else {}
@@ -213,15 +214,22 @@ def _masks_for(root: Path, kind: str, images: Sequence[Path]) -> dict[Path, Path
     folder = root / "ground_truth" / kind
     if not folder.is_dir():
         return {}
-    by_stem = {path.stem.removesuffix("_mask"): path for path in images_in(folder)[0]}
-    shared = [
-        stem
-        for stem, n in Counter(path.stem for path in images).items()
-        if n > 1 and stem in by_stem
-    ]
+    by_stem = {_stem(path).removesuffix("_mask"): path for path in images_in(folder)[0]}
+    named = Counter(map(_stem, images))
+    shared = [stem for stem, n in named.items() if n > 1 and stem in by_stem]
     if shared:
         raise DatasetError(
             f"{root / 'test' / kind}: {shared[0]!r} names several images but one mask; "
             "give each image a name of its own"
         )
-    return {path: by_stem[path.stem] for path in images if path.stem in by_stem}
+    if strange := [path for stem, path in by_stem.items() if images and stem not in named]:
+        warnings.warn(
+            f"{folder}: {len(strange)} mask(s) fit no image by their names: {some_names(strange)}",
+            stacklevel=3,
+        )
+    return {path: by_stem[_stem(path)] for path in images if _stem(path) in by_stem}
+
+
+def _stem(path: Path) -> str:
+    """The name without its ending; an accent is one character, as a Mac's archives have it not."""
+    return unicodedata.normalize("NFC", path.stem)

@@ -6,6 +6,7 @@ import os
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TypeAlias
 
@@ -49,17 +50,37 @@ def as_images(images: Images) -> list[ImageLike]:
     if isinstance(images, str | os.PathLike):
         return list(list_images(images))
     if isinstance(images, Image.Image):
-        return [images]
+        return [_plain(images)]
     if isinstance(images, np.ndarray | Tensor):
         return _of_array(images)
-    if isinstance(images, bytes | Mapping) or not isinstance(images, Iterable):
+    if isinstance(images, bytes | Mapping | AbstractSet) or not isinstance(images, Iterable):
         kind = type(images).__name__
         raise TypeError(f"images: expected a path, an image or a list of images, got {kind}")
-    return list(images)
+    return [_plain(image) for image in images]
+
+
+def _plain(image: ImageLike) -> ImageLike:
+    """An image, if it has a value for each pixel that NumPy or Pillow can give."""
+    if isinstance(image, Image.Image) and 0 in image.size:
+        raise ImageError(f"images: expected pixels, got an image of size {image.size}")
+    if isinstance(image, np.ndarray) and (np.ma.is_masked(image) or isinstance(image, np.matrix)):
+        raise ImageError(
+            f"images: expected a plain array, got {type(image).__name__}, of which some pixels may "
+            "be masked; fill them, and pass np.asarray() of it"
+        )
+    if isinstance(image, Tensor) and (image.is_quantized or image.is_nested or _odd(image)):
+        raise ImageError(f"images: expected a plain tensor of values, got one of {image.dtype}")
+    return image
+
+
+def _odd(tensor: Tensor) -> bool:
+    """Of a dtype of a byte that is no whole number: eight-bit floats."""
+    return tensor.is_floating_point() and tensor.element_size() < 2
 
 
 def _of_array(array: np.ndarray | Tensor) -> list[ImageLike]:
     """One image or many, by the number of axes and the place of the channels."""
+    _plain(array)
     last = isinstance(array, np.ndarray)  # NumPy has channels last, torch first
     channels = array.shape[-1 if last else -3] if array.ndim >= 3 else 1
     if array.ndim in (2, 3) and 1 <= channels <= 4:
@@ -79,7 +100,7 @@ def _of_array(array: np.ndarray | Tensor) -> list[ImageLike]:
 def list_images(source: str | os.PathLike[str]) -> list[Path]:
     """All images in a folder and its sub-folders, sorted; or the one file that is named.
 
-    A link to a sub-folder is followed only if it leads out of the folder.
+    A link to a folder is followed only if it leads out of this one; no folder counts twice.
 
     Raises:
         FileNotFoundError: there is nothing of that name.
@@ -93,8 +114,7 @@ def list_images(source: str | os.PathLike[str]) -> list[Path]:
         raise FileNotFoundError(f"{root}: there is no such file or folder of images")
     paths: list[Path] = []
     ignored: list[Path] = []
-    below = (p for p in root.rglob("*") if p.is_dir() and not _hidden(p.relative_to(root)))
-    for folder in [root, *natural_order(p for p in below if not _leads_back(p, root))]:
+    for folder in [root, *natural_order(_below(root))]:
         found, stray = images_in(folder)
         paths += found
         ignored += [p for p in stray if not p.is_dir()]
@@ -142,16 +162,21 @@ def natural_order(paths) -> list[Path]:  # type: ignore[no-untyped-def]
     )
 
 
-def _leads_back(folder: Path, root: Path) -> bool:
-    """Whether it is a link to what is listed anyway, or to a folder that holds it."""
-    if not folder.is_symlink():
-        return False
-    there, here = folder.resolve(), root.resolve()
-    return there == here or here in there.parents or there in here.parents
-
-
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def _below(root: Path) -> list[Path]:
+    """All sub-folders that are not hidden, each once, those behind links that lead out, too."""
+    found: list[Path] = []
+    here = root.resolve()
+    seen, waiting = {here}, [root]
+    while waiting:
+        inside = natural_order(p for p in waiting.pop(0).iterdir() if p.is_dir())
+        for folder in (p for p in inside if not p.name.startswith(".")):
+            there = folder.resolve()
+            back = folder.is_symlink() and (here in there.parents or there in here.parents)
+            if there not in seen and not back:
+                seen.add(there)
+                found.append(folder)
+                waiting.append(folder)
+    return found
 
 
 def some_names(paths: Sequence[Path]) -> str:

@@ -15,6 +15,7 @@ import contextlib
 import hashlib
 import json
 import os
+import sys
 import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,8 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from differnet_lite.checks import checked
 from differnet_lite.data.checkpoint import (
     read_checkpoint,
     rebuilding,
@@ -31,6 +33,7 @@ from differnet_lite.data.checkpoint import (
     write_checkpoint,
 )
 from differnet_lite.data.images import ImageLike, digest
+from differnet_lite.data.schema import check_history, check_tensors, load_flow
 
 __all__ = ["UNKEPT", "TrainingState", "forget_training", "training_folder", "training_states"]
 
@@ -43,7 +46,7 @@ class TrainingState:
 
     Args:
         path: of the file; None keeps nothing.
-        key: what the training depends on, as JSON can hold it.
+        key: what the training depends on, as JSON can hold it; "epochs": how many there will be.
     """
 
     def __init__(self, path: Path | None, key: Mapping[str, Any]) -> None:
@@ -68,15 +71,23 @@ class TrainingState:
         with rebuilding(self.path):
             if header["key"] != self.key:
                 raise ValueError("it is of another training; delete it")
-            flow.load_state_dict(tensors_of("flow", tensors))
+            kept = check_history(header["history"])
+            n = min(len(kept["epoch"]), self.key.get("epochs", sys.maxsize))
+            if kept["epoch"] != [*range(1, n + 1)]:
+                raise ValueError("history: expected epochs from 1 on, and no more than there are")
+            check_tensors(tensors, _expected(flow, optimiser, generator))
+            load_flow(flow, tensors_of("flow", tensors))
             moments: dict[int, dict[str, Any]] = {}
             for name, tensor in tensors_of("optimiser", tensors).items():
                 number, _, what = name.partition(".")
                 moments.setdefault(int(number), {})[what] = tensor
+            for state in moments.values():
+                if state["step"] < 1 or (state["exp_avg_sq"] < 0).any():
+                    raise ValueError("optimiser: expected steps, and mean squares of at least 0")
             groups = optimiser.state_dict()["param_groups"]
             optimiser.load_state_dict({"state": moments, "param_groups": groups})
             generator.set_state(tensors["generator"])
-            history.update(header["history"])
+            history.update(kept)
         note = f"{self.path}: the training goes on after epoch {len(history['epoch'])}"
         warnings.warn(note, stacklevel=2)
 
@@ -94,10 +105,7 @@ class TrainingState:
         start = time.monotonic()
         if self.path is None or start < self._not_before:
             return
-        tensors = {f"flow.{name}": tensor for name, tensor in flow.state_dict().items()}
-        for number, moments in optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{number}.{name}": x for name, x in moments.items()}
-        tensors["generator"] = generator.get_state()
+        tensors = _named(flow, optimiser.state_dict()["state"], generator)
         try:
             header = {"key": self.key, "history": dict(history)}
             write_checkpoint(self.path, tensors, header, kind="training")
@@ -115,10 +123,32 @@ class TrainingState:
 UNKEPT = TrainingState(None, {})
 
 
+def _named(
+    flow: nn.Module, moments: Mapping[int, Mapping[str, Tensor]], generator: torch.Generator
+) -> dict[str, Tensor]:
+    """All tensors of a state by name."""
+    named = {f"flow.{name}": tensor for name, tensor in flow.state_dict().items()}
+    for number, own in moments.items():
+        named |= {f"optimiser.{number}.{name}": x for name, x in own.items()}
+    return named | {"generator": generator.get_state()}
+
+
+def _expected(
+    flow: nn.Module, optimiser: torch.optim.Optimizer, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Tensors of the names, shapes and dtypes that a state of Adam has after an epoch."""
+    step = torch.zeros((), dtype=torch.float32)
+    parameters = optimiser.param_groups[0]["params"]
+    adam = {k: {"step": step, "exp_avg": p, "exp_avg_sq": p} for k, p in enumerate(parameters)}
+    return _named(flow, adam, generator)
+
+
+@checked
 def training_states(
     folder: str | os.PathLike[str] | None,
     images: Sequence[ImageLike],
     chosen: Iterable[tuple[Sequence[int], Sequence[int]]],
+    epochs: int = 0,
     **what: Any,
 ) -> list[TrainingState]:
     """A state for each flow that is trained, one after another.
@@ -127,6 +157,7 @@ def training_states(
         folder: of the files; None keeps nothing.
         images: all images.
         chosen: for each flow the positions of the images that it trains on, and that it scores.
+        epochs: how many there will be.
         **what: all else that the training depends on, as JSON can hold it.
     """
     parts = list(chosen)
@@ -134,7 +165,7 @@ def training_states(
         return [UNKEPT] * len(parts)
     folder, names = training_folder(folder), [digest(image) for image in images]
     folder.mkdir(exist_ok=True)
-    what = json.loads(json.dumps(what | {"torch": torch.__version__}))
+    what = json.loads(json.dumps(what | {"epochs": epochs, "torch": torch.__version__}))
     states = []
     for k, (train, calibrate) in enumerate(parts):
         own = {"flow": k, "train": [names[i] for i in train]}
@@ -151,6 +182,7 @@ def training_states(
     return states
 
 
+@checked
 def training_folder(folder: str | os.PathLike[str]) -> Path:
     """The folder of the states of a training; it need not be there yet.
 
@@ -170,9 +202,10 @@ def training_folder(folder: str | os.PathLike[str]) -> Path:
     return folder
 
 
-def forget_training(folder: str | os.PathLike[str]) -> None:
-    """Delete the states in a folder, and the folder itself if nothing else is in it."""
-    for path in Path(folder).glob(f"*{_ENDING}"):
+@checked
+def forget_training(states: Iterable[TrainingState]) -> None:
+    """Delete states that are no longer needed, and their folder if nothing else is in it."""
+    for path in [state.path for state in states if state.path is not None]:
         path.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        Path(folder).rmdir()
+        with contextlib.suppress(OSError):
+            path.parent.rmdir()

@@ -85,9 +85,9 @@ def load_flow(flow: nn.Module, tensors: Mapping[str, Tensor]) -> None:
                 )
 
 
-def check_history(history: Any) -> dict[str, list[float]]:
+def check_history(history: Any) -> Any:
     """Losses by epoch: "epoch", "train" and "held_out", which may be empty, lists of one length."""
-    if not isinstance(history, dict) or set(history) != {"epoch", "train", "held_out"}:
+    if not isinstance(history, Mapping) or set(history) != {"epoch", "train", "held_out"}:
         raise ValueError(f"history: expected epoch, train and held_out, got {shown(history)}")
     n = len(vector("epoch", history["epoch"]))
     for name in ("train", "held_out"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from differnet_lite.calibration.thresholding import Threshold
 from differnet_lite.checks import checked, rate, vector
 from differnet_lite.data.datasets import Category, DatasetError, load_category, load_mask
+from differnet_lite.data.listing import some_names
 from differnet_lite.detector import Detector
 from differnet_lite.evaluation import metrics
 from differnet_lite.evaluation.metrics import Interval
@@ -116,6 +118,7 @@ def evaluate(
         )
     if scores is not None and len(vector("scores", scores)) != len(labels):
         raise ValueError(f"scores: expected {len(labels)}, one a test image, got {len(scores)}")
+    _note_leaks(category)
     threshold = model.threshold(alpha, if_too_few="fallback")
     scores = model.anomaly_scores(category.test) if scores is None else vector("scores", scores)
     false_alarms, detections = metrics.rates(labels, scores >= threshold.value)
@@ -146,3 +149,14 @@ def evaluate(
         drawn,
         levels,
     )
+
+
+def _note_leaks(category: Category) -> None:
+    """Say so where figures may be too good."""
+    if leaks := category.leaks():
+        shown = some_names([path for path, _ in leaks])
+        warnings.warn(
+            f"{category.root}: {len(leaks)} test image(s) have the content of a training image: "
+            f"{shown}; if the model has seen them, the figures are too good",
+            stacklevel=3,
+        )

@@ -15,6 +15,7 @@ from scipy import ndimage
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from differnet_lite.checks import checked, rate, real, vector, whole
+from differnet_lite.checks import kinds as check_kinds
 
 __all__ = [
     "Interval",
@@ -57,7 +58,7 @@ def auroc_by_kind(kinds: Sequence[str], scores: ArrayLike) -> dict[str, float]:
         >>> auroc_by_kind(["good", "good", "dent", "hole"], [1.0, 2.0, 3.0, 1.5])
         {'dent': 1.0, 'hole': 0.5}
     """
-    kind_of, s = np.array(kinds), vector("scores", scores)
+    kind_of, s = np.array(check_kinds("kinds", kinds)), vector("scores", scores)
     if len(kind_of) != len(s) or not len(s):
         raise ValueError(f"expected a score for each kind, got {len(s)} of {len(kind_of)}")
     chosen = {
@@ -99,20 +100,23 @@ def bootstrap(
         seed: of the resampling.
     """
     y, s = _checked(labels, scores)
+    value = real()("the metric's value", metric(y, s))
     generator = np.random.default_rng(seed)
     classes = [np.flatnonzero(y == c) for c in (0, 1)]
     values = []
     for _ in range(n_resamples):
         chosen = np.concatenate([generator.choice(c, len(c)) for c in classes])
-        values.append(metric(y[chosen], s[chosen]))
+        values.append(real()("the metric's value", metric(y[chosen], s[chosen])))
     low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(metric(y, s), float(low), float(high))
+    return Interval(value, float(low), float(high))
 
 
 @checked
 def rates(labels: ArrayLike, decisions: ArrayLike) -> tuple[float, float]:
     """False-alarm rate and detection rate: the flagged shares of normals and of anomalies."""
     y, a = _checked(labels, decisions)
+    if not np.isin(a, (0, 1)).all():
+        raise ValueError(f"decisions: expected True or False, got {np.unique(a).tolist()[:5]}")
     return float(a[y == 0].mean()), float(a[y == 1].mean())
 
 
@@ -189,8 +193,13 @@ def _flat(masks: Sequence[np.ndarray], maps: Sequence[np.ndarray]) -> tuple[np.n
                 f"image {i}: expected a mask and a map of one shape (H, W), got {of_mask} and"
                 f" {of_map}; resize the mask (nearest)"
             )
-    if not all(np.isfinite(mask).all() for mask in masks):  # a NaN is no defect
-        raise ValueError("masks: expected True or False for each pixel, got NaN or infinity")
+    others = [mask for mask in masks if np.asarray(mask).dtype != bool]
+    values = {float(value) for mask in others for value in np.unique(mask)}
+    if values - {0.0, 255.0} and values - {0.0, 1.0}:  # a NaN or a half is no defect
+        raise ValueError(
+            "masks: expected True or False, 0 or 1, or 0 or 255 for each pixel, got "
+            f"{sorted(values)[:4]}"
+        )
     if strange := {kind for m in maps if (kind := np.asarray(m).dtype).kind not in "biuf"}:
         raise TypeError(f"maps: expected numbers, got {', '.join(map(str, strange))}")
     y = np.concatenate([np.ravel(mask).astype(bool) for mask in masks])

@@ -160,9 +160,14 @@ def options_json(options: Options) -> str:
     """Options as JSON with sorted keys.
 
     Raises:
-        TypeError: a value is neither plain nor a dataclass.
+        TypeError, ValueError: a value is neither plain nor a dataclass, or no finite number.
     """
-    return json.dumps(options, sort_keys=True, default=dataclasses.asdict)
+    try:
+        return json.dumps(options, sort_keys=True, default=dataclasses.asdict, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"settings: expected finite numbers, texts, lists and dataclasses, got {options}"
+        ) from error
 
 
 def fingerprint(category: Category) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import warnings
@@ -20,12 +21,14 @@ def read_row(path: Path, cell: Cell) -> Row | None:
     """The kept row of a cell, None if there is none that can be used."""
     try:
         row = json.loads(regular(path).read_bytes())
+        if row.pop("sha256", None) != _digest(row):
+            raise ValueError("its digest does not fit its content")
         if row["key"] != cell.key or set(row) != set(COLUMNS):
             raise ValueError("it is the row of another cell, or of another version")
         return row
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, OSError, RecursionError) as error:
         warnings.warn(
             f"{path}: the kept result is damaged ({error}); the cell runs again", stacklevel=3
         )
@@ -35,7 +38,11 @@ def read_row(path: Path, cell: Cell) -> Row | None:
 def write_row(path: Path, row: Row) -> None:
     """Keep the row of a finished cell."""
     with replacing(path, ours=True) as file:
-        file.write(json.dumps(row, indent=1).encode())
+        file.write(json.dumps(row | {"sha256": _digest(row)}, indent=1).encode())
+
+
+def _digest(row: Row) -> str:
+    return hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

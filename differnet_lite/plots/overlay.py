@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ __all__ = ["write_overlays"]
 
 SIDE, KEPT = 448, 224  # px of a picture, and of a map while all are kept for their common scale
 OPACITY = 0.6
+LONGEST = 200  # bytes of an image's name in that of its map; a file's name has 255 at most
 
 
 @checked
@@ -50,7 +52,8 @@ def write_overlays(
     maps = model.iter_anomaly_maps(paths, method=method)
     drawn = _by_level(model, paths, maps, alpha) if method == "distance" else _shared(paths, maps)
     for i, (path, pixels) in enumerate(zip(paths, drawn, strict=True)):
-        Image.fromarray(pixels).save(folder / f"{i:04d}_{path.stem}.png")
+        stem = os.fsdecode(os.fsencode(path.stem)[:LONGEST])
+        Image.fromarray(pixels).save(folder / f"{i:04d}_{stem}.png")
 
 
 def _photograph(path: Path) -> np.ndarray:

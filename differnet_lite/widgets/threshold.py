@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
 from differnet_lite.checks import checked, rate
+from differnet_lite.checks import kinds as check_kinds
 from differnet_lite.data.images import ImageLike
 from differnet_lite.widgets.cards import Cards
 from differnet_lite.widgets.layout import BESIDE, columns, slider_style
@@ -62,7 +63,7 @@ class ThresholdExplorer(widgets.HBox):
         self.calibration = np.sort(np.asarray(calibration, dtype=float).ravel())
         self.scores = np.asarray(scores, dtype=float).ravel()
         count = len(self.scores)
-        self.kinds = np.array(["good"] * count if kinds is None else [str(kind) for kind in kinds])
+        self.kinds = np.array(["good"] * count if kinds is None else check_kinds("kinds", kinds))
         self.names = _names(images, self.kinds) if names is None else [str(name) for name in names]
         shown = count if images is None else len(images)
         lengths = [count, len(self.kinds), len(self.names), shown]

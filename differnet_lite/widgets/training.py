@@ -9,6 +9,7 @@ import ipywidgets as widgets
 import plotly.graph_objects as go
 
 from differnet_lite.checks import checked, whole
+from differnet_lite.data.schema import check_history
 from differnet_lite.plots.style import ABOVE, BLUE, TEMPLATE, VERMILLION
 
 __all__ = ["LiveLoss"]
@@ -63,6 +64,7 @@ class LiveLoss(widgets.VBox):
         self, epoch: int, history: Mapping[str, Sequence[float]], flow: Any = None
     ) -> None:
         """Draw the history so far: the signature of `on_epoch`."""
+        check_history(history)
         with self.figure.batch_update():
             for curve, key in zip(self.figure.data, CURVES, strict=True):
                 curve.x, curve.y = list(history["epoch"][: len(history[key])]), list(history[key])

@@ -281,13 +281,17 @@ def test_folders_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("a photograph's notes")
     with pytest.raises(NotADirectoryError, match="expected a folder to keep the training in"):
         training_states(tmp_path / "file", [], [])
+    with pytest.raises(TypeError, match=r"folder: expected .*, got 3 \(int\)"):
+        training_states(3, [], [])  # type: ignore[arg-type]
+
+
+def test_only_what_this_training_kept_is_forgotten(tmp_path: Path) -> None:
     folder = tmp_path / "kept"
     folder.mkdir()
-    for name in ("flow_0_aa.training", "notes.txt"):
+    for name in ("flow_0_aa.training", "flow_0_bb.training"):
         (folder / name).write_text("x")
-    forget_training(folder)
-    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
-    (folder / "notes.txt").unlink()
-    forget_training(folder)
+    forget_training([TrainingState(folder / "flow_0_aa.training", {}), resuming.UNKEPT])
+    assert [path.name for path in folder.iterdir()] == ["flow_0_bb.training"]
+    forget_training([TrainingState(folder / "flow_0_bb.training", {})])
     assert not folder.exists()
-    forget_training(folder)
+    forget_training([TrainingState(folder / "flow_0_bb.training", {})])

@@ -15,6 +15,7 @@ from tests.hostile import (
     lines,
     methods,
     models,
+    others,
     pictures,
     switches,
 )
@@ -24,8 +25,8 @@ from tests.hostile.harness import Case, tried
 CASES: list[Case] = [
     case
     for module in (
-        *(arguments, archives, explorers, folders, kept, lines, methods, models, pictures),
-        switches,
+        *(arguments, archives, explorers, folders, kept, lines, methods, models, others),
+        *(pictures, switches),
     )
     for case in module.cases()
 ]
