@@ -82,7 +82,7 @@ class TrainingState:
                 number, _, what = name.partition(".")
                 moments.setdefault(int(number), {})[what] = tensor
             for state in moments.values():
-                if state["step"] < 1 or (state["exp_avg_sq"] < 0).any():
+                if state["step"] < 0 or (state["exp_avg_sq"] < 0).any():
                     raise ValueError("optimiser: expected steps, and mean squares of at least 0")
             groups = optimiser.state_dict()["param_groups"]
             optimiser.load_state_dict({"state": moments, "param_groups": groups})

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import threading
+import time
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -51,7 +55,8 @@ def in_workers(
         results = _on_dask(backend, function, items, arguments, if_lost)
     else:
         parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
-        results = parallel(joblib.delayed(function)(item, **arguments) for item in items)
+        call = joblib.delayed(_watched)
+        results = parallel(call(function, os.getpid(), item, **arguments) for item in items)
     shown = {"desc": label, "unit": label[:-1], "disable": not progress}
     try:
         with closing(results), tqdm(results, total=len(items), **shown) as bar:
@@ -61,6 +66,26 @@ def in_workers(
             "expected every local process to finish its cell, but one was killed, for want of"
             " memory perhaps; run the same again with fewer jobs: finished cells are kept"
         ) from error
+
+
+def _watched(function: Callable[..., Any], parent: int, item: Any, **arguments: Any) -> Any:
+    """In a local process: a call that ends with the process that asked for it, if that is killed.
+
+    joblib's processes would finish their cells first, and then wait for more for minutes.
+    """
+    if os.getppid() == parent:  # it is no thread of the same process, nor behind a server
+        _end_with(parent)
+    return function(item, **arguments)
+
+
+@functools.cache
+def _end_with(parent: int) -> None:
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def n_processes(n_jobs: int | None) -> int:

@@ -51,6 +51,15 @@ class Fake:
         return np.random.default_rng([self.seed, *self.name.encode()]).random(len(images))
 
 
+class Lasting(Fake):
+    """Says that it has begun, by its process's number, and then works for minutes."""
+
+    def fit(self, images: list[Path]) -> Fake:
+        (Path(os.environ["BEGUN"]) / str(os.getpid())).touch()
+        time.sleep(300)
+        return self
+
+
 @pytest.fixture(autouse=True)
 def no_fits_and_no_browser(monkeypatch: pytest.MonkeyPatch) -> None:
     Fake.fits.clear()

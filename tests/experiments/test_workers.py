@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -63,6 +65,47 @@ def test_a_killed_local_process_is_one_clear_error(folder: Path, tmp_path: Path)
         small_run(
             Grid(methods=["1-nn", "ocsvm"], categories=[folder]), tmp_path, make=deadly, n_jobs=2
         )
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from tests.experiments.conftest import Lasting
+from differnet_lite.experiments import Grid, run
+folder, out = sys.argv[1:]
+run(
+    Grid(methods=["a"], categories=[folder], seeds=[0, 1]),
+    out, make=Lasting, n_jobs=2, cache=None, progress=False,
+)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_local_processes_end_with_a_killed_parent(folder: Path, tmp_path: Path) -> None:
+    root = Path(__file__).parent.parent.parent
+    environment = os.environ | {"PYTHONPATH": f"{root}{os.pathsep}{os.environ.get('PYTHONPATH')}"}
+    command = [sys.executable, "-c", KILLED, str(folder), str(tmp_path / "out")]
+    parent = subprocess.Popen(
+        command, env=environment | {"BEGUN": str(tmp_path)}, stderr=subprocess.DEVNULL
+    )
+
+    def begun() -> list[int]:
+        return [int(path.name) for path in tmp_path.iterdir() if path.name.isdecimal()]
+
+    def there(process: int) -> bool:
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+    try:
+        wait_for(lambda: len(begun()) == 2, seconds=120)
+        assert all(map(there, begun()))
+    finally:
+        parent.kill()
+        parent.wait()
+    wait_for(lambda: not any(map(there, begun())))
 
 
 def wait_for(condition: Any, seconds: float = 30) -> None:
