@@ -80,9 +80,8 @@ def load_flow(flow: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         if (matrix := getattr(part, "M", None)) is not None:
             log_det = torch.linalg.slogdet(matrix.double())[1]
             if not torch.allclose(log_det, part.logDetM.double(), rtol=1e-3, atol=1e-2):
-                raise ValueError(
-                    f"{name}: expected log |det| {log_det:.6g}, got {part.logDetM:.6g}"
-                )
+                there = float(part.logDetM)
+                raise ValueError(f"{name}: expected log |det| {log_det:.6g}, got {there:.6g}")
 
 
 def check_history(history: Any) -> Any:
