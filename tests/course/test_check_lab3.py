@@ -88,8 +88,25 @@ def in_file_order(n, generator):
     return torch.arange(n)
 
 
+def in_half_batches(flow, optimiser, y, noise, batch, generator):
+    return epoch()(flow, optimiser, y, noise, batch // 2, generator)
+
+
 def with_repeats(n, generator):
     return torch.randint(n, (n,), generator=generator)
+
+
+def without_twins(y, part, kind, fit, rng):
+    """Split by photograph, and drop the test photographs whose part was trained on."""
+    held = rng.random(len(part)) < 0.25
+    train, bad = (kind == "good") & ~held, kind != "good"
+    test = bad | (held & ~np.isin(part, part[train]))
+    return bad[test], fit(y[train])(y[test])
+
+
+def labels_alone(metric, labels, scores, rng, n_resamples):
+    drawn = [rng.choice(len(labels), len(labels)) for _ in range(n_resamples)]
+    return tuple(np.quantile([metric(labels[i], scores) for i in drawn], [0.025, 0.975]))
 
 
 def one_for_all(shape, generator):
@@ -229,6 +246,7 @@ MISTAKES = {
         (lambda y, s: pairs(y, s, 0.5).sum(), "number of pairs that are won"),
     ],
     "3.3": [
+        (labels_alone, "the scores are not"),
         (resampling(within=False), "within each class"),
         (resampling(replace=False), "without replacement"),
         (resampling(torn=True), "torn apart"),
@@ -249,6 +267,9 @@ MISTAKES = {
     "3.4": [
         (epoch(order=in_file_order), "order of the file"),
         (epoch(order=with_repeats), "draw an order of all rows"),
+        (epoch(order=lambda n, generator: torch.randperm(n)), "same `generator`"),
+        (epoch(noise=lambda shape, generator: torch.randn(shape)), "same `generator`"),
+        (in_half_batches, "all batches but the last are full"),
         (epoch(drop_last=True), "last batch is smaller"),
         (epoch(scale=0.0), "without noise"),
         (epoch(power=2), "You square it"),
@@ -273,6 +294,7 @@ MISTAKES = {
         (lambda a, b: tuple(torch.cdist(b, a, p=1.0).min(1)), "absolute differences"),
     ],
     "3.6": [
+        (without_twins, "are thrown away"),
         (split(by_photograph), "The leak is still there"),
         (one_shot_only, "neither trained on nor tested"),
         (
@@ -297,6 +319,8 @@ MISTAKES = {
         (detector(epochs=0), "whitening alone"),
         (detector(centre=lambda known, asked: asked.mean(0)), "depends on the other images"),
         (detector(seeded=False), "same seed"),
+        (detector(normalise=False), "no negative number"),
+        (detector(scales=1), "three sizes"),
         (detector(train_trunk=True), "trained the trunk"),
         (detector(result=lambda z: z.square()), "one score an image"),
         (detector(result=lambda z: z[:, 0].square() + 0.3), "Compare step by step"),

@@ -112,6 +112,8 @@ def _interval(answer: Any, draw: Draw) -> None:
     def metric(of_labels: Any, of_scores: Any) -> float:
         y, s = np.asarray(of_labels), np.asarray(of_scores, dtype=float)
         if np.array_equal(s, scores):  # the figure itself
+            if not np.array_equal(y, labels):
+                raise Wrong("The labels are drawn anew, the scores are not: draw both by position.")
             return 1.0
         seen.append((y, s))
         return float(values[(len(seen) - 1) % len(values)])

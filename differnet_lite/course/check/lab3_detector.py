@@ -29,8 +29,11 @@ class _Trunk(nn.Module):
         self.first = nn.Parameter(0.3 * draw.normal(10, 3, 5, 5))
         self.second = nn.Parameter(0.12 * draw.normal(14, 10, 3, 3))
         self.bias = nn.Parameter(0.2 * draw.normal(14))
+        self.sides, self.lowest = set[int](), 0.0  # of what it was shown
 
     def forward(self, x: Tensor) -> Tensor:
+        self.sides.add(x.shape[-1])
+        self.lowest = min(self.lowest, float(x.detach().min()))
         maps = nn.functional.conv2d(x, self.first, stride=2).relu()
         return nn.functional.conv2d(maps, self.second, self.bias, padding=1).relu()
 
@@ -64,6 +67,20 @@ def _reference(trunk: nn.Module, train: Tensor, images: Tensor) -> tuple[np.ndar
     return (off * torch.linalg.solve(inflated, off.T).T).mean(1).numpy(), d
 
 
+def _shown(trunk: _Trunk) -> None:
+    """Did the trunk see three sizes, normalised? (Its random maps forgive other input.)"""
+    if trunk.lowest >= 0:
+        raise Wrong(
+            "The trunk sees no negative number: normalise the photographs by ImageNet's mean and "
+            "deviation. It was trained on such images."
+        )
+    if trunk.sides != {32, 16, 8}:
+        raise Wrong(
+            f"The trunk sees images of side {', '.join(map(str, sorted(trunk.sides)))}; of "
+            "photographs of side 32 it should see three sizes: 32, 16 and 8."
+        )
+
+
 def differnet(answer: Any, draw: Draw) -> str:
     """Whether a function goes from photographs to scores as DifferNet does."""
     trunk, base = _Trunk(draw), draw.uniform(0.25, 0.75, 1, 3, 32, 32)
@@ -75,7 +92,15 @@ def differnet(answer: Any, draw: Draw) -> str:
     kept = copy.deepcopy(trunk.state_dict())
 
     def run(some: Tensor) -> np.ndarray:
-        found = call(answer, trunk, train, some, 0, name="differnet")
+        try:
+            found = call(answer, trunk, train, some, 0, name="differnet")
+        except Wrong as error:
+            if "through the graph a second time" not in str(error):
+                raise
+            raise Wrong(
+                "The features still hang on the trunk's graph, and the second `backward` fails. "
+                "The trunk is not trained: compute features under `torch.no_grad()`."
+            ) from error
         scores = torch.as_tensor(found).detach().double().numpy()
         if scores.shape != (len(some),):
             raise Wrong(f"Expected one score an image, ({len(some)},), got shape {scores.shape}.")
@@ -97,6 +122,7 @@ def differnet(answer: Any, draw: Draw) -> str:
             "An image's score depends on the other images that it is scored with. What do you "
             "learn from the images to be scored (a mean, a scale)? They are test images."
         )
+    _shown(trunk)
     wanted, d = _reference(trunk, train, images)
     area, fair = auroc(labels, scores), auroc(labels, wanted)
     if area < 0.4 and fair > 0.6:
@@ -105,6 +131,11 @@ def differnet(answer: Any, draw: Draw) -> str:
     if same(scores, wanted, 1e-3) or same(scores * d, wanted, 1e-3):
         raise Wrong(
             "These are the scores of the whitening alone: your flow has not learnt anything."
+        )
+    if size > 20 * d:
+        raise Wrong(
+            f"A normal image scores {size:.0e} times as high as by the whitening: your training "
+            "diverges. Whiten first, begin near the identity, and take Adam's usual step of 1e-3."
         )
     if size > d / 4:
         raise Wrong(

@@ -37,9 +37,9 @@ def honest(answer: Any, draw: Draw) -> str:
     if set(trained) & set(tested):
         both = len(set(trained) & set(tested))
         raise Wrong(f"{both} photographs are trained on and tested: the plainest of leaks.")
-    reported, fair = _worth(answer, y, part, kind, draw)
     twins = np.isin(part[tested], part[trained])
     if twins.any():
+        reported, fair = _worth(answer, y, part, kind, draw)
         raise Wrong(
             f"The leak is still there: of {good[tested].sum()} normal test photographs, "
             f"{twins.sum()} show a part of which another photograph was trained on. On a line that "
@@ -62,6 +62,7 @@ def honest(answer: Any, draw: Draw) -> str:
             "The split is the same whatever `rng` is. Draw it at random, or the order of the "
             "photographs (by date, by shift) decides what is tested."
         )
+    reported, _ = _worth(answer, y, part, kind, draw)
     photographs = np.mean([_split_by_photograph(y, kind, seed) for seed in range(ROUNDS)])
     return (
         f"No part is on both sides. On a line that I made up, splitting by photographs reports "

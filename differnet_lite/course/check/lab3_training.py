@@ -49,7 +49,7 @@ def epoch(answer: Any, draw: Draw) -> None:
     y = draw.normal(3 * batch + draw.integer(2, 4), d)
     s, t, noise = draw.uniform(-0.5, 0.5, 2).tolist() + [float(draw.uniform(0.02, 0.04, 1))]
     runs = []
-    for seed in (1, 2):
+    for seed in (1, 2, 1):
         probe = _Probe(s, t)
         recorder = _Recorder(probe)
         generator = torch.Generator().manual_seed(seed)
@@ -58,9 +58,16 @@ def epoch(answer: Any, draw: Draw) -> None:
             raise Wrong("You never call `flow`.")
         if not recorder.gradients:
             raise Wrong("You never call `optimiser.step()`.")
+        if isinstance(loss, Tensor) and loss.requires_grad:
+            raise Wrong("The loss that you return still carries its graph: add up `loss.item()`.")
         runs.append((probe.given, recorder.gradients, float(loss)))
-    order = [_order(y, given, batch) for given, _, _ in runs]
-    _noise(y, [given for given, _, _ in runs], order, noise)
+    order = [_order(y, given, batch) for given, _, _ in runs[:2]]
+    _noise(y, [given for given, _, _ in runs[:2]], order, noise)
+    if not same(torch.cat(runs[0][0]), torch.cat(runs[2][0])):
+        raise Wrong(
+            "The same `generator` gives another epoch: the order and the noise must both be drawn "
+            "from it, or nobody can repeat your run."
+        )
     for given, gradients, loss in runs:
         _steps(given, gradients, loss, s, t)
 
@@ -78,6 +85,11 @@ def _order(y: Tensor, given: list[Tensor], batch: int) -> Tensor:
         raise Wrong(f"{text}, others twice: draw an order of all rows, not rows at random.")
     if len(seen) > len(y):
         raise Wrong("Some rows are seen more than once in an epoch.")
+    if len(given) != -(-len(y) // batch):
+        raise Wrong(
+            f"{len(given)} steps for {len(y)} rows in batches of {batch}: all batches but the last "
+            "are full. (`split(batch)` says how many rows a batch has, `chunk` how many batches.)"
+        )
     if torch.equal(seen, torch.arange(len(y))):
         raise Wrong(
             "The rows come in the order of the file in every epoch. Shuffle them: "

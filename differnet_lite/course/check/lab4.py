@@ -107,7 +107,7 @@ def _p_values(answer: Any, draw: Draw) -> None:
     at_least = (held[None] >= new[:, None]).sum(1)
     above = (held[None] > new[:, None]).sum(1)
     compare(
-        "The p-values",
+        "The list of p-values",
         call(answer, held, new, name="p_values"),
         thresholding.p_values(held, new),
         [

@@ -24,9 +24,12 @@ def worst_rate(answer: Any, draw: Draw) -> None:
             # by another road: at most k - 1 of n scores lie below the (1 - r) quantile
             wanted = brentq(lambda r, n=n, k=k, c=sure: stats.binom.sf(n - k, n, r) - c, 1e-9, 1.0)
             law = stats.beta(n + 1 - k, k)
+            got = call(answer, n, k, sure, name="worst_rate")
+            if k == n and np.isnan(np.asarray(got, dtype=float)).any():
+                raise Wrong(f"k = n = {n} gives nan: a parameter is 0. They are n + 1 - k and k.")
             compare(
                 "The rate",
-                call(answer, n, k, sure, name="worst_rate"),
+                got,
                 wanted,
                 [
                     (
@@ -47,7 +50,7 @@ def worst_rate(answer: Any, draw: Draw) -> None:
                         "You share the error out to two sides. Only a rate that is too high hurts.",
                     ),
                     (
-                        stats.beta(max(n - k, 0.5), k + 1).ppf(sure) if k < n else 0.0,
+                        stats.beta(max(n - k, 0.5), k + 1).ppf(sure) if k < n else np.nan,
                         "The parameters are those of the next rank: n + 1 - k and k.",
                     ),
                     (
