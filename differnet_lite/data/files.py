@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +14,9 @@ from typing import IO, Any
 from differnet_lite.checks import checked
 
 __all__ = ["made_folder", "regular", "replacing"]
+
+DRAFT, DAY = re.compile(r"\.[0-9a-f]{32}\.tmp"), 86_400  # names, and seconds
+SWEPT: set[Path] = set()  # folders that this process has looked through
 
 
 @checked
@@ -59,7 +64,8 @@ def replacing(
     behind. Its permissions are those of any new file, so that what one person saves others can read
     (a file of `tempfile` would be private). A symbolic link stays, and its target is replaced. What
     is no regular file, such as a pipe or a device, is opened and written straight, and so is a
-    descriptor such as /dev/stdout that leads to a file: others go on writing there.
+    descriptor such as /dev/stdout that leads to a file: others go on writing there. What a killed
+    process left behind is removed a day later, when something is written into the same folder.
 
     Args:
         path: where to; its folder must exist.
@@ -94,10 +100,22 @@ def replacing(
     draft = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
         with open(draft, mode, **options) as file:
+            _sweep(draft.parent, os.fstat(file.fileno()).st_mtime)
             yield file
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _sweep(folder: Path, now: float) -> None:
+    """Remove the drafts that killed processes have left behind, a day ago by the file's clock."""
+    if folder in SWEPT:
+        return
+    SWEPT.add(folder)
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            if DRAFT.fullmatch(path.name) and path.lstat().st_mtime < now - DAY:
+                path.unlink()
 
 
 def _descriptor(path: Path) -> int | None:

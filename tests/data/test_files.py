@@ -105,3 +105,14 @@ def test_a_file_whose_name_is_a_number_is_a_file(tmp_path: Path) -> None:
     with replacing(tmp_path / "1") as file:
         file.write(b"new")
     assert (tmp_path / "1").read_bytes() == b"new"
+
+
+def test_drafts_of_killed_processes_are_removed_when_they_are_old(tmp_path: Path) -> None:
+    names = (f".{'a' * 32}.tmp", f".{'b' * 32}.tmp", ".notes.tmp")
+    for name in names:
+        (tmp_path / name).touch()
+    for name in (names[0], names[2]):
+        os.utime(tmp_path / name, (0, 0))
+    with replacing(tmp_path / "a") as file:
+        file.write(b"all of it")
+    assert {path.name for path in tmp_path.iterdir()} == {"a", *names[1:]}
