@@ -29,7 +29,7 @@ def name_of(path: Path) -> str:
 
 def names_bound_by(node: ast.stmt) -> set[str]:
     """Names that a statement of a module's top level binds."""
-    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return {node.name}
     if isinstance(node, ast.Import | ast.ImportFrom):
         return {(alias.asname or alias.name).split(".")[0] for alias in node.names}
@@ -105,7 +105,8 @@ def test_all_names_exactly_what_is_public(path: Path) -> None:
     written = {
         node.name
         for node in tree.body
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        and not node.name.startswith("_")
     }
     listed = [
         ast.literal_eval(node.value)

@@ -14,14 +14,12 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from differnet_lite.cli.clustering import fit_there, score_there
 from differnet_lite.cli.output import check_file, escaped, print_table, silence
 from differnet_lite.cli.parser import SAMPLES, build_parser
 from differnet_lite.cli.scoring import check_labels, inputs, score
-
-if TYPE_CHECKING:
-    from differnet_lite.detector import Detector
 
 __all__ = ["main"]
 
@@ -50,7 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 2
         except KeyboardInterrupt:
             kept = "features that were computed are kept"
-            if getattr(args, "checkpoint", None) or getattr(args, "preset", None) == "paper":
+            if getattr(args, "scheduler", None):
+                kept = "what is finished is kept; the same command goes on"
+            elif getattr(args, "checkpoint", None) or getattr(args, "preset", None) == "paper":
                 kept += "; a training with a checkpoint goes on by the same command"
             print(f"interrupted; {kept}", file=sys.stderr)
             return 130
@@ -98,6 +98,7 @@ def _demo(args: argparse.Namespace) -> None:
 
 
 def _fit(args: argparse.Namespace) -> None:
+    from differnet_lite.baselines.registry import make_detector
     from differnet_lite.checks import rate
     from differnet_lite.data.datasets import training_images
     from differnet_lite.data.resuming import training_folder
@@ -105,16 +106,22 @@ def _fit(args: argparse.Namespace) -> None:
     from differnet_lite.trunk import resolve_device
 
     start = time.perf_counter()
+    options = _options(args)
+    if args.scheduler is not None:
+        fit_there(args, options)
+        return
+    if len(args.folder) > 1:
+        raise ValueError("expected one folder, got several: these need --scheduler")
     rate("alpha", args.alpha)
     check_file("--out", args.out)
     resolve_device(args.device)
-    model = _detector(args)
+    model = make_detector(args.method, seed=args.seed, device=args.device, **options)
     kept = args.checkpoint
     if kept is None and args.preset == "paper":
         kept = f"{args.out}.training"
     if kept:
         training_folder(kept)
-    images = training_images(args.folder)
+    images = training_images(args.folder[0])
     check_file("--out", args.out, [Path(str(image)) for image in images])
     model.fit(images, **({"checkpoint": kept} if kept else {}))
     n = len(model.calibration_scores_)
@@ -134,9 +141,8 @@ def _fit(args: argparse.Namespace) -> None:
     print_table(rows)
 
 
-def _detector(args: argparse.Namespace) -> Detector:
-    """The detector that `fit` is asked for, not yet fitted; its settings are checked."""
-    from differnet_lite.baselines.registry import make_detector
+def _options(args: argparse.Namespace) -> dict[str, Any]:
+    """The settings that `fit` is asked for, for `make_detector`, which checks them."""
     from differnet_lite.checks import whole
     from differnet_lite.transforms import Transformations
 
@@ -156,7 +162,13 @@ def _detector(args: argparse.Namespace) -> Detector:
         if args.checkpoint:
             raise ValueError(f"--checkpoint: expected with --method differnet, got {args.method}")
         options = {"calibration": "split"} | options
-    return make_detector(args.method, seed=args.seed, device=args.device, **options)
+    return options
+
+
+def _score(args: argparse.Namespace) -> None:
+    if args.scheduler is None and args.out is not None:
+        raise ValueError("--out: expected with --scheduler; --csv writes the table here")
+    (score if args.scheduler is None else score_there)(args)
 
 
 def _prepare(args: argparse.Namespace) -> None:
@@ -197,7 +209,7 @@ def _cache(args: argparse.Namespace) -> None:
 COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
     "demo": _demo,
     "fit": _fit,
-    "score": score,
+    "score": _score,
     "prepare": _prepare,
     "cache": _cache,
 }

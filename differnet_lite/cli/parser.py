@@ -62,12 +62,20 @@ def _demo(made: argparse.ArgumentParser) -> None:
     )
     made.add_argument("--report", default="report.html", help="to write (default report.html)")
     made.add_argument("--preset", choices=PRESETS, default="default")
-    _common(made, training=True)
+    _common(made, training=True, report=True)
 
 
 def _fit(made: argparse.ArgumentParser) -> None:
-    made.add_argument("folder", help="normal images, or a category in the MVTec layout")
-    made.add_argument("--out", required=True, help="model file to write, such as part.safetensors")
+    made.add_argument(
+        "folder",
+        nargs="+",
+        help="normal images, or a category in the MVTec layout; several with --scheduler",
+    )
+    made.add_argument(
+        "--out",
+        required=True,
+        help="model file to write, such as part.safetensors; with --scheduler a folder for them",
+    )
     made.add_argument("--method", choices=METHODS, default="differnet", help="default differnet")
     made.add_argument("--preset", choices=PRESETS, help="of differnet (default: default)")
     views = made.add_mutually_exclusive_group()
@@ -123,14 +131,26 @@ def _score(made: argparse.ArgumentParser) -> None:
         help="select, of this batch as a whole, parts of which a share of Q at most is good "
         "(Benjamini-Hochberg), in place of all whose p-value is alpha at most",
     )
+    made.add_argument(
+        "--out",
+        metavar="DIR",
+        help="with --scheduler: Parquet data set to write, a folder such as scores.parquet; the "
+        "same command goes on after an interruption",
+    )
     made.add_argument("--top", type=int, default=20, help="how many images to print (default 20)")
     _common(made, training=False)
 
 
-def _common(made: argparse.ArgumentParser, *, training: bool) -> None:
+def _common(made: argparse.ArgumentParser, *, training: bool, report: bool = False) -> None:
     made.add_argument(
         "--alpha", type=float, default=0.05, help="wanted false-alarm rate (default 0.05)"
     )
     made.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    if not report:
+        made.add_argument(
+            "--scheduler",
+            metavar="tcp://HOST:PORT",
+            help="work on this Dask cluster, whose workers see the images at the same paths",
+        )
     if training:
         made.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")

@@ -18,6 +18,7 @@ import joblib
 import pandas as pd
 import plotly.graph_objects as go
 
+from differnet_lite.cluster.connecting import connected
 from differnet_lite.evaluation.published import CITATION, METHODS
 from differnet_lite.experiments.promise_command import add_promise, run_promise
 from differnet_lite.experiments.running import run
@@ -166,20 +167,7 @@ def _cluster(address: str | None) -> Iterator[None]:
     if address is None:
         yield
         return
-    if importlib.util.find_spec("distributed") is None:
-        raise ValueError(
-            "--scheduler needs Dask; install it with: pip install 'differnet_lite[experiments]'"
-        )
-    from distributed import Client
-
-    try:
-        client = Client(address, timeout=10)
-    except (OSError, ValueError) as error:
-        raise OSError(
-            f"--scheduler: expected a Dask scheduler at {address}, got none ({error});"
-            " start one with `dask scheduler`"
-        ) from error
-    with client, joblib.parallel_config(backend="dask"):
+    with connected(address), joblib.parallel_config(backend="dask"):
         yield
 
 
