@@ -41,7 +41,7 @@ lint: .venv/installed-dev
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 clean:                           ## forget the virtual environment and generated data
-	rm -rf .venv data/flange data/weave data/tablet data/switch data/button data/labs report.html site
+	rm -rf .venv data/flange data/weave data/tablet data/switch data/button data/larger data/labs report.html site
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; set PYTHON=python3.11 or the like")'

@@ -89,6 +89,14 @@ def test_answers_are_folded_and_nothing_else(notebook):
         assert not answer or (cell.cell_type == "code" and cell.outputs)
 
 
+def test_a_folded_answer_does_not_show_in_its_first_line(notebook):
+    """JupyterLab prints the first line of a folded output beside the dots."""
+    for cell in notebook.cells:
+        if "answer" in cell.metadata.get("tags", ()) and cell.outputs:
+            line = cell.outputs[0].get("text", "").split("\n")[0]
+            assert not re.search(r"\d", line), f"print a question first: {line}"
+
+
 def test_every_prediction_has_its_answer_and_every_answer_its_prediction(notebook):
     """The cells with outputs between a "Predict" and the next text answer it."""
     asked = False

@@ -29,10 +29,10 @@ WIDTHS = {
     "n": 3,
     "median": 6,
     "theta": 6,
-    "false alarms": 12,
+    "alarms": 8,
     "detected": 8,
 }
-HEADER = "  ".join(name.rjust(width) for name, width in WIDTHS.items())
+HEADER = " ".join(name.rjust(width) for name, width in WIDTHS.items())
 
 
 @checked
@@ -79,7 +79,7 @@ def in_numbers(
         f"{np.sum(scores[~labels] >= theta)} of {np.sum(~labels)}",
         f"{np.sum(scores[labels] >= theta)} of {labels.sum()}",
     )
-    row = "  ".join(cell.rjust(width) for cell, width in zip(cells, WIDTHS.values(), strict=True))
+    row = " ".join(cell.rjust(width) for cell, width in zip(cells, WIDTHS.values(), strict=True))
     return f"{MARK}\n{HEADER}\n{row}"
 
 
@@ -105,7 +105,7 @@ def stored_numbers(folder: str | os.PathLike[str] = ".", *, besides: str = "") -
             for output in cell.get("outputs", ()):
                 lines = "".join(output.get("text", ())).splitlines()
                 rows += [
-                    f"{path.stem[:2]:8}  {lines[k + 2]}"
+                    f"{path.stem[:2]:8} {lines[k + 2]}"
                     for k, line in enumerate(lines[:-2])
                     if line == MARK and lines[k + 1] == HEADER
                 ]
@@ -114,4 +114,4 @@ def stored_numbers(folder: str | os.PathLike[str] = ".", *, besides: str = "") -
             f"{folder}: expected the course's notebooks, executed, found no line of numbers in any "
             "other; name the folder `notebooks` of a checkout"
         )
-    return "\n".join([f"{'notebook':8}  {HEADER}", *rows])
+    return "\n".join([f"{'notebook':8} {HEADER}", *rows])

@@ -14,6 +14,7 @@ row holds the error.
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -39,11 +40,11 @@ QUICK: dict[str, dict[str, Any]] = {"differnet": {"epochs": 2}} | {
 
 # factor: level: settings; an empty one is the default. Random angles run the trunk anew in every
 # epoch, so that pair gets few epochs, and a mean over views, which needs a fixed grid, is a factor
-# of its own.
+# of its own. Rotations are varied alone: the default's small zooms and shifts are no rotations.
 ABLATIONS: dict[str, dict[str, dict[str, Any]]] = {
     "scales": {"1": {"n_scales": 1}, "2": {"n_scales": 2}, "3": {}},
     "rotations": {
-        str(n): {} if n == 16 else {"transformations": Transformations.grid(n)}
+        str(n): {"transformations": Transformations.grid(n, zoom=0, shift=0)}
         for n in (1, 4, 16, 64)
     },
     "width": {str(n): {} if n == DEFAULT.hidden else {"hidden": n} for n in (64, 128, 256, 512)},
@@ -146,6 +147,12 @@ def _by_level(short: pd.DataFrame, quick: bool) -> pd.DataFrame:
         rows = short[short["options"] == options_json(OWN["differnet"] | settings)].drop(
             columns=["options", "method"]
         )
+        if rows.empty:
+            warnings.warn(
+                f"{factor} = {level}: no row has these options: run the study to its end, or again, "
+                "if another version made the table",
+                stacklevel=3,
+            )
         parts.append(rows.assign(factor=factor, level=level, default=not ABLATIONS[factor][level]))
     both = pd.concat(parts, ignore_index=True)
     return both[["factor", "level", "default", *both.columns.drop(["factor", "level", "default"])]]

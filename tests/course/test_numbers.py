@@ -41,7 +41,7 @@ def test_the_table_collects_what_is_stored(fitted, tmp_path):
         (tmp_path / f"{name}.ipynb").write_text(json.dumps({"cells": cells}))
     header, *rows = stored_numbers(tmp_path).splitlines()
     assert header.startswith("notebook") and [row[:2] for row in rows] == ["00", "07"]
-    assert all(row[10:] == line.splitlines()[2] for row in rows)
+    assert all(row[9:] == line.splitlines()[2] for row in rows)
     assert len(stored_numbers(tmp_path, besides="07").splitlines()) == 2
 
 

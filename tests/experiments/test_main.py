@@ -12,7 +12,7 @@ from differnet_lite.experiments.__main__ import main
 from differnet_lite.experiments.studies import TABLE1_METHODS
 from tests.experiments.conftest import Fake, refuse
 
-STUDY_CELLS = {"table1": len(TABLE1_METHODS) * 2, "few-shot": 4 * 7 * 2, "ablations": 16 * 2}
+STUDY_CELLS = {"table1": len(TABLE1_METHODS) * 2, "few-shot": 4 * 7 * 2, "ablations": 17 * 2}
 
 
 @pytest.mark.parametrize("study", list(STUDIES))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from differnet_lite import Settings
 from differnet_lite.experiments import STUDIES
@@ -52,3 +54,19 @@ def test_table_1_ends_with_the_mean_over_categories() -> None:
         "bottle"
     }
     assert "mean of 2" in plot_comparison(STUDIES["table1"].summary(table)).layout.yaxis.ticktext
+
+
+def test_the_stored_ablations_hold_every_level(recwarn) -> None:
+    stored = Path(__file__).parents[2] / "notebooks" / "results" / "ablations.csv"
+    summary = STUDIES["ablations"].summary(pd.read_csv(stored))
+    found = set(zip(summary["factor"], summary["level"], strict=True))
+    assert found == {(factor, level) for factor, levels in ABLATIONS.items() for level in levels}
+    assert not [warning for warning in recwarn if "no row" in str(warning.message)]
+
+
+def test_a_level_without_rows_is_named() -> None:
+    stored = Path(__file__).parents[2] / "notebooks" / "results" / "ablations.csv"
+    table = pd.read_csv(stored)
+    some = table[~table["options"].str.contains("use_log_det")]
+    with pytest.warns(UserWarning, match="score = with log-det: no row has these options"):
+        STUDIES["ablations"].summary(some)
