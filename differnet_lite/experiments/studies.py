@@ -149,8 +149,8 @@ def _by_level(short: pd.DataFrame, quick: bool) -> pd.DataFrame:
         )
         if rows.empty:
             warnings.warn(
-                f"{factor} = {level}: no row has these options: run the study to its end, or again, "
-                "if another version made the table",
+                f"{factor} = {level}: no row has these options: run the study to its end, or "
+                "again, if another version made the table",
                 stacklevel=3,
             )
         parts.append(rows.assign(factor=factor, level=level, default=not ABLATIONS[factor][level]))
