@@ -88,6 +88,8 @@ def solution_version(source: NotebookNode, executed: NotebookNode | None = None)
         if cell.cell_type == "code" and cell.id in old and old[cell.id].source == cell.source:
             cell.outputs = old[cell.id].outputs
             cell.execution_count = old[cell.id].execution_count
+    if executed and "language_info" in executed.metadata:  # the kernel's, of the execution
+        notebook.metadata["language_info"] = executed.metadata["language_info"]
     return notebook
 
 
