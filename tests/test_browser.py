@@ -1,7 +1,8 @@
 """The notebooks in headless Chromium, as readers meet them.
 
-Every explorer in a real JupyterLab: run, move the control, see it change. Stored figures there, in
-nbconvert's pages without JavaScript, and in the pages of `make site` without a network.
+Every explorer in a real JupyterLab: run, move the control, see it change. The quiz there by
+keyboard alone. Stored figures there, in nbconvert's pages without JavaScript, and in the pages of
+`make site` without a network.
 
 Screenshots go to the folder in DIFFERNET_SCREENSHOTS, or to pytest's tmp_path. Where Chromium or
 playwright is missing the tests are skipped with a reason, unless CI=true: then they fail.
@@ -337,6 +338,63 @@ def test_explorer_in_jupyterlab(browser, lab, screenshots, explorer):
         assert problems == []
     finally:
         tab.close()
+
+
+def test_the_quiz_by_keyboard_alone(browser, lab, screenshots):
+    """Wrong first, then right, and the focus is never taken away; nothing but the server is asked.
+
+    The first choice of this question is wrong, the second is right.
+    """
+    tab = browser.new_page(viewport={"width": 1400, "height": 1000})
+    asked: list[str] = []
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.on("websocket", lambda socket: asked.append(socket.url))
+    try:
+        page = Page(tab, lab, "10_self_assessment.ipynb")
+        cell = page.sources.index('assessment.ask("unit")')
+        page.run(cell - 1)
+        tab.evaluate(
+            f"() => {{ const notebook = {PANEL}.content; notebook.mode = 'command';"
+            f" notebook.activeCellIndex = {page.places[cell]}; notebook.activate(); }}"
+        )
+        tab.keyboard.press("Control+Enter")
+        output = page.output(cell).locator(".jp-Cell-outputWrapper")
+        radios, button = output.get_by_role("radio"), output.get_by_role("button", name="Answer")
+        group = output.get_by_role("group", name=re.compile("Lengths have density p"))
+        group.wait_for(timeout=60_000)
+        assert group.get_by_role("radio").count() == radios.count() == 3 and button.is_disabled()
+        for _ in range(5):  # past the cell's toolbar
+            tab.keyboard.press("Tab")
+            if focused(tab, radios.first):
+                break
+        assert focused(tab, radios.first)
+        tab.keyboard.press("Space")
+        output.locator("button:enabled", has_text="Answer").wait_for(timeout=20_000)
+        tab.keyboard.press("Tab")
+        assert focused(tab, button)
+        tab.keyboard.press("Enter")
+        told = output.get_by_role("alert")
+        told.get_by_text("✗ wrong").wait_for(timeout=20_000)
+        assert told.get_by_text("✓ right").count() == 0
+        tab.keyboard.press("Shift+Tab")
+        tab.keyboard.press("ArrowDown")
+        assert focused(tab, radios.nth(1)) and radios.nth(1).is_checked()
+        tab.keyboard.press("Tab")
+        assert focused(tab, button)
+        tab.keyboard.press("Space")
+        told.get_by_text("✓ right").wait_for(timeout=20_000)
+        output.get_by_text("1 of 15 right, 0 of them at the first attempt").wait_for(timeout=20_000)
+        for theme in ("Dark", "Light"):
+            page.theme(theme)
+            output.screenshot(path=screenshots / f"10_self_assessment_{theme.lower()}.png")
+        local = (lab, lab.replace("http", "ws"), "blob:", "data:")
+        assert asked and [url for url in asked if not url.startswith(local)] == []
+    finally:
+        tab.close()
+
+
+def focused(tab, element) -> bool:
+    return tab.evaluate("one => one === document.activeElement", element.element_handle())
 
 
 def test_stored_figures_and_folded_answers_in_jupyterlab(browser, lab, screenshots):

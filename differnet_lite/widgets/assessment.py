@@ -9,6 +9,7 @@ import ipywidgets as widgets
 
 from differnet_lite.course.assessment import Question, load_questions
 from differnet_lite.plots.style import BLUE, VERMILLION
+from differnet_lite.widgets.choices import Choices
 
 __all__ = ["QuestionCard", "SelfAssessment"]
 
@@ -70,7 +71,7 @@ class SelfAssessment:
 
 
 class QuestionCard(widgets.VBox):
-    """One question, by mouse or keyboard: arrows choose, Tab goes on, Enter answers.
+    """One question, by mouse or keyboard: arrows or Space choose, Tab goes on, Enter answers.
 
     Args:
         assessment: keeps the count.
@@ -79,25 +80,20 @@ class QuestionCard(widgets.VBox):
     Attributes:
         choices: the radio buttons; nothing is chosen at first.
         button: answers; it is grey as long as nothing is chosen.
-        explanation: why the answer is right or wrong; of all choices once it is right.
+        explanation: why the answer is right or wrong; of all choices once it is right. Screen
+            readers tell it.
     """
 
     def __init__(self, assessment: SelfAssessment, question: Question) -> None:
         self.assessment, self.question = assessment, question
-        self.choices = widgets.RadioButtons(
-            options=[(choice.text, k) for k, choice in enumerate(question.choices)],
-            value=None,
-            layout={"width": "max-content"},
-        )
+        self.choices = Choices(question.text, [choice.text for choice in question.choices])
         self.button = widgets.Button(description="Answer", disabled=True)
         self.explanation = widgets.HTML()
         self.choices.observe(self._chosen, names="value")
-        self.button.on_click(lambda _: self.answer(self.choices.value))
-        title = widgets.HTML(
-            f"{html.escape(question.topic)}<br><b>{html.escape(question.text)}</b>"
-        )
+        self.button.on_click(self._clicked)
+        topic = widgets.HTML(html.escape(question.topic))
         foot = widgets.HBox([self.button, assessment.progress])
-        super().__init__([title, self.choices, foot, self.explanation])
+        super().__init__([topic, self.choices, foot, self.explanation])
 
     def answer(self, choice: int) -> None:
         """Answer with the choice at this position, and show why it is right or wrong."""
@@ -108,7 +104,11 @@ class QuestionCard(widgets.VBox):
             shown = [self._why(k) for k in (choice, *others)]
         else:
             shown = [self._why(choice), "Try again."]
-        self.explanation.value = "<br>".join(shown)
+        self.explanation.value = f"<div role='alert'>{'<br>'.join(shown)}</div>"
+
+    def _clicked(self, _: widgets.Button) -> None:
+        if self.choices.value is not None:
+            self.answer(self.choices.value)
 
     def _chosen(self, change: dict) -> None:
         self.button.disabled = change["new"] is None
