@@ -177,12 +177,13 @@ def widget(state: Mapping[str, Any], model: str, figures: list[Mapping[str, Any]
             for k, text in enumerate(labels)
         )
         return f'<div class="control" {look}>{label} {buttons}</div>'
-    if name == "RadioButtonsModel" and labels:
+    if "texts" in values:  # differnet_lite.widgets.choices
         rows = "".join(
-            f"<div><input type='radio'{' checked' if k == index else ''}> {html.escape(text)}</div>"
-            for k, text in enumerate(labels)
+            f"<div><input type='radio'{' checked' if k == values['value'] else ''}> "
+            f"{html.escape(text)}</div>"
+            for k, text in enumerate(values["texts"])
         )
-        return f'<div class="control" {look}>{rows}</div>'
+        return f"<div {look}><b>{html.escape(values['question'])}</b>{rows}</div>"
     if name == "ButtonModel":
         return f'<div class="control" {look}><button>{label}</button></div>'
     if labels and index is not None:
