@@ -2,9 +2,10 @@
 
 What is kept is all that the next epoch depends on: weights, Adam's moments, the random generator
 and the losses so far. So the end is the same, bit for bit, as without the interruption (on the same
-machine, with the same number of threads: with another one, which is said in the note, rounding may
-differ). The file is made like a model's: safetensors, JSON and a digest, no pickle, and it is
-written whole or not at all.
+machine, with the same number of threads). With another number, which is said, rounding may differ:
+between 1 and 2 threads the scores of the default model differed by 2e-7 of their size at most, and
+often by nothing. The file is made like a model's: safetensors, JSON and a digest, no pickle, and it
+is written whole or not at all.
 
 Its name holds a digest of what the training depends on: the state of other images or settings is
 never taken, and never overwritten.
@@ -110,7 +111,7 @@ class TrainingState:
             return
         tensors = _named(flow, optimiser.state_dict()["state"], generator)
         try:
-            header = {"key": self.key, "history": dict(history)}
+            header: dict[str, Any] = {"key": self.key, "history": dict(history)}
             header["threads"] = torch.get_num_threads()
             write_checkpoint(self.path, tensors, header, kind="training")
             end = time.monotonic()

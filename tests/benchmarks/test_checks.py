@@ -1,4 +1,4 @@
-"""`benchmarks/checks.py` with a tiny model: every line of it runs, and without checks is without."""
+"""`benchmarks/checks.py` with a tiny model: it runs, and without checks is without."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_all_of_it_runs(
     assert "tiny: no figure above means anything" in printed and kept["tiny"] is True
     for name in ("score, features computed", "score, features kept", "load"):
         assert set(kept[name]) == {"processor", "clock"}
-        assert all(0 < t["with"] and 0 < t["without"] for t in kept[name].values())
+        assert all(min(t.values()) > 0 for t in kept[name].values())
 
 
 @pytest.mark.filterwarnings("ignore:.*held-out normals cannot guarantee")
