@@ -84,7 +84,11 @@ class DifferNet(FeatureDetector):
         calibration: Images | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> Self:
-        """As `Detector.fit`; with a folder `checkpoint` an interrupted training goes on there."""
+        """As `Detector.fit`; with a folder `checkpoint` an interrupted training goes on there.
+
+        The end is the same bits as without the interruption; with another number of threads, which
+        a warning says, it may differ by rounding, see `differnet_lite.data.resuming`.
+        """
         self._checkpoint = checkpoint
         return super().fit(images, y, calibration=calibration)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -134,6 +135,27 @@ def test_renaming_costs_nothing_and_editing_recomputes(
     changed = cache.features([renamed, *photographs[1:]], ANGLES)
     assert spy.count == 1
     assert_same_views(changed, make(folder=None)[0].features([renamed, *photographs[1:]], ANGLES))
+
+
+@pytest.mark.parametrize("when", [0, 5_000_000_000], ids=["1970", "2128"])
+def test_clocks_do_not_matter(
+    make: Any, photographs: list[Path], picture: Picture, tmp_path: Path, when: int
+) -> None:
+    """A camera's clock that stands still tells no image from another; content does."""
+    first = make()[0].features(photographs, ANGLES)
+    for path in [*photographs, *(tmp_path / "cache").rglob("*")]:
+        os.utime(path, (when, when))
+    cache, spy = make()
+    assert torch.equal(cache.features(photographs, ANGLES), first)
+    assert spy.count == 0
+    for path, of in ((photographs[0], 1), (photographs[1], 99)):
+        Image.fromarray(picture(of)).save(path)
+        os.utime(path, (when, when))
+    cache, spy = make()
+    found = cache.features(photographs, ANGLES)
+    assert spy.count == 1, "the second is new, the first one is what the second was"
+    assert torch.equal(found[[0, 2, 3, 4]], first[[1, 2, 3, 4]])
+    assert not torch.equal(found[1], first[1])
 
 
 @pytest.mark.parametrize(

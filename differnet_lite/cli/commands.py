@@ -148,7 +148,7 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
 
     options: dict[str, Any] = {}
     if args.rotations is not None:
-        n = whole(1)("rotations", args.rotations)
+        n = whole(1, 3600)("rotations", args.rotations)  # a tenth of a degree apart
         options["transformations"] = (
             Transformations.upright() if n == 1 else Transformations.grid(n)
         )

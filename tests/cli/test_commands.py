@@ -196,6 +196,7 @@ def test_an_interrupted_fit_goes_on(
         (["fit", ".", "--out", "m", "--alpha", "2"], "alpha: expected"),
         (["fit", ".", "--out", "m", "--epochs", "0"], "epochs: expected"),
         (["fit", ".", "--out", "m", "--rotations", "0"], "rotations: expected"),
+        (["fit", ".", "--out", "m", "--rotations", "1000000000"], "rotations: expected"),
         (["fit", ".", "--out", "m", "--device", "abacus"], "abacus"),
         (["fit", ".", "--out", "m", "--method", "1-nn", "--noise", "1"], "--noise: expected with"),
         (["fit", ".", "--out", "m", "--method", "dsebm", "--rotations", "2"], "unknown option"),

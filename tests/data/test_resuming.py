@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -108,6 +109,34 @@ def test_every_part_of_the_state_counts(tmp_path: Path) -> None:
             path, other, {"key": {}, "history": header["history"]}, kind="training"
         )
         assert train(settings, TrainingState(path, {}))[1]["train"][3:] != losses["train"][3:]
+
+
+@pytest.mark.usefixtures("every_epoch")
+def test_another_number_of_threads_is_said(tmp_path: Path) -> None:
+    settings, path, threads = SETTINGS["as ours"], tmp_path / "state", torch.get_num_threads()
+    losses = train(settings, resuming.UNKEPT)[1]
+    with pytest.raises(Killed):
+        train(settings, TrainingState(path, {}), 3)
+    try:
+        torch.set_num_threads(threads + 1)
+        with pytest.warns(UserWarning, match="after epoch 3, with another number of threads: "):
+            found = train(settings, TrainingState(path, {}))[1]
+    finally:
+        torch.set_num_threads(threads)
+    assert found["epoch"] == losses["epoch"]
+    np.testing.assert_allclose(found["train"], losses["train"], rtol=1e-5)
+
+
+@pytest.mark.usefixtures("every_epoch")
+@pytest.mark.parametrize("when", [0, 5_000_000_000], ids=["1970", "2128"])
+def test_a_state_is_taken_whatever_its_files_clock_says(tmp_path: Path, when: int) -> None:
+    settings, path = SETTINGS["as ours"], tmp_path / "state"
+    with pytest.raises(Killed):
+        train(settings, TrainingState(path, {}), 3)
+    os.utime(path, (when, when))
+    with pytest.warns(UserWarning, match="goes on after epoch 3$"):
+        found = train(settings, TrainingState(path, {}))[1]
+    assert found == train(settings, resuming.UNKEPT)[1]
 
 
 def test_a_state_of_another_training_or_a_damaged_one_is_refused(

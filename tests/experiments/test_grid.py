@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 from itertools import pairwise
 from pathlib import Path
@@ -47,9 +48,17 @@ def test_a_key_depends_on_what_the_files_hold(folder: Path, tmp_path: Path) -> N
     one, other = copy / "test" / "good" / "2.png", copy / "test" / "dent" / "1.png"
     first, second = one.read_bytes(), other.read_bytes()
     assert first != second and len(first) == len(second)
-    one.write_bytes(second)
-    other.write_bytes(first)
-    assert keys(copy) != keys(folder)
+    for when in (0, 5_000_000_000):  # 1970, 2128: clocks of files tell nothing
+        one.write_bytes(first)
+        other.write_bytes(second)
+        for path in copy.rglob("*.png"):
+            os.utime(path, (when, when))
+        assert keys(copy) == keys(folder)
+        one.write_bytes(second)
+        other.write_bytes(first)
+        for path in (one, other):
+            os.utime(path, (when, when))
+        assert keys(copy) != keys(folder)
 
 
 def test_cells_are_the_product_each_once_seed_by_seed(folder: Path) -> None:
