@@ -162,13 +162,6 @@ def widget(state: Mapping[str, Any], model: str, figures: list[Mapping[str, Any]
         return f'<div class="{name[0]}" {look}>{inner}</div>'
     if name in ("HTMLModel", "LabelModel"):
         return f"<div {look}>{values['value']}</div>"
-    if "question" in values and "texts" in values:  # widgets/choices.py
-        rows = "".join(
-            f"<div><input type='radio'{' checked' if k == values['value'] else ''}> "
-            f"{html.escape(text)}</div>"
-            for k, text in enumerate(values["texts"])
-        )
-        return f'<div class="control" {look}><b>{html.escape(values["question"])}</b>{rows}</div>'
     label = html.escape(values.get("description") or "")
     labels, index = values.get("_options_labels"), values.get("index")
     if name == "ToggleButtonsModel" and labels:
