@@ -85,6 +85,7 @@ def plot_gallery(
     columns: int = 4,
     masks: Sequence[ArrayLike | None] | None = None,
     opacity: float = 0.45,
+    bar: str = "map value, one scale for all, no unit",
 ) -> go.Figure:
     r"""Images, and below each the same image with its anomaly map, all on ONE scale.
 
@@ -97,6 +98,7 @@ def plot_gallery(
         columns: pairs in a row.
         masks: N boolean masks (H, W) of defects, or None where there is none; drawn as an outline.
         opacity: of maps without levels, from 0 to 1.
+        bar: what the colour bar says of maps without levels.
 
     Raises:
         ValueError: the numbers of images, maps, titles and masks differ, or an array has the wrong
@@ -168,7 +170,7 @@ def plot_gallery(
         )
     return figure.update_layout(
         template=TEMPLATE,
-        coloraxis=colour_axis(lo, hi, "map value, one scale for all, no unit")
+        coloraxis=colour_axis(lo, hi, bar)
         if levels is None
         else level_axis(levels),
         width=plot_width + (104 if levels is None else 154),

@@ -26,8 +26,8 @@ __all__ = ["plot_promise"]
 RULES = {
     "split": ("split conformal", BLUE, "circle"),
     "pac": ("PAC, split", SKY, "square"),
-    "cross": ("out-of-fold, one of all", VERMILLION, "circle-open"),
-    "cross-mean": ("cross (the default)", ORANGE, "star-open"),
+    "cross": ("detector of all", VERMILLION, "circle-open"),
+    "cross-mean": ("mean of folds (the default)", ORANGE, "star-open"),
     "cv+": ("CV+", GREEN, "diamond-open-dot"),
     "cross-pac": ("PAC, cross", PURPLE, "square-open"),
     "quantile": ("plain quantile, split", GREY, "triangle-up-open"),

@@ -154,8 +154,8 @@ def test_the_figure_tells_proved_from_measured() -> None:
     figure = plot_promise([cell], category="toy", detector="mahalanobis")
     shown = {trace.name: trace for trace in figure.data if trace.showlegend}
     assert shown["split conformal"].marker.symbol == "circle"
-    assert shown["out-of-fold, one of all"].marker.symbol == "circle-open"
-    assert shown["out-of-fold, one of all"].y[0] == rate(cell, "cross", 0.1)["mean"]
+    assert shown["detector of all"].marker.symbol == "circle-open"
+    assert shown["detector of all"].y[0] == rate(cell, "cross", 0.1)["mean"]
     crosses = [trace for trace in figure.data if trace.marker.symbol == "x-thin" and trace.x]
     assert {trace.name for trace in crosses} >= {"split conformal", "PAC, split"}
     with pytest.raises(ValueError, match="expected one of"):
