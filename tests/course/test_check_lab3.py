@@ -78,6 +78,7 @@ def epoch(
             "batches": sum(losses) / len(losses),
             "last": losses[-1],
             "sum": sum(losses),
+            "unweighted": sum(losses) / sum(sizes),
             "rows": weighted,
         }[answer]
 
@@ -243,6 +244,7 @@ MISTAKES = {
         (lambda y, s: pairs(y, s, 1).mean(), "you count it as won"),
         (lambda y, s: 1 - pairs(y, s, 0.5).mean(), "Upside down"),
         (lambda y, s: pairs(y, s, 0.5).sum() / len(y) ** 2, "all pairs of images"),
+        (lambda y, s: float((s[y] - s[~y] > 0).mean()), "All PAIRS"),
         (lambda y, s: pairs(y, s, 0.5).sum(), "number of pairs that are won"),
     ],
     "3.3": [
@@ -281,6 +283,7 @@ MISTAKES = {
         (epoch(loss=lambda z, _: z.square().mean() / 2), "log-det is missing"),
         (epoch(loss=lambda z, log_det: nll(z, -log_det)), "wrong sign"),
         (epoch(answer="batches"), "plain mean over batches"),
+        (epoch(answer="unweighted"), "weigh each batch's mean"),
         (epoch(answer="last"), "loss of the last batch"),
         (epoch(answer="sum"), "sum over batches"),
         (epoch(answer="rows"), "sum over rows"),
@@ -353,6 +356,13 @@ def test_three_mistakes_of_each(label):
 @pytest.mark.parametrize(("label", "answer"), HARD_CODED.items())
 def test_a_hard_coded_answer_fails(verdict, label, answer):
     assert not verdict(label, answer).passed
+
+
+def test_a_reason_with_a_full_stop_gets_no_second_one(verdict):
+    def fails(maps):
+        raise TypeError("no tensor in the list.")
+
+    assert "in the list. It" in verdict("3.1", fails).text
 
 
 def test_other_right_ways_pass(verdict):

@@ -106,6 +106,46 @@ def marks(*, order=-1, place=None, size=None, one=False, background=False, mask=
     return regions
 
 
+def in_place(scores, alpha):
+    scores.sort()
+    return conformal(scores, alpha)
+
+
+def refusing(error):
+    def threshold(scores, alpha):
+        if (len(scores) + 1) * alpha < 1 - 1e-9:
+            raise error
+        return conformal(scores, alpha)
+
+    return threshold
+
+
+def rounded(rates):
+    """`cost_curve` without a hair of room."""
+
+    def cost_curve(held, bad, share, alarm, escape):
+        at = rates(len(held))
+        missed = (by_package(held, bad)[:, None] > at).mean(0)
+        return at, right_sum(at, missed, share, alarm, escape)
+
+    return cost_curve
+
+
+def no_width(seen, n, confidence):
+    return (0.0, 0.0) if seen == 0 else exact(seen, n, confidence)
+
+
+def from_zero(values, level):
+    labels, n = ndimage.label(values > level)
+    found = [(*np.argwhere(labels == k).mean(0), (labels == k).sum()) for k in range(n)]
+    return sorted(found, key=lambda r: -r[2])
+
+
+def box_centre(values, inside):
+    pixels = np.argwhere(inside)
+    return (pixels.min(0) + pixels.max(0)) / 2
+
+
 def swapped(values, inside):
     row, column = np.argwhere(inside).mean(0)
     return column, row
@@ -124,6 +164,9 @@ MISTAKES = {
         (by_rank(up, pick=lambda s, k: s[::-1][k - 1]), "from the largest score down"),
         (by_rank(lambda n, a: math.ceil((n + 1) * (1 - a))), "floating point"),
         (by_rank(up, refuse=False), "as if they could"),
+        (in_place, "in place"),
+        (refusing(ValueError()), "has no text"),
+        (refusing(RuntimeError("too few")), "not a RuntimeError"),
     ],
     "4.2": [
         (of_p(lambda at, above, n: at / n), "'impossible'"),
@@ -138,10 +181,16 @@ MISTAKES = {
         (of_beta(lambda n, k, c: stats.beta.ppf(1 - c, n + 1 - k, k)), "wrong tail"),
         (of_beta(lambda n, k, c: (n + 1 - k) / (n + 1)), "mean rate"),
         (of_beta(lambda n, k, c: stats.beta.ppf((1 + c) / 2, n + 1 - k, k)), "two sides"),
+        (of_beta(lambda n, k, c: stats.beta.ppf(c, n - k, k)), "positive parameters"),
         (of_beta(lambda n, k, c: stats.beta.cdf(c, n + 1 - k, k)), "`cdf`"),
     ],
     "4.4": [
         (normal_law, "normal approximation"),
+        (
+            lambda k, n, c: normal_law(k, n, 2 * stats.norm.cdf(1.96) - 1),
+            "normal approximation, with 1.96",
+        ),
+        (no_width, "without width"),
         (wilson, "Wilson"),
         (lambda k, n, c: exact(k, n, 2 * c - 1), "Each tail"),
         (lambda k, n, c: exact(k, n, c)[::-1], "ends are exchanged"),
@@ -155,12 +204,16 @@ MISTAKES = {
         (curve(lambda a, m, s, f, e: right_sum(a, 1 - m, s, f, e)), "that are found"),
         (curve(lambda a, m, s, f, e: f * a + s * e * m), "Nearly"),
         (curve(lambda a, m, s, f, e: s * e * m), "cost nothing"),
+        (rounded(lambda n: np.linspace(1 / (n + 1), n / (n + 1), n)), "Rounding decides"),
+        (rounded(lambda n: np.arange(1, n + 1) * (1 / (n + 1))), "Rounding decides"),
+        (rounded(lambda n: np.cumsum(np.full(n, 1 / (n + 1)))), "Rounding decides"),
         (curve(right_sum, strict=True), "p = alpha is flagged"),
         (curve(right_sum, alphas=lambda n: np.arange(1, n + 1) / n), "1/(n + 1)"),
         (curve(right_sum, alphas=lambda n: np.arange(n) / (n + 1)), "rate of 0"),
     ],
     "4.6": [
         (lambda maps, a: np.quantile(maps, 1 - a), "quantile of all pixels"),
+        (lambda maps, a: conformal(maps.ravel(), a), "a quantile of all pixels"),
         (lambda maps, a: conformal(maps.mean((1, 2)), a), "means"),
         (lambda maps, a: np.quantile(maps.max((1, 2)), 1 - a), "plain quantile"),
         (lambda maps, a: maps.max(), "largest value of all"),
@@ -172,6 +225,8 @@ MISTAKES = {
         (marks(order=1), "Largest first"),
         (marks(one=True), "into one region"),
         (marks(background=True), "label 0"),
+        (from_zero, "labels begin at 1"),
+        (marks(place=box_centre), "bounding box"),
         (marks(place=hottest), "hottest pixel"),
         (marks(size=lambda values, inside: values[inside].sum()), "sum of their values"),
         (marks(place=lambda v, i: np.argwhere(i).mean(0) + 0.5), "half a pixel"),

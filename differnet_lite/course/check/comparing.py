@@ -43,7 +43,7 @@ def students_code(what: str) -> Iterator[None]:
             f"`{what}` fails: {error}. Did you run the cell that defines it?{_students_line(error)}"
         ) from error
     except Exception as error:
-        reason = str(error).strip().split("\n")[0][:200]
+        reason = str(error).strip().split("\n")[0][:200].rstrip(".")
         message = f"`{what}` fails with {type(error).__name__}: {reason}."
         raise Wrong(message + _students_line(error)) from error
 
@@ -69,15 +69,24 @@ def call(answer: Callable[..., Any], *inputs: Any, name: str = "your function") 
     """
     if not callable(answer):
         raise Wrong(f"Expected a function, got {type(answer).__name__}: pass it uncalled.")
-    before = [x.clone() if isinstance(x, Tensor) else x for x in inputs]
+    before = [
+        x.clone() if isinstance(x, Tensor) else x.copy() if isinstance(x, np.ndarray) else x
+        for x in inputs
+    ]
     shapes = ", ".join(_describe(x) for x in inputs)
     with students_code(f"{name}({shapes})"):
         result = answer(*inputs)
     for x, old in zip(inputs, before, strict=True):
-        if isinstance(x, Tensor) and not torch.equal(x, old):
+        kept = True
+        if isinstance(x, Tensor) and isinstance(old, Tensor):
+            kept = torch.equal(x, old)
+        elif isinstance(x, np.ndarray):
+            kept = np.array_equal(x, old)
+        if not kept:
+            kind = "tensor" if isinstance(x, Tensor) else "array"
             raise Wrong(
-                f"{name} changes its input in place (as `y += 1` does): whoever called it loses "
-                "his data. Make a new tensor."
+                f"{name} changes its input in place (as `y += 1` or `y.sort()` does): whoever "
+                f"called it loses his data. Make a new {kind}."
             )
     if result is None or result is ...:
         raise NotDone(f"{name} gives {result}: does it end in a `return` with the result?")

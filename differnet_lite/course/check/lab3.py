@@ -76,9 +76,19 @@ def _auroc(answer: Any, draw: Draw) -> None:
     above = (scores[labels][:, None] - scores[~labels]).ravel()
     won, tied = float((above > 0).sum()), float((above == 0).sum())
     pairs = len(above)
+    try:
+        got = call(answer, labels, scores, name="auroc")
+    except Wrong as error:
+        if "broadcast" not in str(error):
+            raise
+        raise Wrong(
+            f"{n_defect} defective scores and {n_normal} normal ones cannot be subtracted one by "
+            "one. All PAIRS are wanted: a table with a row for each defective one, a column for "
+            "each normal one (`[:, None]`)."
+        ) from error
     compare(
         "The AUROC",
-        call(answer, labels, scores, name="auroc"),
+        got,
         wanted,
         [
             (won / pairs, "Ties: a pair with equal scores counts one half; you count it as lost."),

@@ -158,6 +158,8 @@ def _steps(
     known = {
         "You return the plain mean over batches; the last one has fewer rows. Weigh each batch by "
         "its rows.": float(losses.mean()),
+        "You divide a sum over batches by the number of rows: weigh each batch's mean by its rows "
+        "first.": float(losses.sum() / sizes.sum()),
         "You return the loss of the last batch. What is the mean over all rows?": float(losses[-1]),
         "You return the sum over batches. What is the mean over all rows?": float(losses.sum()),
         "You return the sum over rows. Divide by their number.": float((losses * sizes).sum()),

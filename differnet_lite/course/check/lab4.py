@@ -68,7 +68,7 @@ def _ranks(ordered: np.ndarray, alpha: float) -> list[tuple[Any, str]]:
     counted = "One rank too high: Python counts from 0, so s_(k) is `ordered[k - 1]`."
     if np.ceil(exact) > k:
         counted = (
-            f"One rank too high for {n} scores and alpha = {alpha!r}: in floating point "
+            f"One rank too high for {n} scores and alpha = {alpha:.4g}: in floating point "
             f"(n + 1) (1 - alpha) is {exact!r}. Look at it before you round up."
         )
     return [
@@ -87,12 +87,21 @@ def _refusal(answer: Any, draw: Draw) -> None:
     scores = draw.rng.gamma(4.0, 1.0, draw.integer(9, 18))
     try:
         got = answer(scores, 0.05)
-    except ValueError:
+    except ValueError as error:
+        if not str(error).strip():
+            raise Wrong("Your ValueError has no text: say what is missing.") from error
         return
     except IndexError as error:
         raise Wrong(
             f"{len(scores)} scores cannot promise 5 %. Your code fails with an IndexError; raise a "
             "ValueError that says what is missing."
+        ) from error
+    except NotImplementedError:
+        raise
+    except Exception as error:
+        raise Wrong(
+            f"{len(scores)} scores cannot promise 5 %: raise a ValueError, not a "
+            f"{type(error).__name__}."
         ) from error
     raise Wrong(
         f"{len(scores)} scores cannot promise 5 %, and you return {float(got):.3g} as if they "

@@ -35,6 +35,7 @@ def level(answer: Any, draw: Draw) -> str:
         f"By {SETS} levels like this one, {marked:.0%} of new normal maps get a mark on average, "
         f"where {alpha:.0%} was asked for."
     )
+    pooled = f"That is a quantile of all pixels: of each map a share of alpha is marked. {said}"
     compare(
         "The level",
         got,
@@ -42,7 +43,11 @@ def level(answer: Any, draw: Draw) -> str:
         [
             (
                 np.quantile(normal, 1 - alpha),
-                f"That is a quantile of all pixels: of each map a share of alpha is marked. {said}",
+                pooled,
+            ),
+            (
+                conformal_threshold(normal.ravel(), alpha).value,
+                pooled,
             ),
             (
                 conformal_threshold(means, alpha).value,
@@ -69,27 +74,26 @@ def level(answer: Any, draw: Draw) -> str:
 
 
 def regions(answer: Any, draw: Draw) -> None:
-    """Whether rectangles of known centre and area are found."""
+    """Whether L-shapes of known centre and area are found."""
     height, width = draw.integer(40, 50), draw.integer(60, 70)
     boxes = []
     for left, most in ((4, 12), (24, 15), (44, 13)):  # apart from each other
         top, tall, wide = draw.integer(3, 15), draw.integer(4, 20), draw.integer(4, most)
         boxes.append((top, left, tall, wide))
-    sizes = [tall * wide for _, _, tall, wide in boxes]
-    if len(set(sizes)) < 3:
+    places = [_l_shape(*box) for box in boxes]
+    if len({len(place) for place in places}) < 3:
         return regions(answer, draw)
     values = draw.rng.uniform(0.0, 0.4, (height, width))
     edge = 0.5
-    for top, left, tall, wide in boxes:
-        values[top : top + tall, left : left + wide] = draw.rng.uniform(0.6, 3.0, (tall, wide))
-    wanted = sorted(
-        ((t + (h - 1) / 2, x + (w - 1) / 2, h * w) for t, x, h, w in boxes), key=lambda r: -r[2]
-    )
+    for place in places:
+        values[tuple(place.T)] = draw.rng.uniform(0.6, 3.0, len(place))
+    places.sort(key=len, reverse=True)
     got = call(answer, values, edge, name="regions")
     if not isinstance(got, list | tuple) or any(len(np.atleast_1d(one)) != 3 for one in got):
         raise Wrong("Expected a list with a triple (row, column, area) for each region.")
     found = np.array([[float(x) for x in one] for one in got]).reshape(len(got), 3)
-    right = np.array(wanted)
+    right = np.array([[*place.mean(0), len(place)] for place in places])
+    middles = [(place.min(0) + place.max(0)) / 2 for place in places]
     centre = np.argwhere(values > edge).mean(0)
     if len(found) != len(right):
         if len(found) == 1 and same(found[0, :2], centre, 1e-6):
@@ -99,15 +103,23 @@ def regions(answer: Any, draw: Draw) -> None:
         if len(found) == len(right) + 1:
             raise Wrong("One region too many: label 0 is what is NOT marked.")
         raise Wrong(f"Expected {len(right)} regions, got {len(found)}.")
+    if (found[:, 2] == (values <= edge).sum()).any():
+        raise Wrong(
+            "What is NOT marked counts as a region, and one region is missing: labels begin at 1."
+        )
     if (np.diff(found[:, 2]) > 0).any():
         raise Wrong("The regions are not in order of their area. Largest first.")
-    peaks = np.array([_peak(values, box) for box in boxes])
+    peaks = np.array([_peak(values, place) for place in places])
     compare(
         "The table of regions",
         found,
         right,
         [
             (right[:, [1, 0, 2]], "Rows and columns are exchanged: row first, from the top."),
+            (
+                np.column_stack([middles, right[:, 2]]),
+                "You give the centre of the bounding box. Asked for is that of the pixels.",
+            ),
             (
                 right + [0.5, 0.5, 0],
                 "Centres are half a pixel off: a region of rows 3 to 5 has its centre in row 4.",
@@ -122,11 +134,16 @@ def regions(answer: Any, draw: Draw) -> None:
     _nothing(answer, values)
 
 
-def _peak(values: np.ndarray, box: tuple[int, int, int, int]) -> tuple[int, int]:
-    top, left, tall, wide = box
-    inside = values[top : top + tall, left : left + wide]
-    row, column = np.unravel_index(inside.argmax(), inside.shape)
-    return int(row) + top, int(column) + left
+def _l_shape(top: int, left: int, tall: int, wide: int) -> np.ndarray:
+    """The pixels (P, 2) of a box without its lower right quarter."""
+    inside = np.ones((tall, wide), dtype=bool)
+    inside[tall // 2 :, wide // 2 :] = False
+    return np.argwhere(inside) + (top, left)
+
+
+def _peak(values: np.ndarray, place: np.ndarray) -> tuple[int, int]:
+    row, column = place[values[tuple(place.T)].argmax()]
+    return int(row), int(column)
 
 
 def _same_set(a: np.ndarray, b: np.ndarray) -> bool:

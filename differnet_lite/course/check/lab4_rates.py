@@ -15,6 +15,10 @@ from differnet_lite.course.check.verdicts import Wrong
 
 __all__ = ["cost_curve", "rate_interval", "worst_rate"]
 
+# (n, k) for which k / (n + 1) by division comes out above its value by linspace, by k times the
+# step and by adding up steps: a defect with this p-value escapes by rounding alone
+ROUNDED = [(18, 13), (20, 11)]
+
 
 def worst_rate(answer: Any, draw: Draw) -> None:
     """Whether a rate is what the rate of s_(k) stays below with some confidence."""
@@ -26,7 +30,7 @@ def worst_rate(answer: Any, draw: Draw) -> None:
             law = stats.beta(n + 1 - k, k)
             got = call(answer, n, k, sure, name="worst_rate")
             if k == n and np.isnan(np.asarray(got, dtype=float)).any():
-                raise Wrong(f"k = n = {n} gives nan: a parameter is 0. They are n + 1 - k and k.")
+                raise Wrong(f"k = n = {n} gives nan: Beta needs positive parameters, one is 0.")
             compare(
                 "The rate",
                 got,
@@ -75,6 +79,8 @@ def rate_interval(answer: Any, draw: Draw) -> None:
         low, high = two_numbers(given, "rate_interval")
         if np.isnan([low, high]).any():
             raise Wrong(f"{seen} of {n} gives nan. With none seen the lower end is 0, with all 1.")
+        if seen in (0, n) and low == high:
+            raise Wrong(f"{seen} of {n} gives an interval without width. So sure, after {n} parts?")
         compare(
             f"The interval for {seen} of {n}",
             [low, high],
@@ -84,6 +90,11 @@ def rate_interval(answer: Any, draw: Draw) -> None:
                     [p - half, p + half],
                     "That is the normal approximation: it says 0 ± 0 after no false alarm at all. "
                     "Ask the binomial law itself.",
+                ),
+                (
+                    [p - 1.96 / z * half, p + 1.96 / z * half],
+                    "That is the normal approximation, with 1.96 whatever `confidence` is. Ask the "
+                    "binomial law itself.",
                 ),
                 ([score.low, score.high], "That is Wilson's interval: right on average only."),
                 (
@@ -99,11 +110,15 @@ def rate_interval(answer: Any, draw: Draw) -> None:
 
 def cost_curve(answer: Any, draw: Draw) -> None:
     """Whether a sum weighs alarms and escapes by how many parts can cause them."""
-    held = draw.rng.gamma(4.0, 1.0, draw.integer(17, 23))
-    bad = np.append(draw.rng.gamma(8.0, 1.0, draw.integer(9, 14)), np.sort(held)[-3])
+    n, tie = ROUNDED[draw.integer(0, len(ROUNDED) - 1)]
+    held = draw.rng.gamma(4.0, 1.0, n)
+    ordered = np.sort(held)
+    known = ordered[-3], ordered[n + 1 - tie]  # defects with p = 4 / (n + 1) and tie / (n + 1)
+    bad = np.append(draw.rng.gamma(8.0, 1.0, draw.integer(9, 14)), known)
     share, alarm, escape = float(draw.uniform(0.02, 0.2, 1)), 0.5 + draw.integer(1, 4), 40.0
     alphas = np.arange(1, len(held) + 1) / (len(held) + 1)
-    missed = (thresholding.p_values(held, bad)[:, None] > alphas + 1e-12).mean(0)
+    p = thresholding.p_values(held, bad)[:, None]
+    missed, strict = (p > alphas + 1e-12).mean(0), (p >= alphas - 1e-12).mean(0)
     names = answer, held, bad, share, alarm, escape
     got_alphas, got = pair(*names, name="cost_curve")
     compare(
@@ -124,6 +139,18 @@ def cost_curve(answer: Any, draw: Draw) -> None:
     def cost(alarms: Any, escapes: Any) -> Any:
         return (1 - share) * alarm * alarms + share * escape * escapes
 
+    one = np.asarray(got, dtype=float)
+    if one.shape == alphas.shape:
+        is_right, is_strict = (
+            np.isclose(one, cost(alphas, missed)),
+            np.isclose(one, cost(alphas, strict)),
+        )
+        if (is_right | is_strict).all() and not is_right.all() and not is_strict.all():
+            raise Wrong(
+                f"Rounding decides: for n = {n} your alphas and p-values differ in the last digit "
+                "where they should be equal, and some defects with p = alpha escape. Compare with "
+                "a hair of room."
+            )
     compare(
         "The cost",
         got,
@@ -151,7 +178,7 @@ def cost_curve(answer: Any, draw: Draw) -> None:
                 "Nearly: false alarms come from good parts only, a share of 1 - share.",
             ),
             (
-                cost(alphas, (thresholding.p_values(held, bad)[:, None] >= alphas - 1e-12).mean(0)),
+                cost(alphas, strict),
                 "A defect with p = alpha is flagged, so it does not escape.",
             ),
             (cost(0, missed), "The false alarms cost nothing in your sum."),
