@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo lab labs test test-fast test-notebooks hostile faults versions notebooks site lint clean
+.PHONY: demo lab labs test test-fast test-notebooks coverage hostile faults versions notebooks site lint clean
 
 demo: .venv/installed            ## train on built-in images, print a table, write report.html
 	$(BIN)/python -m differnet_lite demo
@@ -20,6 +20,9 @@ hostile: .venv/installed-dev     ## bad inputs and flipped bits in full, with a 
 
 test-notebooks: .venv/installed-dev  # two at a time: each fixes one thread, so that its digits are the same everywhere
 	$(BIN)/python -m pytest --nbval notebooks/ -n 2 --dist loadfile
+
+coverage: .venv/installed-dev    ## which lines and branches the tests run, in %
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov=differnet_lite --cov-branch --cov-report=term-missing
 
 faults: .venv/installed-dev      ## kill it 50 times while it works: nothing half-written, nothing lost
 	$(BIN)/python scripts/faults.py

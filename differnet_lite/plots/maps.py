@@ -170,9 +170,7 @@ def plot_gallery(
         )
     return figure.update_layout(
         template=TEMPLATE,
-        coloraxis=colour_axis(lo, hi, bar)
-        if levels is None
-        else level_axis(levels),
+        coloraxis=colour_axis(lo, hi, bar) if levels is None else level_axis(levels),
         width=plot_width + (104 if levels is None else 154),
         height=plot_height + 20,
         margin={"l": 12, "r": 92 if levels is None else 142, "t": 4, "b": 16},
