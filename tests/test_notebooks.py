@@ -27,8 +27,6 @@ IGNORING = {
 }
 PLOTLY = "application/vnd.plotly.v1+json"
 VIEW = "application/vnd.jupyter.widget-view+json"
-# Numbers in their prose that still rest on nothing: scripts/prose_numbers.py lists them.
-UNMENDED: set[str] = set()
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -116,10 +114,7 @@ def test_numbers_in_prose_rest_on_something(path, scripts):
         for claim in claims
         if not claim.rests_on
     ]
-    if path.stem in UNMENDED:
-        assert bare, f"take {path.stem} off the list UNMENDED"
-    else:
-        assert not bare, "print them, or mark them: scripts/prose_numbers.py says how"
+    assert not bare, "print them, or mark them: scripts/prose_numbers.py says how"
 
 
 def test_every_code_cell_was_executed_in_order(notebook):
