@@ -132,7 +132,7 @@ class Watch(threading.Thread):
                 self.kill = False
                 os.kill(self.pids[0], signal.SIGKILL)
             later = bool(self.cpu)  # then a process that is new was started within the time
-            below = [p for p in here.children() if "tracker" not in _line(p)]
+            below = [p for p in here.children() if "resource_tracker" not in _line(p)]
             largest = 0.0
             for process in below:
                 try:
