@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -103,6 +106,21 @@ def picture() -> Callable[..., np.ndarray]:
         return np.rint(np.clip(128 + 50 * noise / noise.std(), 0, 255)).astype(np.uint8)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def program() -> Callable[[str], ModuleType]:
+    """Imports a program that is no part of the package, by its place: "benchmarks/gpu.py"."""
+
+    def load(place: str) -> ModuleType:
+        path = Path(__file__).parents[1] / place
+        spec = importlib.util.spec_from_file_location(f"program_{path.stem}", path)
+        assert spec is not None and spec.loader is not None
+        module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
 
 
 @pytest.fixture

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-
-
-def script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+Program = Callable[[str], ModuleType]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
@@ -37,8 +30,8 @@ def test_five_kills_leave_nothing_half_written_and_the_same_bits() -> None:
     assert struck >= 3
 
 
-def test_what_is_half_written_is_seen(tmp_path: Path) -> None:
-    faults, whole = script("faults"), tmp_path / "whole"
+def test_what_is_half_written_is_seen(program: Program, tmp_path: Path) -> None:
+    faults, whole = program("scripts/faults.py"), tmp_path / "whole"
     (whole / "cache").mkdir(parents=True)
     for name in ("cache/a.features", "model.safetensors"):
         (whole / name).write_bytes(b"all of it")
@@ -57,8 +50,8 @@ def test_what_is_half_written_is_seen(tmp_path: Path) -> None:
     assert faults.half_written(whole, expected, models) == ["unknown ('unknown')"]
 
 
-def test_the_lowest_versions_are_pyprojects() -> None:
-    versions = script("versions")
+def test_the_lowest_versions_are_pyprojects(program: Program) -> None:
+    versions = program("scripts/versions.py")
     pins = versions.lowest_bounds()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert [pin.replace("==", ">=") for pin in pins][: len(project["dependencies"])] == (
@@ -72,9 +65,9 @@ def test_the_lowest_versions_are_pyprojects() -> None:
 
 
 def test_interpreters_are_looked_for_on_the_path_and_among_pyenvs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    versions = script("versions")
+    versions = program("scripts/versions.py")
     mine = "{}.{}".format(*sys.version_info)
 
     def interpreter(path: Path, says: str) -> None:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from differnet_lite.data.files import replacing
+from differnet_lite.data.files import check_writable, replacing
 
 __all__ = [
     "check_file",
@@ -96,13 +96,7 @@ def check_maps_folder(folder: str | os.PathLike[str], images: str | os.PathLike[
         FileNotFoundError, NotADirectoryError, PermissionError, ValueError: as the message says.
     """
     folder, source = Path(folder), Path(images)
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"--maps {folder}: expected a folder, got a file")
-    place = folder if folder.is_dir() else folder.parent
-    if not place.is_dir():
-        raise FileNotFoundError(f"{place}: there is no such folder to write into; create it first")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise PermissionError(f"--maps {folder}: {place} cannot be written to")
+    check_writable("--maps", folder)
     ours = Path(os.path.realpath(folder))
     theirs = Path(os.path.realpath(source if source.is_dir() else source.parent))
     nested = source.is_dir() and (ours in theirs.parents or theirs in ours.parents)

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from differnet_lite.calibration.thresholding import Threshold, p_values
-from differnet_lite.data.files import regular, replacing
+from differnet_lite.data.files import check_writable, regular, replacing
 
 __all__ = [
     "SCHEMA",
@@ -58,13 +58,7 @@ def check_folder(folder: Path, images: Path) -> None:
     Raises:
         FileNotFoundError, NotADirectoryError, PermissionError, ValueError: as the message says.
     """
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"--out {folder}: expected a folder for the parts, got a file")
-    place = folder if folder.is_dir() else folder.parent
-    if not place.is_dir():
-        raise FileNotFoundError(f"{place}: there is no such folder to write into; create it first")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise PermissionError(f"--out {folder}: {place} cannot be written to")
+    check_writable("--out", folder, "a folder for the parts")
     strangers = [p.name for p in _files(folder) if not p.name.startswith("part-")]
     if strangers:
         raise ValueError(

@@ -111,7 +111,6 @@ def _score_all(
     bar: Any,
 ) -> None:
     """Score what is not kept; what went wrong with some partitions is told when all are done."""
-
     missing = []
     for part in parts:
         if kept_scores(folder / part.file, part.names, judge):

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from differnet_lite.checks import checked
 
-__all__ = ["made_folder", "regular", "replacing"]
+__all__ = ["check_writable", "made_folder", "regular", "replacing"]
 
 DRAFT, DAY = re.compile(r"\.[0-9a-f]{32}\.tmp"), 86_400  # names, and seconds
 SWEPT: set[Path] = set()  # folders that this process has looked through
@@ -51,6 +51,26 @@ def made_folder(path: str | os.PathLike[str]) -> Path:
             f"{path}: expected a folder, or a place for one; {error}"
         ) from error
     return path
+
+
+def check_writable(option: str, folder: Path, what: str = "a folder") -> None:
+    """Refuse a folder that cannot be written into, nor made.
+
+    Args:
+        option: that names it, for messages: "--maps".
+        folder: it, or where it is to be.
+        what: is expected.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError, PermissionError: as the message says.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{option} {folder}: expected {what}, got a file")
+    place = folder if folder.is_dir() else folder.parent
+    if not place.is_dir():
+        raise FileNotFoundError(f"{place}: there is no such folder to write into; create it first")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise PermissionError(f"{option} {folder}: {place} cannot be written to")
 
 
 @contextmanager

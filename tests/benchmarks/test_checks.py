@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -13,16 +12,10 @@ import pytest
 from differnet_lite.data.checkpoint import CheckpointError
 from differnet_lite.model import DifferNet
 
-PATH = Path(__file__).parents[2] / "benchmarks" / "checks.py"
-
 
 @pytest.fixture(scope="module")
-def checks() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmark_checks", PATH)
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def checks(program: Callable[[str], ModuleType]) -> ModuleType:
+    return program("benchmarks/checks.py")
 
 
 @pytest.mark.filterwarnings("ignore:.*held-out normals cannot guarantee")

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-PATH = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
-
 
 @pytest.fixture(scope="module")
-def gpu() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmark_gpu", PATH)
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def gpu(program: Callable[[str], ModuleType]) -> ModuleType:
+    return program("benchmarks/gpu.py")
 
 
 @pytest.mark.filterwarnings("ignore:.*held-out normals cannot guarantee")

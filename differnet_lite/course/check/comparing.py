@@ -14,7 +14,16 @@ from torch import Tensor
 
 from differnet_lite.course.check.verdicts import Close, NotDone, Wrong
 
-__all__ = ["call", "compare", "log_det_by_autograd", "pair", "same", "students_code", "two_numbers"]
+__all__ = [
+    "call",
+    "compare",
+    "explained",
+    "log_det_by_autograd",
+    "pair",
+    "same",
+    "students_code",
+    "two_numbers",
+]
 
 EXACT = 1e-8  # times the size of the numbers: right
 NEAR = 1e-4  # times the size of the numbers: right but for a tolerance
@@ -46,6 +55,21 @@ def students_code(what: str) -> Iterator[None]:
         reason = str(error).strip().split("\n")[0][:200].rstrip(".")
         message = f"`{what}` fails with {type(error).__name__}: {reason}."
         raise Wrong(message + _students_line(error)) from error
+
+
+@contextmanager
+def explained(symptom: str, message: str) -> Iterator[None]:
+    """Within, an error whose text holds the symptom is told by another message.
+
+    Raises:
+        Wrong: with the message, or as it was.
+    """
+    try:
+        yield
+    except Wrong as error:
+        if symptom in str(error):
+            raise Wrong(message) from error
+        raise
 
 
 def _students_line(error: BaseException) -> str:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from differnet_lite.course.check import lab1_loss, lab1_maps
-from differnet_lite.course.check.comparing import call, compare
+from differnet_lite.course.check.comparing import call, compare, explained
 from differnet_lite.course.check.draws import Draw
 from differnet_lite.course.check.verdicts import Exercise, Wrong
 
@@ -76,15 +76,12 @@ def _log_density(answer: Any, draw: Draw) -> None:
         p_y = torch.distributions.LogNormal(mean, deviation)  # what f turns into a standard normal
         wanted = p_y.log_prob(y)
         p_z = torch.distributions.Normal(0.0, 1.0).log_prob(f(y))
-        try:
+        with explained(
+            "does not require grad",
+            "autograd has nothing to differentiate by: y does not ask for a gradient. Work with a "
+            "copy that does, as the first hint says.",
+        ):
             got = call(answer, f, y, name="log_density")
-        except Wrong as wrong:
-            if "does not require grad" not in str(wrong):
-                raise
-            raise Wrong(
-                "autograd has nothing to differentiate by: y does not ask for a gradient. Work "
-                "with a copy that does, as the first hint says."
-            ) from wrong
         if sign == -1 and not torch.as_tensor(got).isfinite().all():
             raise Wrong(
                 "Right for a rising f, and nan for a falling one: its derivative is negative, and "

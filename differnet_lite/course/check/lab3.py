@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from sklearn.neighbors import NearestNeighbors
 
-from differnet_lite.course.check.comparing import call, compare, pair, two_numbers
+from differnet_lite.course.check.comparing import call, compare, explained, pair, two_numbers
 from differnet_lite.course.check.draws import Draw
 from differnet_lite.course.check.lab3_detector import differnet
 from differnet_lite.course.check.lab3_leak import honest
@@ -76,16 +76,13 @@ def _auroc(answer: Any, draw: Draw) -> None:
     above = (scores[labels][:, None] - scores[~labels]).ravel()
     won, tied = float((above > 0).sum()), float((above == 0).sum())
     pairs = len(above)
-    try:
+    with explained(
+        "broadcast",
+        f"{n_defect} defective scores and {n_normal} normal ones cannot be subtracted one by one. "
+        "All PAIRS are wanted: a table with a row for each defective one, a column for each normal "
+        "one (`[:, None]`).",
+    ):
         got = call(answer, labels, scores, name="auroc")
-    except Wrong as error:
-        if "broadcast" not in str(error):
-            raise
-        raise Wrong(
-            f"{n_defect} defective scores and {n_normal} normal ones cannot be subtracted one by "
-            "one. All PAIRS are wanted: a table with a row for each defective one, a column for "
-            "each normal one (`[:, None]`)."
-        ) from error
     compare(
         "The AUROC",
         got,

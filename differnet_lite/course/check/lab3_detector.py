@@ -10,7 +10,7 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from differnet_lite.course.check.comparing import call, same
+from differnet_lite.course.check.comparing import call, explained, same
 from differnet_lite.course.check.draws import Draw
 from differnet_lite.course.check.verdicts import Wrong
 from differnet_lite.evaluation.metrics import auroc
@@ -92,15 +92,12 @@ def differnet(answer: Any, draw: Draw) -> str:
     kept = copy.deepcopy(trunk.state_dict())
 
     def run(some: Tensor) -> np.ndarray:
-        try:
+        with explained(
+            "through the graph a second time",
+            "The features still hang on the trunk's graph, and the second `backward` fails. The "
+            "trunk is not trained: compute features under `torch.no_grad()`.",
+        ):
             found = call(answer, trunk, train, some, 0, name="differnet")
-        except Wrong as error:
-            if "through the graph a second time" not in str(error):
-                raise
-            raise Wrong(
-                "The features still hang on the trunk's graph, and the second `backward` fails. "
-                "The trunk is not trained: compute features under `torch.no_grad()`."
-            ) from error
         scores = torch.as_tensor(found).detach().double().numpy()
         if scores.shape != (len(some),):
             raise Wrong(f"Expected one score an image, ({len(some)},), got shape {scores.shape}.")
