@@ -183,18 +183,18 @@ class MultiScaleExtractor(nn.Module):
             raise ValueError("the transformations jitter: pass a torch.Generator")
         own = angles.T if isinstance(angles, Tensor) and angles.ndim == 2 else None  # (T, N)
         turns: list[Any] = [float(a) for a in angles] if own is None else list(own)
-        features = torch.empty(len(x), len(turns), self.n_features, dtype=torch.float32)
+        features = x.new_empty(len(x), len(turns), self.n_features)  # float32
         if own is None and not t.jitters:
             for k, maps in self.iter_view_maps(x, turns, t):
                 features[:, k] = self.pool(maps)
-            return features
+            return features.cpu()  # once: a copy for each view would wait for the device each time
         views: Any = iter_views(x, turns, t)
         if own is not None:
             how: Any = {"fill": t.fill, "interpolation": t.interpolation}
             views = enumerate(rotate(x, a, **how) for a in turns)
         for k, view in views:
             features[:, k] = self(view if generator is None else jitter(view, t, generator))
-        return features
+        return features.cpu()
 
 
 def check_geometry(size: int, n_scales: int) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import math
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -31,6 +32,7 @@ __all__ = [
     "soft_clamp",
 ]
 
+_GENERATORS = threading.Lock()  # one flow at a time is built with the global ones
 RULES = {"clamp": positive, "clamp_factor": positive, "seed": whole(0, 2**63 - 1)}
 
 
@@ -94,9 +96,8 @@ class Subnet(nn.Sequential):
 class PreciseLinear(Fm.FixedLinearTransform):
     """FrEIA's fixed linear map, whose product and inverse are taken in float64 and then rounded.
 
-    A whitening stretches directions that hardly vary hundreds of times more than others, and an
-    anomalous row lies far beyond the training range: in float32 the way there and back would lose
-    three more digits than the row has. Apple's MPS has no float64 and keeps float32.
+    A whitening stretches some directions hundreds of times more than others: in float32 the way
+    there and back loses three more digits than a row has. Apple's MPS has but float32.
     """
 
     def __init__(self, dims_in: Sequence[tuple[int, ...]], *, M: Tensor) -> None:
@@ -125,8 +126,7 @@ class CouplingFlow(nn.Module):
 
     Args:
         chain: the invertible modules, ending in the latent space.
-        mean: (D,), taken from the features first. Inside a linear module it would cancel most
-            digits of a float32.
+        mean: (D,), taken from the features first; in a linear module it would cancel most digits.
 
     Example:
         >>> flow = build_flow(6, n_blocks=2, hidden=16, seed=0)
@@ -204,8 +204,8 @@ def build_flow(
 @contextmanager
 def _contained_randomness(seed: int | None) -> Iterator[None]:
     """Leave NumPy's and torch's global generators as they were; PermuteRandom reseeds NumPy's."""
-    numpy_state = np.random.get_state()
-    with torch.random.fork_rng(devices=[], enabled=seed is not None):
+    with _GENERATORS, torch.random.fork_rng(devices=[], enabled=seed is not None):
+        numpy_state = np.random.get_state()
         if seed is not None:
             torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed a GPU's too
         try:

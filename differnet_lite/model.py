@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
 from typing import Any, Self
 
@@ -25,9 +26,10 @@ from differnet_lite.data.resuming import TrainingState, forget_training, trainin
 from differnet_lite.data.schema import check_history, check_size, load_flow
 from differnet_lite.feature_detector import FeatureDetector
 from differnet_lite.flow import CouplingFlow, build_flow
-from differnet_lite.sampling import training_sampler
+from differnet_lite.sampling import Sampler, training_sampler
 from differnet_lite.scoring import Scorer, flow_score
-from differnet_lite.settings import PRESETS, Settings
+from differnet_lite.settings import PRESETS, WIDE, Settings
+from differnet_lite.side_by_side import Place, side_by_side
 from differnet_lite.training import train_flow
 
 __all__ = ["DifferNet"]
@@ -106,7 +108,13 @@ class DifferNet(FeatureDetector):
         common: dict[str, Any] = {"epochs": self.settings.epochs, "of": of}
         self._states = states = training_states(self._checkpoint, images, parts, **common)
         seen = None if fresh else self.features(images, description="features of normal images")
-        runs = [self._train(images, seen, *which) for which in zip(parts, states, count())]
+        sample = training_sampler(self.extractor, images, seen, self.settings)
+        each = zip(parts, states, count())
+        tasks = [partial(self._train, images, seen, sample, *which) for which in each]
+        narrow = self.settings.hidden < WIDE and self.extractor.device.type == "cpu"
+        threads = min(len(tasks), torch.get_num_threads()) if narrow and not fresh else 1
+        how: Any = {"threads": threads, "progress": self.progress}
+        runs = side_by_side(tasks, epochs=self.settings.epochs, **how)
         flows, histories, scores = zip(*runs, strict=True)
         losses = {name: np.mean([h[name] for h in histories], 0).tolist() for name in histories[0]}
         fitted = {"flows_": list(flows), "history_": losses | {"epoch": histories[0]["epoch"]}}
@@ -124,23 +132,25 @@ class DifferNet(FeatureDetector):
         self,
         images: Sequence[ImageLike],
         seen: Tensor | None,
+        sample: Sampler,
         split: Split,
         state: TrainingState,
         k: int,
+        place: Place,
     ) -> tuple[CouplingFlow, dict[str, list[float]], np.ndarray]:
         """The k-th flow, its history, and its scores of the images that calibrate it."""
         s = self.settings
-        train, judged = ([images[i] for i in part] for part in split)
-        known = None if seen is None else seen[split.train]
+        judged = [images[i] for i in split.calibrate]
         held_out = self.features(judged) if seen is None else seen[split.calibrate]
         of_trunk = {"n_features": self.extractor.n_features, "device": self.extractor.device}
-        common: dict[str, Any] = of_trunk | {"seed": self.seed + k, "progress": self.progress}
+        common: dict[str, Any] = of_trunk | {"seed": self.seed + k, "progress": False}
         flow, history = train_flow(
-            training_sampler(self.extractor, train, known, s),
-            len(train),
+            place.sampler(sample, split.train),
+            len(split.train),
             s,
             held_out=held_out.mean(1, keepdim=True) if s.pool_views else held_out,
             state=state,
+            on_epoch=place.on_epoch,
             **common,
         )
         scorer = Scorer(flow_score(flow, use_log_det=s.use_log_det), s.pool_views)

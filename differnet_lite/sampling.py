@@ -74,13 +74,13 @@ def fresh_view_sampler(
     """
     t, size = transformations, extractor.size
     few = len(images) <= KEPT_IN_MEMORY
-    pixels = torch.cat(list(iter_decoded(images, size=size))) if few else None
+    pixels = torch.cat(list(iter_decoded(images, size=size))).to(extractor.device) if few else None
 
     def draw(indices: Tensor, generator: torch.Generator) -> Tensor:
         if pixels is None:
             batch = torch.stack([decode(images[i], size) for i in indices])
         else:
-            batch = pixels[indices]
+            batch = pixels[indices.to(pixels.device)]
         angles = t.draw_angles(len(indices) * t.n_train, generator).view(-1, t.n_train)
         return extractor.views(batch, angles, t, generator)
 

@@ -32,7 +32,9 @@ from differnet_lite.checks import check_fields, flag, one_of, real, reals, whole
 from differnet_lite.features import check_geometry
 from differnet_lite.transforms import Transformations
 
-__all__ = ["DEFAULT", "PAPER", "PRESETS", "Settings"]
+__all__ = ["DEFAULT", "PAPER", "PRESETS", "WIDE", "Settings"]
+
+WIDE = 1024  # width of subnets from which arithmetic and memory outweigh all else
 
 
 def _transformations(name: str, value: object) -> Transformations:

@@ -14,7 +14,7 @@ from differnet_lite.data.resuming import UNKEPT, TrainingState
 from differnet_lite.flow import CouplingFlow, Subnet, build_flow
 from differnet_lite.loss import nll
 from differnet_lite.sampling import Sampler, whitening_of_views
-from differnet_lite.settings import Settings
+from differnet_lite.settings import WIDE, Settings
 from differnet_lite.trunk import fast_dtype
 
 __all__ = [
@@ -168,7 +168,7 @@ def set_products(flow: CouplingFlow, dtype: torch.dtype | None) -> None:
 
 
 def products_of(train_dtype: str, hidden: int, weights: Tensor) -> torch.dtype | None:
-    """The dtype of products in training; "auto": bfloat16 from 1024 wide on, where it is fast."""
-    wide = hidden >= 1024 and weights.dtype == torch.float32
+    """The dtype of products in training; "auto": bfloat16 from `WIDE` on, where it is fast."""
+    wide = hidden >= WIDE and weights.dtype == torch.float32
     fast = wide and fast_dtype(weights.device) == torch.bfloat16
     return torch.bfloat16 if train_dtype == "bfloat16" or (train_dtype == "auto" and fast) else None

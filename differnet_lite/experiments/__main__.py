@@ -1,6 +1,7 @@
-"""The command line: `python -m differnet_lite.experiments table1 | few-shot | ablations | promise`.
+"""The command line: `python -m differnet_lite.experiments STUDY`.
 
-`promise` has a file of its own, `promise_command`.
+Studies: table1, few-shot, ablations; promise and epochs, which have files of their own,
+`promise_command` and `chosen_epoch`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import plotly.graph_objects as go
 
 from differnet_lite.cluster.connecting import connected
 from differnet_lite.evaluation.published import CITATION, METHODS
+from differnet_lite.experiments.chosen_epoch import add_epochs, run_epochs
 from differnet_lite.experiments.promise_command import add_promise, run_promise
 from differnet_lite.experiments.running import run
 from differnet_lite.experiments.storing import write_atomically, write_table
@@ -63,7 +65,8 @@ def main(arguments: Sequence[str] | None = None, *, make: Callable[..., Any] | N
     args = _parser().parse_args(arguments)
     warnings.showwarning = _note  # type: ignore[assignment]
     try:
-        return run_promise(args) if args.study == "promise" else _study(args, make)
+        own = {"promise": run_promise, "epochs": run_epochs}
+        return own[args.study](args) if args.study in own else _study(args, make)
     except (OSError, ValueError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -222,6 +225,7 @@ def _parser() -> argparse.ArgumentParser:
         )
         made.add_argument("--no-progress", action="store_true", help="no progress bars")
     add_promise(studies)
+    add_epochs(studies)
     return parser
 
 
