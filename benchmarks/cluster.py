@@ -4,7 +4,8 @@
 
 Images are made up (JPEG, 64 px), the model is small (64 px, one scale, 4 rotations), so that what
 the cluster costs shows: a real image takes a hundred times as long. In turn:
-  plain     as many processes as workers, each with its share of the list; no cluster
+  plain     as many processes as workers, each with its share of the list and one thread, as Dask
+            gives its workers; no cluster
   cluster   `score_on_cluster` with workers that run already, but have not imported anything
   killed    the same on a fresh cluster, one worker killed when half is done
 CPU seconds are those of all processes that take part, without the start of the workers. Memory is
@@ -92,12 +93,13 @@ def plain(model: str, names: str, out: str) -> None:
 
 def in_processes(model: Path, paths: list[Path], workers: int, folder: Path) -> dict[str, Any]:
     names, scores = [], [folder / f"{k}.npy" for k in range(workers)]
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
     for k, share in enumerate(np.array_split(np.array(paths, object), workers)):
         names.append(folder / f"{k}.txt")
         names[-1].write_text("\n".join(map(str, share)))
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     running = [
-        subprocess.Popen([sys.executable, __file__, "--plain", model, *pair])
+        subprocess.Popen([sys.executable, __file__, "--plain", model, *pair], env=one_thread)
         for pair in zip(names, scores, strict=True)
     ]
     if any(process.wait() for process in running):

@@ -11,7 +11,11 @@ model apart does so between two heartbeats, and an import of seconds there looks
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import dataclasses
+import functools
+import os
 import tempfile
 import threading
 import warnings
@@ -24,9 +28,10 @@ from distributed import WorkerPlugin, get_worker
 
 from differnet_lite.cluster.partitions import Partition
 
-__all__ = ["Answer", "ModelPlugin", "fit_category", "look", "score_partition"]
+__all__ = ["Answer", "ModelPlugin", "fit_category", "keep_freed_memory", "look", "score_partition"]
 
 _ONE_AT_A_TIME = threading.Lock()
+TRIM, MMAP = -1, -3  # glibc's M_TRIM_THRESHOLD and M_MMAP_THRESHOLD
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,6 +137,7 @@ def _alone() -> Iterator[list[warnings.WarningMessage]]:
     """The process for itself, the threads that are the worker's, and a list that takes warnings."""
     import torch
 
+    keep_freed_memory()
     with _ONE_AT_A_TIME, warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("default")
         threads = torch.get_num_threads()
@@ -140,3 +146,18 @@ def _alone() -> Iterator[list[warnings.WarningMessage]]:
             yield notes
         finally:
             torch.set_num_threads(threads)
+
+
+@functools.cache
+def keep_freed_memory() -> None:
+    """Let glibc keep what tensors free for the next ones, up to 64 MB, as it does by itself.
+
+    Dask starts its workers with MALLOC_TRIM_THRESHOLD_=65536: memory goes back to the system at
+    each free, and is taken, and cleared, again for the next batch. A fifth to a half of a worker's
+    time went there (`benchmarks/cluster.py`). Another value is somebody's choice, and left alone.
+    """
+    if os.environ.get("MALLOC_TRIM_THRESHOLD_") == "65536":
+        with contextlib.suppress(AttributeError, OSError, TypeError):  # no glibc
+            mallopt = ctypes.CDLL(None).mallopt
+            mallopt(MMAP, 32 << 20)
+            mallopt(TRIM, 64 << 20)
