@@ -12,8 +12,8 @@ lab: .venv/installed-dev         ## open the notebooks in JupyterLab
 
 test: test-fast test-notebooks   ## everything: style, types, unit tests, documentation examples, notebooks, browser
 
-test-fast: .venv/installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+test-fast: .venv/installed-dev   # two at a time, with one thread each: with two each they would wait for each other
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 hostile: .venv/installed-dev     ## bad inputs and flipped bits in full, with a table of how they went
 	HOSTILE=full $(BIN)/python -m pytest tests/hostile
@@ -22,7 +22,7 @@ test-notebooks: .venv/installed-dev  # two at a time: each fixes one thread, so 
 	$(BIN)/python -m pytest --nbval notebooks/ -n 2 --dist loadfile
 
 coverage: .venv/installed-dev    ## which lines and branches the tests run, in %
-	$(BIN)/python -m pytest -n 2 --dist loadfile --cov=differnet_lite --cov-branch --cov-report=term-missing
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --cov=differnet_lite --cov-branch --cov-report=term-missing
 
 faults: .venv/installed-dev      ## kill it 50 times while it works: nothing half-written, nothing lost
 	$(BIN)/python scripts/faults.py

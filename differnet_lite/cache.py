@@ -24,7 +24,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from differnet_lite.checks import checked, real, reals, whole
-from differnet_lite.data.files import replacing
+from differnet_lite.data.files import at_home, replacing
 from differnet_lite.data.images import ImageLike, decode, digest, in_parallel
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.transforms import Transformations
@@ -42,8 +42,8 @@ def default_cache() -> Path:
     """Where features are kept: $DIFFERNET_LITE_CACHE, or the user's cache folder."""
     named = os.environ.get("DIFFERNET_LITE_CACHE")
     if named:
-        return Path(named).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "differnet_lite"
+        return at_home(named)
+    return at_home(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "differnet_lite"
 
 
 @functools.cache
@@ -225,7 +225,7 @@ class FeatureCache:
     @staticmethod
     def clear_folder(folder: Path) -> None:
         """Delete everything in a folder that a cache wrote, and nothing else."""
-        for marker in folder.glob("*/what.json"):
+        for marker in folder.glob(f"{'[0-9a-f]' * 16}/what.json"):  # others are no cache's
             shutil.rmtree(marker.parent)
 
 

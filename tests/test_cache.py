@@ -470,10 +470,12 @@ def test_clearing_deletes_what_a_cache_wrote_and_nothing_else(
 ) -> None:
     make()[0].features(photographs, ANGLES)
     (tmp_path / "cache" / "mine").mkdir()
-    (tmp_path / "cache" / "mine" / "notes.txt").write_text("keep")
+    for name in ("notes.txt", "what.json"):
+        (tmp_path / "cache" / "mine" / name).write_text("keep")
     FeatureCache.clear_folder(tmp_path / "cache")
     assert not kept(tmp_path / "cache")
-    assert [p.name for p in (tmp_path / "cache").rglob("*")] == ["mine", "notes.txt"]
+    left = sorted(p.name for p in (tmp_path / "cache").rglob("*"))
+    assert left == ["mine", "notes.txt", "what.json"]
 
 
 def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -484,3 +486,11 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert default_cache() == tmp_path / "differnet_lite"
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert default_cache() == Path.home() / ".cache" / "differnet_lite"
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DIFFERNET_LITE_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as without HOME and passwd
+    with pytest.raises(OSError, match=r"~/.cache: .*Set HOME, or DIFFERNET_LITE_CACHE"):
+        default_cache()

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from differnet_lite.checks import checked
 
-__all__ = ["check_writable", "made_folder", "regular", "replacing"]
+__all__ = ["at_home", "check_writable", "made_folder", "regular", "replacing"]
 
 DRAFT, DAY = re.compile(r"\.[0-9a-f]{32}\.tmp"), 86_400  # names, and seconds
 SWEPT: set[Path] = set()  # folders that this process has looked through
@@ -35,6 +35,21 @@ def regular(path: str | os.PathLike[str]) -> Path:
     if path.exists():
         raise OSError(f"{path}: expected a regular file, got a pipe, a socket or a device")
     raise FileNotFoundError(f"{path}: there is no such file")
+
+
+def at_home(path: str) -> Path:
+    """The path, with the user's folder for a leading ~.
+
+    Raises:
+        OSError: this user has none, as in some containers.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise OSError(
+            f"{path}: {error} Set HOME, or DIFFERNET_LITE_CACHE to a folder for features; or keep "
+            "none: cache=None"
+        ) from None
 
 
 def made_folder(path: str | os.PathLike[str]) -> Path:

@@ -12,6 +12,7 @@ import dataclasses
 import hashlib
 import json
 import platform
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
+import differnet_lite
 from differnet_lite.checks import checked, whole
 from differnet_lite.data.datasets import Category, DatasetError, load_category
 from differnet_lite.evaluation.metrics import auroc
@@ -34,6 +36,7 @@ from differnet_lite.training import train_flow
 
 __all__ = ["add_epochs", "last_and_best", "run_epochs", "epoch_by_epoch", "with_known_views"]
 
+CELL = ("category", "preset", "settings", "seed")
 TESTS = 24  # how often the authors' program looks at the test set
 QUESTION = (
     "What does a figure owe to choosing the epoch on the test set? One flow is trained on all "
@@ -174,12 +177,17 @@ def run_epochs(args: argparse.Namespace) -> int:
         built_in = folder in SAMPLE_CATEGORIES
         category = load_category(make_sample_category(folder) if built_in else folder)
         for seed in tqdm(range(args.seeds), category.name, unit="seed", disable=args.no_progress):
-            about = {"category": category.name, "preset": name, "settings": digest, "seed": seed}
-            if any((table[[*about]] == list(about.values())).all(axis=1).any() for table in tables):
+            what = (category.name, name, digest, seed)
+            about: dict[str, Any] = dict(zip(CELL, what, strict=True))
+            if any((table[[*CELL]] == what).all(axis=1).any() for table in tables):
                 continue
             found = epoch_by_epoch(category, settings, seed=seed, **common)
-            machine = f"{platform.machine()}, torch {torch.__version__}"
-            tables.append(found.assign(**about, machine=machine))
+            about |= {
+                "when": datetime.now(UTC).isoformat(timespec="seconds"),
+                "version": differnet_lite.__version__,
+                "machine": f"{platform.system()} {platform.machine()}, torch {torch.__version__}",
+            }
+            tables.append(found.assign(**about))
             write_table(pd.concat(tables, ignore_index=True), path.with_suffix(""))
     table = pd.concat(tables, ignore_index=True)
     own = table[table["settings"] == digest]
