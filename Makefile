@@ -1,6 +1,7 @@
 # Each target sets up what it needs in .venv, once; later runs start at once.
 PYTHON ?= python3
 BIN := .venv/bin
+TWO := -n 2 --dist loadfile --no-loadscope-reorder  # tests/conftest.py puts the longest first
 
 .PHONY: demo lab labs test test-fast test-notebooks coverage hostile faults versions notebooks site lint clean
 
@@ -13,16 +14,16 @@ lab: .venv/installed-dev         ## open the notebooks in JupyterLab
 test: test-fast test-notebooks   ## everything: style, types, unit tests, documentation examples, notebooks, browser
 
 test-fast: .venv/installed-dev   # two at a time, with one thread each: with two each they would wait for each other
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TWO)
 
 hostile: .venv/installed-dev     ## bad inputs and flipped bits in full, with a table of how they went
 	HOSTILE=full $(BIN)/python -m pytest tests/hostile
 
 test-notebooks: .venv/installed-dev  # two at a time: each fixes one thread, so that its digits are the same everywhere
-	$(BIN)/python -m pytest --nbval notebooks/ -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval notebooks/ -n 2 --dist loadfile
 
 coverage: .venv/installed-dev    ## which lines and branches the tests run, in %
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --cov=differnet_lite --cov-branch --cov-report=term-missing
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TWO) --cov=differnet_lite --cov-branch --cov-report=term-missing
 
 faults: .venv/installed-dev      ## kill it 50 times while it works: nothing half-written, nothing lost
 	$(BIN)/python scripts/faults.py

@@ -20,6 +20,13 @@ from differnet_lite.model import DifferNet
 from differnet_lite.samples import make_sample_category
 from differnet_lite.transforms import Transformations
 
+LONGEST = ("test_browser.py", "test_real_data.py", "test_faults.py", "test_package.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take minutes first: at the end one would leave the other cores idle."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
