@@ -174,7 +174,7 @@ def test_an_interrupted_fit_goes_on(
         assert main(fit) == 130
     said = "a training with a checkpoint goes on by the same command"
     assert said in capsys.readouterr().err
-    assert len(list(kept.iterdir())) == 1 and not out.exists()
+    assert list(kept.iterdir()) and not out.exists()  # of as many flows as trained at once
     assert main(fit) == 0
     assert "the training goes on after epoch 3" in capsys.readouterr().err
     assert out.read_bytes() == whole.read_bytes()
