@@ -168,7 +168,7 @@ def measure(category: Path, repeats: int) -> dict[str, float]:
         return step
 
     folds = [stepper(flow, DEFAULT, None) for flow in narrow[1:]]
-    threads = min(len(folds), torch.get_num_threads()) if extractor.device.type == "cpu" else 1
+    on_cpu = extractor.device.type == "cpu"
 
     def ten_steps_each() -> None:
         def ten(step: Callable[[], None], place: Place) -> None:
@@ -176,7 +176,7 @@ def measure(category: Path, repeats: int) -> dict[str, float]:
                 step()
 
         tasks = [partial(ten, step) for step in folds]
-        side_by_side(tasks, epochs=1, threads=threads, progress=False)
+        side_by_side(tasks, epochs=1, at_once=on_cpu, progress=False)
 
     slow, kept_step, default_step, fifty = seconds(
         lambda: reference.step(many),

@@ -112,8 +112,7 @@ class DifferNet(FeatureDetector):
         each = zip(parts, states, count())
         tasks = [partial(self._train, images, seen, sample, *which) for which in each]
         narrow = self.settings.hidden < WIDE and self.extractor.device.type == "cpu"
-        threads = min(len(tasks), torch.get_num_threads()) if narrow and not fresh else 1
-        how: Any = {"threads": threads, "progress": self.progress}
+        how: Any = {"at_once": narrow and not fresh, "progress": self.progress}
         runs = side_by_side(tasks, epochs=self.settings.epochs, **how)
         flows, histories, scores = zip(*runs, strict=True)
         losses = {name: np.mean([h[name] for h in histories], 0).tolist() for name in histories[0]}
@@ -140,8 +139,10 @@ class DifferNet(FeatureDetector):
     ) -> tuple[CouplingFlow, dict[str, list[float]], np.ndarray]:
         """The k-th flow, its history, and its scores of the images that calibrate it."""
         s = self.settings
-        judged = [images[i] for i in split.calibrate]
-        held_out = self.features(judged) if seen is None else seen[split.calibrate]
+        if seen is None:
+            held_out = self.features([images[i] for i in split.calibrate])
+        else:
+            held_out = seen[split.calibrate]
         of_trunk = {"n_features": self.extractor.n_features, "device": self.extractor.device}
         common: dict[str, Any] = of_trunk | {"seed": self.seed + k, "progress": False}
         flow, history = train_flow(

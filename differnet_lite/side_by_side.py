@@ -8,9 +8,8 @@ thread, however many there are.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,6 +18,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from differnet_lite.sampling import Sampler
+from differnet_lite.switches import torch_threads
 
 __all__ = ["Place", "Stopped", "side_by_side"]
 
@@ -56,22 +56,23 @@ class Place:
 
 
 def side_by_side(
-    tasks: Sequence[Callable[[Place], T]], *, epochs: int, threads: int, progress: bool
+    tasks: Sequence[Callable[[Place], T]], *, epochs: int, at_once: bool, progress: bool
 ) -> list[T]:
     """What each of some trainings gives, in their order.
 
     Args:
         tasks: each trains, with the two functions of its `Place`.
         epochs: how many each has, for the progress bar.
-        threads: how many may run at once. 1: one after another in the calling thread, with all the
-            threads that torch has; otherwise each with one.
+        at_once: as many at once as torch has threads, with one each; else, or if that is one, they
+            run one after another in the calling thread, with all threads.
         progress: whether to show a progress bar.
 
     Raises:
         BaseException: the first that a training raises, or that interrupts the wait, once all have
             stopped: each stops at its next step.
     """
-    stop, total = threading.Event(), len(tasks) * epochs
+    stop, total, all_threads = threading.Event(), len(tasks) * epochs, torch.get_num_threads()
+    n = min(len(tasks), all_threads) if at_once else 1
     silent: Any = {"disable": not progress, "leave": False}
     with tqdm(total=total, desc="training", unit="epoch", **silent) as bar:
 
@@ -82,11 +83,12 @@ def side_by_side(
                 mean = {k: np.mean([losses[k] for losses in known]) for k in known[0]}
                 bar.set_postfix({k: f"{v:.3f}" for k, v in mean.items()})
 
-        if threads == 1:
+        if n == 1:
             places = [Place(stop, show) for _ in tasks]
             return [task(place) for task, place in zip(tasks, places, strict=True)]
         places = [Place(stop, lambda: None) for _ in tasks]  # this thread looks, and shows
-        with _one_thread_pool(threads) as pool:
+        pool = ThreadPoolExecutor(n, initializer=torch.set_num_threads, initargs=(1,))
+        with torch_threads(all_threads), pool:  # later threads would start with the pool's one
             both = zip(tasks, places, strict=True)
             futures = [pool.submit(task, place) for task, place in both]
             pending = set(futures)
@@ -101,14 +103,3 @@ def side_by_side(
                 for future in pending:
                     future.cancel()
         return [future.result() for future in futures]
-
-
-@contextmanager
-def _one_thread_pool(n: int) -> Iterator[ThreadPoolExecutor]:
-    """n threads, in each of which torch computes with one; it is not so in later ones."""
-    before = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(n, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield pool
-    finally:
-        torch.set_num_threads(before)

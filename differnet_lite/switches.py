@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import torch
 from PIL import ImageFile
 
-__all__ = ["default_switches", "with_default_switches"]
+__all__ = ["default_switches", "torch_threads", "with_default_switches"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -53,6 +53,17 @@ def default_switches() -> Iterator[None]:
                 stack.callback(put, before)
                 put(value)
         yield
+
+
+@contextmanager
+def torch_threads(n: int) -> Iterator[None]:
+    """Within, torch computes with n threads; afterwards with as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def with_default_switches(function: F) -> F:

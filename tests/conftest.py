@@ -18,6 +18,7 @@ from scipy import ndimage
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.model import DifferNet
 from differnet_lite.samples import make_sample_category
+from differnet_lite.switches import torch_threads
 from differnet_lite.transforms import Transformations
 
 LONGEST = ("test_browser.py", "test_real_data.py", "test_faults.py", "test_package.py")
@@ -26,6 +27,13 @@ LONGEST = ("test_browser.py", "test_real_data.py", "test_faults.py", "test_packa
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files that take minutes first: at the end one would leave the other cores idle."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Flows are trained one after another; see `test_side_by_side.py` for several at once."""
+    with torch_threads(1):
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,6 +16,7 @@ from torch import Tensor
 from differnet_lite import DifferNet
 from differnet_lite import model as model_module
 from differnet_lite.side_by_side import Place, Stopped, side_by_side
+from differnet_lite.switches import torch_threads
 from differnet_lite.training import train_flow
 
 Picture = Callable[..., np.ndarray]
@@ -24,10 +25,8 @@ SECONDS = 60.0  # that a test waits for what should come at once
 
 @pytest.fixture(autouse=True)
 def two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+    with torch_threads(2):
+        yield
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ def photographs(picture: Picture) -> list[np.ndarray]:
 
 
 def at_once(tasks: list[Callable[[Place], Any]], **how: Any) -> list[Any]:
-    return side_by_side(tasks, **({"epochs": 3, "threads": 2, "progress": False} | how))
+    return side_by_side(tasks, **({"epochs": 3, "at_once": True, "progress": False} | how))
 
 
 def rows(indices: Tensor, generator: torch.Generator) -> Tensor:
@@ -61,15 +60,15 @@ def test_one_thread_is_the_calling_one() -> None:
     def train(place: Place) -> tuple[int, int]:
         return threading.get_ident(), torch.get_num_threads()
 
-    assert at_once([train, train], threads=1) == [(threading.get_ident(), 2)] * 2
+    assert at_once([train, train], at_once=False) == [(threading.get_ident(), 2)] * 2
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_a_place_samples_its_own_images(threads: int) -> None:
+@pytest.mark.parametrize("together", [False, True])
+def test_a_place_samples_its_own_images(together: bool) -> None:
     def train(place: Place) -> Tensor:
         return place.sampler(rows, [4, 7, 9])(torch.tensor([2, 0]), torch.Generator())
 
-    for got in at_once([train, train], threads=threads):
+    for got in at_once([train, train], at_once=together):
         assert got.tolist() == [[9.0], [4.0]]
 
 
@@ -97,13 +96,15 @@ def test_one_that_fails_stops_the_others_at_their_next_step(error: BaseException
     assert torch.get_num_threads() == 2
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_the_bar_counts_the_epochs_of_all(threads: int, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("together", [False, True])
+def test_the_bar_counts_the_epochs_of_all(
+    together: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
     def train(place: Place) -> None:
         for epoch in (1, 2, 3):
             place.on_epoch(epoch, {"epoch": [epoch], "train": [0.25], "held_out": []}, None)
 
-    at_once([train] * 4, threads=threads, progress=True)
+    at_once([train] * 4, at_once=together, progress=True)
     shown = capsys.readouterr().err
     assert "12/12" in shown
     assert "train=0.250" in shown
@@ -118,8 +119,8 @@ def test_flows_are_the_same_however_many_threads(
     monkeypatch.setattr(DifferNet, "features", lambda *_, **__: known)
     fitted = []
     for threads in (1, 2):
-        torch.set_num_threads(threads)
-        fitted.append(DifferNet(**options, cache=None).fit(photographs))
+        with torch_threads(threads):
+            fitted.append(DifferNet(**options, cache=None).fit(photographs))
     one, two = fitted
     assert len(two.flows_) == 3
     for a, b in zip(one.flows_, two.flows_, strict=True):

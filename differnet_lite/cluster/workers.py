@@ -135,17 +135,13 @@ def _answer(work: Callable[[], Any]) -> Answer:
 @contextmanager
 def _alone() -> Iterator[list[warnings.WarningMessage]]:
     """The process for itself, the threads that are the worker's, and a list that takes warnings."""
-    import torch
+    from differnet_lite.switches import torch_threads
 
     keep_freed_memory()
     with _ONE_AT_A_TIME, warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("default")
-        threads = torch.get_num_threads()
-        torch.set_num_threads(max(1, get_worker().state.nthreads))
-        try:
+        with torch_threads(max(1, get_worker().state.nthreads)):
             yield notes
-        finally:
-            torch.set_num_threads(threads)
 
 
 @functools.cache

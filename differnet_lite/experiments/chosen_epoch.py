@@ -11,8 +11,6 @@ import argparse
 import dataclasses
 import hashlib
 import json
-import platform
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +19,10 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-import differnet_lite
 from differnet_lite.checks import checked, whole
 from differnet_lite.data.datasets import Category, DatasetError, load_category
 from differnet_lite.evaluation.metrics import auroc
+from differnet_lite.experiments.measuring import made_here
 from differnet_lite.experiments.storing import write_table
 from differnet_lite.flow import CouplingFlow
 from differnet_lite.model import DifferNet
@@ -174,19 +172,15 @@ def run_epochs(args: argparse.Namespace) -> int:
     tables = [pd.read_csv(path)] if path.exists() else []
     common: dict[str, Any] = {"device": args.device, "progress": not args.no_progress}
     for folder in args.categories:
-        built_in = folder in SAMPLE_CATEGORIES
-        category = load_category(make_sample_category(folder) if built_in else folder)
+        if folder in SAMPLE_CATEGORIES:
+            folder = make_sample_category(folder, progress=not args.no_progress)
+        category = load_category(folder)
         for seed in tqdm(range(args.seeds), category.name, unit="seed", disable=args.no_progress):
             what = (category.name, name, digest, seed)
-            about: dict[str, Any] = dict(zip(CELL, what, strict=True))
             if any((table[[*CELL]] == what).all(axis=1).any() for table in tables):
                 continue
             found = epoch_by_epoch(category, settings, seed=seed, **common)
-            about |= {
-                "when": datetime.now(UTC).isoformat(timespec="seconds"),
-                "version": differnet_lite.__version__,
-                "machine": f"{platform.system()} {platform.machine()}, torch {torch.__version__}",
-            }
+            about = dict(zip(CELL, what, strict=True)) | made_here()
             tables.append(found.assign(**about))
             write_table(pd.concat(tables, ignore_index=True), path.with_suffix(""))
     table = pd.concat(tables, ignore_index=True)

@@ -7,8 +7,8 @@ import os
 import platform
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -20,8 +20,9 @@ import differnet_lite
 from differnet_lite.data.datasets import load_category
 from differnet_lite.evaluation import metrics
 from differnet_lite.experiments.grid import Cell, subset
+from differnet_lite.switches import torch_threads
 
-__all__ = ["COLUMNS", "Row", "brief", "extract", "measure", "row_of"]
+__all__ = ["COLUMNS", "Row", "brief", "extract", "made_here", "measure", "row_of"]
 
 Row: TypeAlias = "dict[str, Any]"
 COLUMNS = [
@@ -50,7 +51,7 @@ def extract(cells: list[Cell], *, threads: int, **arguments: Any) -> None:
 
     Errors are left to the cells themselves.
     """
-    with _threads(threads):
+    with _at_most(threads):
         for cell in cells:
             try:
                 detector = _detector(cell, **arguments)
@@ -69,7 +70,7 @@ def extract(cells: list[Cell], *, threads: int, **arguments: Any) -> None:
 def measure(cell: Cell, *, threads: int, **arguments: Any) -> tuple[Cell, Row]:
     """Fit, score the test set once, and compare with its labels."""
     row: Row = {}
-    with _threads(threads):
+    with _at_most(threads):
         try:
             category = load_category(cell.folder)
             train = subset(category.train, cell.n_train, cell.seed)
@@ -112,9 +113,6 @@ def _detector(
 
 def row_of(cell: Cell, **values: Any) -> Row:
     """The row of a cell: what is known of it and of this machine, and these values."""
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    cores = f"{joblib.cpu_count()} cores"
-    machine = f"{platform.system()} {platform.machine()}, {cores}, torch {torch.__version__}"
     known = {
         "method": cell.method,
         "category": cell.category,
@@ -122,13 +120,17 @@ def row_of(cell: Cell, **values: Any) -> Row:
         "n_train": cell.n_train,
         "options": cell.options,
     }
-    known |= {
-        "key": cell.key,
-        "when": now,
+    return dict.fromkeys(COLUMNS) | known | {"key": cell.key} | made_here() | values
+
+
+def made_here() -> Row:
+    """When, by which version and on what machine a row is made: now, by this one, here."""
+    cores = f"{joblib.cpu_count()} cores"
+    return {
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "version": differnet_lite.__version__,
-        "machine": machine,
+        "machine": f"{platform.system()} {platform.machine()}, {cores}, torch {torch.__version__}",
     }
-    return dict.fromkeys(COLUMNS) | known | values
 
 
 def brief(error: BaseException) -> str:
@@ -142,12 +144,6 @@ def brief(error: BaseException) -> str:
     )
 
 
-@contextmanager
-def _threads(n: int) -> Iterator[None]:
-    """At most n threads for PyTorch, and never more than the worker was started with."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(min(n, before))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def _at_most(threads: int) -> AbstractContextManager[None]:
+    """Never more threads for PyTorch than the worker was started with."""
+    return torch_threads(min(threads, torch.get_num_threads()))

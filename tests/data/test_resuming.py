@@ -218,15 +218,7 @@ def interrupted(
     return fit
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """One flow after another; see `tests/test_side_by_side.py` for several at once."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.filterwarnings("ignore:.*goes on after epoch")
 @pytest.mark.parametrize(
     "options",
@@ -249,7 +241,6 @@ def test_a_model_goes_on_flow_by_flow(
     tmp_path: Path,
     interrupted: Callable[..., None],
     options: dict[str, Any],
-    one_thread: None,
 ) -> None:
     given = tiny | {"epochs": 3} | options
     expected = DifferNet(**given).fit(photographs)
