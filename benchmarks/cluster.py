@@ -34,8 +34,8 @@ from distributed import Client, LocalCluster
 from distributed.comm import tcp
 from PIL import Image
 
+from differnet_course.baselines.registry import load_detector
 from differnet_lite import DifferNet, Transformations
-from differnet_lite.baselines.registry import load_detector
 from differnet_lite.cluster import read_parts, score_on_cluster
 from differnet_lite.cluster.partitions import PARTITION
 from differnet_lite.cluster.tasks import completed

@@ -13,7 +13,7 @@ import argparse
 
 import numpy as np
 
-from differnet_lite.calibration.drift import Drift, drift_martingale, drift_test
+from differnet_course.drift import Drift, drift_martingale, drift_test
 from differnet_lite.calibration.thresholding import p_values
 
 FEATURES, DELTA, FOLDS = 20, 0.05, 5

@@ -16,7 +16,7 @@ measured and the line says that the rest is extrapolated. These figures are stil
 machine with a GPU has run this yet. What choosing the epoch on the test set is worth is another
 command, which goes on where it was stopped:
 
-    python -m differnet_lite.experiments epochs --categories bottle toothbrush tiles --device cuda
+    python -m differnet_course.experiments epochs --categories bottle toothbrush tiles --device cuda
 """
 
 from __future__ import annotations

@@ -32,7 +32,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from differnet_lite import DifferNet, Transformations, load_category, make_sample_category
+from differnet_course import make_sample_category
+from differnet_lite import DifferNet, Transformations, load_category
 from differnet_lite.cache import FeatureCache
 from differnet_lite.data.images import decode
 from differnet_lite.features import (

@@ -1,7 +1,6 @@
 from .cache import FeatureError as FeatureError
 from .calibration.thresholding import TooFewNormalsError as TooFewNormalsError
 from .calibration.thresholding import conformal_threshold as conformal_threshold
-from .course import check as check
 from .data.checkpoint import CheckpointError as CheckpointError
 from .data.datasets import Category as Category
 from .data.datasets import DatasetError as DatasetError
@@ -12,8 +11,6 @@ from .detector import NotFittedError as NotFittedError
 from .evaluation.evaluating import Evaluation as Evaluation
 from .evaluation.evaluating import evaluate as evaluate
 from .model import DifferNet as DifferNet
-from .samples import SAMPLE_CATEGORIES as SAMPLE_CATEGORIES
-from .samples import make_sample_category as make_sample_category
 from .settings import Settings as Settings
 from .transforms import Transformations as Transformations
 

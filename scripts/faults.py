@@ -31,12 +31,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from differnet_course.experiments import Grid, run
+from differnet_course.samples import make_sample_category
 from differnet_lite.cache import FeatureCache
 from differnet_lite.data.checkpoint import read_checkpoint
-from differnet_lite.experiments import Grid, run
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.model import DifferNet
-from differnet_lite.samples import make_sample_category
 from differnet_lite.transforms import Transformations
 
 FORK = multiprocessing.get_context("fork")  # PyTorch is imported once, and not 100 times

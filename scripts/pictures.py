@@ -170,7 +170,7 @@ def widget(state: Mapping[str, Any], model: str, figures: list[Mapping[str, Any]
             for k, text in enumerate(labels)
         )
         return f'<div class="control" {look}>{label} {buttons}</div>'
-    if "texts" in values:  # differnet_lite.widgets.choices
+    if "texts" in values:  # differnet_course.widgets.choices
         rows = "".join(
             f"<div><input type='radio'{' checked' if k == values['value'] else ''}> "
             f"{html.escape(text)}</div>"

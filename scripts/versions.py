@@ -54,7 +54,9 @@ TESTS = (
 
 USE = """
 import pathlib, re, sys
-from differnet_lite import DifferNet, make_sample_category
+from differnet_course import make_sample_category
+
+from differnet_lite import DifferNet
 import differnet_lite
 assert pathlib.Path(differnet_lite.__file__).is_relative_to(sys.argv[1]), differnet_lite.__file__
 root = make_sample_category(

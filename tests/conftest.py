@@ -15,9 +15,9 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
+from differnet_course.samples import make_sample_category
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.model import DifferNet
-from differnet_lite.samples import make_sample_category
 from differnet_lite.switches import torch_threads
 from differnet_lite.transforms import Transformations
 

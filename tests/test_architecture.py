@@ -81,8 +81,8 @@ def importers(of: str) -> set[str]:
 
 def test_the_imports_are_found() -> None:
     assert "differnet_lite.loss" in GRAPH["differnet_lite.training"]
-    assert "differnet_lite.samples.folders" in GRAPH["differnet_lite.experiments.__main__"]
-    assert "differnet_lite.baselines.registry" in GRAPH["differnet_lite.experiments.running"]
+    assert "differnet_course.samples.folders" in GRAPH["differnet_course.experiments.__main__"]
+    assert "differnet_course.baselines.registry" in GRAPH["differnet_course.experiments.running"]
     assert {"training", "course"} <= importers("loss")
     assert "experiments" not in importers("loss")
 

@@ -16,7 +16,7 @@ from sklearn.base import clone, is_outlier_detector
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from differnet_lite.baselines import make_detector
+from differnet_course.baselines import make_detector
 from differnet_lite.calibration.thresholding import (
     Judgement,
     TooFewNormalsError,

@@ -17,9 +17,9 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
 
+from differnet_course.baselines import make_detector
 from differnet_lite import cache as cache_module
 from differnet_lite import training
-from differnet_lite.baselines import make_detector
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.flow import CouplingFlow, build_flow
 from differnet_lite.localization import METHODS, Localizer, reference, reference_maps

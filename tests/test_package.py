@@ -78,7 +78,7 @@ def test_scoring_needs_neither_plotly_nor_ipywidgets() -> None:
 
 def test_metrics_and_published_figures_load_little() -> None:
     assert "torch" not in loaded_by("from differnet_lite.evaluation import metrics")
-    assert "pandas" not in loaded_by("from differnet_lite.evaluation import published")
+    assert "pandas" not in loaded_by("from differnet_course import published")
 
 
 def test_every_public_name_is_there() -> None:

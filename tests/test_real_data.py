@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from differnet_course.prepare import MTD_COUNTS, MVTEC_COUNTS
 from differnet_lite import DifferNet, Transformations, evaluate, load_category
-from differnet_lite.data.prepare import MTD_COUNTS, MVTEC_COUNTS
 
 REAL = Path(
     os.environ.get(

@@ -60,7 +60,7 @@ def score_there(args: argparse.Namespace) -> None:
 
 def fit_there(args: argparse.Namespace, options: dict[str, Any]) -> None:
     """Fit categories on a cluster, a model file each; see the parser."""
-    from differnet_lite.baselines.registry import load_detector
+    from differnet_course.baselines.registry import load_detector
     from differnet_lite.checks import rate
 
     start = time.perf_counter()

@@ -58,12 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _demo(args: argparse.Namespace) -> None:
+    from differnet_course.plots import evaluation_report
+    from differnet_course.samples import make_sample_category
     from differnet_lite.checks import rate
     from differnet_lite.data.datasets import load_category
     from differnet_lite.evaluation.evaluating import evaluate
     from differnet_lite.model import DifferNet
-    from differnet_lite.plots import evaluation_report
-    from differnet_lite.samples import make_sample_category
     from differnet_lite.settings import PRESETS
     from differnet_lite.trunk import resolve_device
 
@@ -98,7 +98,7 @@ def _demo(args: argparse.Namespace) -> None:
 
 
 def _fit(args: argparse.Namespace) -> None:
-    from differnet_lite.baselines.registry import make_detector
+    from differnet_course.baselines.registry import make_detector
     from differnet_lite.checks import rate
     from differnet_lite.data.datasets import training_images
     from differnet_lite.data.resuming import training_folder
@@ -172,8 +172,8 @@ def _score(args: argparse.Namespace) -> None:
 
 
 def _prepare(args: argparse.Namespace) -> None:
-    from differnet_lite.data.prepare import prepare_mtd, prepare_mvtec
-    from differnet_lite.samples import default_data_root, make_sample_category
+    from differnet_course.prepare import prepare_mtd, prepare_mvtec
+    from differnet_course.samples import default_data_root, make_sample_category
 
     if args.what == "samples":
         root = args.root or default_data_root()

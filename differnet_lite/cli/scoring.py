@@ -30,13 +30,13 @@ HEADER = ("image", "score", "p_value", "anomalous", "threshold")
 
 def score(args: argparse.Namespace) -> None:
     """Score images with a saved model, in one pass over them; see the parser for what it writes."""
-    from differnet_lite.baselines.registry import load_detector
+    from differnet_course.baselines.registry import load_detector
+    from differnet_course.plots import evaluation_report, write_overlays
     from differnet_lite.calibration.discoveries import select
     from differnet_lite.checks import rate, whole
     from differnet_lite.data.datasets import DatasetError, load_category
     from differnet_lite.data.listing import list_images
     from differnet_lite.evaluation.evaluating import evaluate
-    from differnet_lite.plots import evaluation_report, write_overlays
     from differnet_lite.trunk import resolve_device
 
     start = time.perf_counter()

@@ -13,7 +13,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 import differnet_lite
-from differnet_lite.baselines.registry import load_detector
+from differnet_course.baselines.registry import load_detector
 from differnet_lite.cache import code_version
 from differnet_lite.checks import checked, rate, whole
 from differnet_lite.cluster.connecting import check_device_name, check_workers, connected

@@ -64,7 +64,7 @@ class ModelPlugin(WorkerPlugin):  # type: ignore[misc]
 
     def model(self) -> Any:
         """The model; nothing is kept of features, as the scores themselves are."""
-        from differnet_lite.baselines.registry import load_detector
+        from differnet_course.baselines.registry import load_detector
 
         if self._model is None:
             with tempfile.TemporaryDirectory() as folder:
@@ -83,7 +83,7 @@ def score_partition(partition: Partition, *, model: str) -> Answer:
 
 def fit_category(job: Any) -> Answer:
     """The bytes of a model fitted to the images of a job, see `differnet_lite.cluster.fitting`."""
-    from differnet_lite.baselines.registry import make_detector
+    from differnet_course.baselines.registry import make_detector
 
     def fitted() -> bytes:
         with tempfile.TemporaryDirectory() as folder:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from differnet_lite.baselines import make_detector
+from differnet_course.baselines import make_detector
 from differnet_lite.transforms import Transformations
 
 ON_FEATURES = ["ocsvm", "1-nn", "mahalanobis"]

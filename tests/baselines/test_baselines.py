@@ -14,8 +14,9 @@ import pytest
 import torch
 from sklearn.svm import OneClassSVM
 
-from differnet_lite.baselines import BASELINES, load_detector, make_detector
-from differnet_lite.baselines.feature_methods import reduced, reduction
+from differnet_course.baselines import BASELINES, load_detector, make_detector
+from differnet_course.baselines.feature_methods import reduced, reduction
+from differnet_course.samples import make_sample_category
 from differnet_lite.calibration.splits import held_out_split
 from differnet_lite.data.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 from differnet_lite.data.datasets import DatasetError, load_category
@@ -23,7 +24,6 @@ from differnet_lite.data.images import ImageError
 from differnet_lite.detector import Detector, NotFittedError
 from differnet_lite.evaluation.metrics import auroc
 from differnet_lite.model import DifferNet
-from differnet_lite.samples import make_sample_category
 from differnet_lite.transforms import Transformations
 
 ON_FEATURES = ["ocsvm", "1-nn", "mahalanobis"]
@@ -219,7 +219,7 @@ def test_inputs_are_what_the_network_sees(
 
 def test_the_list_of_methods_costs_nothing_to_import() -> None:
     heavy = "{'torch', 'sklearn', 'numpy'}"
-    statement = f"import sys, differnet_lite.baselines; print({heavy} & set(sys.modules))"
+    statement = f"import sys, differnet_course.baselines; print({heavy} & set(sys.modules))"
     assert (
         subprocess.run(
             [sys.executable, "-c", statement], capture_output=True, text=True, check=True

@@ -11,8 +11,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from differnet_lite.baselines.autoencoder import ssim
-from differnet_lite.baselines.geotrans import symmetries
+from differnet_course.baselines.autoencoder import ssim
+from differnet_course.baselines.geotrans import symmetries
 from differnet_lite.evaluation.metrics import auroc
 
 Arrays = list[np.ndarray]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from differnet_lite.calibration.drift import Drift, drift_martingale, drift_test, stream_p_values
+from differnet_course.drift import Drift, drift_martingale, drift_test, stream_p_values
 from differnet_lite.calibration.thresholding import p_values
 
 N = 300

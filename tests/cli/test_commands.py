@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from differnet_course.baselines.registry import load_detector
 from differnet_lite import settings
-from differnet_lite.baselines.registry import load_detector
 from differnet_lite.cache import FeatureCache
 from differnet_lite.cli.commands import main
 from differnet_lite.data import resuming

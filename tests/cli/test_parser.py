@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from differnet_lite.baselines.registry import BASELINES
+from differnet_course.baselines.registry import BASELINES
+from differnet_course.samples import SAMPLE_CATEGORIES
 from differnet_lite.calibration import splits
 from differnet_lite.cli import output, parser
 from differnet_lite.cli.commands import main
 from differnet_lite.localization import maps
-from differnet_lite.samples import SAMPLE_CATEGORIES
 from differnet_lite.settings import PRESETS
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from differnet_lite.baselines import registry
-from differnet_lite.baselines.registry import load_detector
+from differnet_course.baselines import registry
+from differnet_course.baselines.registry import load_detector
 from differnet_lite.cluster import fit_on_cluster
 from differnet_lite.model import DifferNet
 from differnet_lite.transforms import Transformations

@@ -18,8 +18,8 @@ import pyarrow.dataset
 import pytest
 from PIL import Image
 
-from differnet_lite.baselines import registry
-from differnet_lite.baselines.registry import load_detector
+from differnet_course.baselines import registry
+from differnet_course.baselines.registry import load_detector
 from differnet_lite.cluster import connecting, read_parts, score_on_cluster, scoring
 from differnet_lite.data.images import ImageError
 from differnet_lite.data.listing import list_images

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from differnet_lite.conversion.authors import flow_of_authors
+from differnet_course.authors import flow_of_authors
 from differnet_lite.scoring import Scorer, flow_score
 
 LAYERS = ("fc1", "fc2", "fc2b", "fc3")

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import torch
 
-from differnet_lite.course import check
-from differnet_lite.course.check.verdicts import Exercise, Verdict
+from differnet_course import check
+from differnet_course.labs.verdicts import Exercise, Verdict
 
 ROOT = Path(__file__).resolve().parents[2]
 LABS = ROOT / "notebooks" / "labs"

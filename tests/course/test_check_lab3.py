@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from differnet_lite.course.line import second_shots
+from differnet_course.line import second_shots
 from differnet_lite.features import IMAGENET_MEAN, IMAGENET_STD
 from differnet_lite.loss import nll
 from differnet_lite.sampling import whitening_matrix

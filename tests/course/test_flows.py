@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from differnet_lite.course.flows import (
+from differnet_course.flows import (
     MADE,
     AdditiveCoupling,
     Chain,
@@ -138,7 +138,7 @@ def test_two_moons_are_centred_scaled_and_seeded():
 
 def test_figures_and_stages():
     pytest.importorskip("plotly")
-    from differnet_lite import plots
+    from differnet_course import plots
 
     flow, y = Chain([MADE(2), Permute([1, 0]), MADE(2)]), two_moons(50)
     found = plots.stages(flow, y, n=11)
@@ -165,7 +165,7 @@ def test_figures_and_stages():
 
 def test_explorer_follows_its_slider():
     pytest.importorskip("anywidget")
-    from differnet_lite.widgets import DensityExplorer
+    from differnet_course.widgets import DensityExplorer
 
     explorer = DensityExplorer(Chain([MADE(2), MADE(2)]), two_moons(40))
     first = np.array(explorer.figure.data[1].x)

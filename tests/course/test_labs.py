@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from differnet_lite.course import check
+from differnet_course import check
 
 nbformat = pytest.importorskip("nbformat")
 

@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
+from differnet_course.numbers import in_numbers, stored_numbers
 from differnet_lite import DifferNet, Transformations
-from differnet_lite.course.numbers import in_numbers, stored_numbers
 
 
 @pytest.fixture(scope="module")

@@ -7,17 +7,17 @@ import plotly.graph_objects as go
 import pytest
 import torch
 
-from differnet_lite import plots as score_plots
-from differnet_lite.calibration.thresholding import (
-    conformal_threshold,
-    pac_threshold,
-    quantile_threshold,
-)
-from differnet_lite.course.studies import (
+from differnet_course import plots as score_plots
+from differnet_course.studies import (
     paired_difference,
     recalibrated_rates,
     scale_contributions,
     simulated_rates,
+)
+from differnet_lite.calibration.thresholding import (
+    conformal_threshold,
+    pac_threshold,
+    quantile_threshold,
 )
 from differnet_lite.evaluation.metrics import auroc
 from differnet_lite.flow import build_flow

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from differnet_lite.course.two_samples import ks_test, mmd_test, power, rank_test
+from differnet_course.two_samples import ks_test, mmd_test, power, rank_test
 
 G = np.random.default_rng(0)
 SCORES, FEATURES = G.gamma(4, size=100), G.normal(size=(60, 30)) * np.exp(-np.arange(30) / 8)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from differnet_lite.data import prepare
+from differnet_course import prepare
+from differnet_course.prepare import prepare_mtd, prepare_mvtec
 from differnet_lite.data.datasets import DatasetError, load_category
-from differnet_lite.data.prepare import prepare_mtd, prepare_mvtec
 
 
 def _image(path: Path, value: int = 100, size: tuple[int, int] = (8, 6)) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from differnet_lite.evaluation.published import published_auroc
+from differnet_course.published import published_auroc
 
 
 def test_published_rows_have_the_published_means() -> None:
-    from differnet_lite.evaluation.published import _ROWS
+    from differnet_course.published import _ROWS
 
     means = np.mean(list(_ROWS.values()), axis=0)
     np.testing.assert_allclose(means, [67.2, 76.2, 70.9, 71.9, 83.8, 94.7], atol=0.06)

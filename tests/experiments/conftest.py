@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from differnet_lite.experiments import Grid, run
+from differnet_course.experiments import Grid, run
 
 VOLATILE = ["fit_s", "score_s", "when", "threads"]
 

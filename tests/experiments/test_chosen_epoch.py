@@ -10,16 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from differnet_lite import DifferNet, load_category
-from differnet_lite.data.datasets import DatasetError
-from differnet_lite.evaluation.metrics import auroc
-from differnet_lite.experiments import chosen_epoch
-from differnet_lite.experiments.__main__ import main
-from differnet_lite.experiments.chosen_epoch import (
+from differnet_course.experiments import chosen_epoch
+from differnet_course.experiments.__main__ import main
+from differnet_course.experiments.chosen_epoch import (
     epoch_by_epoch,
     last_and_best,
     with_known_views,
 )
+from differnet_lite import DifferNet, load_category
+from differnet_lite.data.datasets import DatasetError
+from differnet_lite.evaluation.metrics import auroc
 from differnet_lite.settings import PAPER, Settings
 
 SILENT: dict[str, Any] = {"device": "cpu", "cache": None, "progress": False}

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from differnet_lite.evaluation.published import METHODS
-from differnet_lite.experiments import STUDIES, published_table
-from differnet_lite.plots import (
+from differnet_course.experiments import STUDIES, published_table
+from differnet_course.plots import (
     plot_ablations,
     plot_comparison,
     plot_few_shot,
     plot_published,
     plot_shifts,
 )
+from differnet_course.published import METHODS
 from tests.experiments.conftest import small_run
 
 

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 import differnet_lite
+from differnet_course.experiments import Cell, Grid, subset
+from differnet_course.experiments.grid import options_json
 from differnet_lite import DatasetError, Settings, Transformations
-from differnet_lite.experiments import Cell, Grid, subset
-from differnet_lite.experiments.grid import options_json
 
 
 def test_a_key_holds_everything_a_result_depends_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from differnet_lite.experiments import STUDIES
-from differnet_lite.experiments.__main__ import main
-from differnet_lite.experiments.studies import TABLE1_METHODS
+from differnet_course.experiments import STUDIES
+from differnet_course.experiments.__main__ import main
+from differnet_course.experiments.studies import TABLE1_METHODS
 from tests.experiments.conftest import Fake, refuse
 
 STUDY_CELLS = {"table1": len(TABLE1_METHODS) * 2, "few-shot": 4 * 7 * 2, "ablations": 17 * 2}

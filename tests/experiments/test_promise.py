@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from differnet_lite.calibration.splits import Split
-from differnet_lite.experiments import promise_command
-from differnet_lite.experiments.__main__ import main
-from differnet_lite.experiments.normals import FreshNormals, Pool
-from differnet_lite.experiments.promise import simulated_cell
-from differnet_lite.experiments.repetitions import (
+from differnet_course.experiments import promise_command
+from differnet_course.experiments.__main__ import main
+from differnet_course.experiments.normals import FreshNormals, Pool
+from differnet_course.experiments.promise import simulated_cell
+from differnet_course.experiments.repetitions import (
     DETECTORS,
     Calibration,
     Scores,
@@ -23,7 +22,8 @@ from differnet_lite.experiments.repetitions import (
     cv_plus,
     judged,
 )
-from differnet_lite.plots import plot_promise
+from differnet_course.plots import plot_promise
+from differnet_lite.calibration.splits import Split
 from differnet_lite.sampling import view_sampler, whitening_matrix, whitening_of_views
 from differnet_lite.settings import DEFAULT
 

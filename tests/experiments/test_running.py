@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 import differnet_lite
+from differnet_course.experiments import Grid
 from differnet_lite import Transformations
 from differnet_lite.data.datasets import load_category
 from differnet_lite.evaluation import metrics
-from differnet_lite.experiments import Grid
 from tests.experiments.conftest import Fake, same_tables, small_run
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from differnet_lite.experiments import Grid
+from differnet_course.experiments import Grid
 from tests.experiments.conftest import Fake, same_tables, small_run
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from differnet_course.experiments import STUDIES
+from differnet_course.experiments.studies import ABLATIONS
+from differnet_course.plots.experiments import plot_comparison
 from differnet_lite import Settings
-from differnet_lite.experiments import STUDIES
-from differnet_lite.experiments.studies import ABLATIONS
-from differnet_lite.plots.experiments import plot_comparison
 
 
 def test_every_ablation_changes_one_factor_of_a_model_that_can_be_made() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 import differnet_lite
-from differnet_lite.experiments import Grid, as_text, provenance, summarise
+from differnet_course.experiments import Grid, as_text, provenance, summarise
 from tests.experiments.conftest import small_run
 
 
@@ -34,6 +34,6 @@ def test_a_table_says_how_it_was_made(folder: Path, tmp_path: Path) -> None:
         Grid(methods=["ocsvm", "breaks"], categories=[folder], seeds=range(2)), tmp_path
     )
     command, cells, where = provenance(pd.read_csv(tmp_path / "table.csv"), "table1").split("\n")
-    assert command == "python -m differnet_lite.experiments table1 --categories bottle --seeds 2"
+    assert command == "python -m differnet_course.experiments table1 --categories bottle --seeds 2"
     assert cells.startswith("4 cells, of which 2 failed; made from 20") and cells.endswith(" UTC")
     assert where == f"differnet_lite {differnet_lite.__version__} on {table['machine'][0]}"

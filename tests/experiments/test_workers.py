@@ -16,8 +16,8 @@ import joblib
 import pandas as pd
 import pytest
 
-from differnet_lite.experiments import Grid
-from differnet_lite.experiments.__main__ import main
+from differnet_course.experiments import Grid
+from differnet_course.experiments.__main__ import main
 from tests.experiments.conftest import Fake, deadly, same_tables, small_run
 
 
@@ -71,7 +71,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from tests.experiments.conftest import Lasting
-from differnet_lite.experiments import Grid, run
+from differnet_course.experiments import Grid, run
 folder, out = sys.argv[1:]
 run(
     Grid(methods=["a"], categories=[folder], seeds=[0, 1]),

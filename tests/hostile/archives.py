@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from differnet_lite.data.prepare import prepare_mtd, prepare_mvtec
+from differnet_course.prepare import prepare_mtd, prepare_mvtec
 from tests.hostile.harness import Case
 
 Write = Callable[[Path], Any]

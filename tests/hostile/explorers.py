@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import plotly.graph_objects as go
 
-from differnet_lite import evaluate
-from differnet_lite.plots import (
+from differnet_course.plots import (
     evaluation_report,
     jpeg,
     plot_bars,
@@ -30,12 +29,13 @@ from differnet_lite.plots import (
     write_overlays,
     write_report,
 )
-from differnet_lite.widgets import (
+from differnet_course.widgets import (
     LiveLoss,
     LocalizationExplorer,
     RotationExplorer,
     ThresholdExplorer,
 )
+from differnet_lite import evaluate
 from tests.hostile.arguments import call, cases_of, labels, picture, pictures, scores
 from tests.hostile.harness import Case
 from tests.hostile.kinds import (

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from differnet_course.experiments.grid import Cell
+from differnet_course.experiments.storing import read_row, write_row
+from differnet_course.samples import make_sample_category
 from differnet_lite import Transformations
 from differnet_lite.cache import FeatureCache
-from differnet_lite.experiments.grid import Cell
-from differnet_lite.experiments.storing import read_row, write_row
-from differnet_lite.samples import make_sample_category
 from tests.hostile.harness import SEEDS, Case
 
 ANGLES = (0.0, 90.0)

@@ -13,9 +13,9 @@ from typing import Any
 
 from PIL import Image
 
+from differnet_course.experiments.__main__ import main as experiments
 from differnet_lite import settings
 from differnet_lite.cli.commands import main
-from differnet_lite.experiments.__main__ import main as experiments
 from differnet_lite.model import DifferNet
 from tests.hostile.harness import WORDS, Case
 

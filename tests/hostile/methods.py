@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from differnet_lite.baselines import load_detector, make_detector
+from differnet_course.baselines import load_detector, make_detector
 from tests.hostile.harness import FULL, Case
 from tests.hostile.models import Forge, drop, forged, put
 

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save
 
+from differnet_course.baselines import load_detector, make_detector
 from differnet_lite import DifferNet
-from differnet_lite.baselines import load_detector, make_detector
 from differnet_lite.data.checkpoint import read_checkpoint
 from tests.hostile.harness import SEEDS, Case
 

@@ -21,6 +21,13 @@ from PIL import Image
 from safetensors.torch import save
 from traitlets import TraitError
 
+from differnet_course.authors import flow_of_authors
+from differnet_course.experiments import Grid, subset
+from differnet_course.experiments.grid import Cell
+from differnet_course.experiments.measuring import COLUMNS
+from differnet_course.experiments.storing import read_row, write_row
+from differnet_course.plots import plot_scores, write_overlays, write_report
+from differnet_course.widgets import LiveLoss, RotationExplorer, ThresholdExplorer
 from differnet_lite import DifferNet, Transformations, evaluate, load_category
 from differnet_lite.calibration.discoveries import select
 from differnet_lite.calibration.thresholding import (
@@ -29,16 +36,9 @@ from differnet_lite.calibration.thresholding import (
     pac_threshold,
     quantile_threshold,
 )
-from differnet_lite.conversion.authors import flow_of_authors
 from differnet_lite.data.checkpoint import read_checkpoint
 from differnet_lite.data.listing import list_images
 from differnet_lite.evaluation import metrics
-from differnet_lite.experiments import Grid, subset
-from differnet_lite.experiments.grid import Cell
-from differnet_lite.experiments.measuring import COLUMNS
-from differnet_lite.experiments.storing import read_row, write_row
-from differnet_lite.plots import plot_scores, write_overlays, write_report
-from differnet_lite.widgets import LiveLoss, RotationExplorer, ThresholdExplorer
 from tests.hostile.folders import picture as put_picture
 from tests.hostile.harness import Case
 from tests.hostile.models import digest

@@ -81,7 +81,7 @@ HUGE: dict[str, Forge] = {
 
 MEASURE = """
     import json, resource, sys
-    from differnet_lite.baselines import load_detector
+    from differnet_course.baselines import load_detector
     def load(path):
         try:
             load_detector(path, device="cpu", cache=None, progress=False)

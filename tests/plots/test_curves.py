@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from differnet_lite import plots
+from differnet_course import plots
 
 
 def test_history_skips_what_was_not_measured():

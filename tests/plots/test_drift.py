@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from differnet_lite import plots
-from differnet_lite.calibration.drift import Drift, drift_martingale
+from differnet_course import plots
+from differnet_course.drift import Drift, drift_martingale
 
 
 def named(figure, name):

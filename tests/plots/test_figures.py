@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from differnet_lite import plots
+from differnet_course import plots
 
 
 def image(seed: int = 0, shape: tuple[int, int] = (448, 448)) -> np.ndarray:
@@ -72,7 +72,7 @@ def test_every_public_name_is_there():
 def test_figures_of_studies_load_nothing_heavy():
     code = (
         "import sys\n"
-        "from differnet_lite.plots import plot_comparison, plot_shifts\n"
+        "from differnet_course.plots import plot_comparison, plot_shifts\n"
         "plot_shifts({'differnet': 3.0})\n"
         "print(sorted({'pandas', 'joblib', 'sklearn', 'torch'} & set(sys.modules)))"
     )

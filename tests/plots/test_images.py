@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from differnet_lite.plots import jpeg, plot_feature_maps, plot_images
+from differnet_course.plots import jpeg, plot_feature_maps, plot_images
 
 
 @pytest.fixture

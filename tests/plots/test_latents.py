@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from differnet_lite import plots
+from differnet_course import plots
 
 
 def latents(n: int = 100, d: int = 80) -> np.ndarray:

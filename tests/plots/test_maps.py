@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import pytest
 from PIL import Image
 
-from differnet_lite import plots
+from differnet_course import plots
 
 
 def image(seed: int = 0, shape: tuple[int, int] = (448, 448)) -> np.ndarray:

@@ -10,8 +10,8 @@ import plotly.graph_objects as go
 import pytest
 from plotly.offline import get_plotlyjs
 
-from differnet_lite.plots import report
-from differnet_lite.plots.report import write_report
+from differnet_course.plots import report
+from differnet_course.plots.report import write_report
 
 HOSTILE = "</script><script>alert(1)</script> <b>&\"'"
 

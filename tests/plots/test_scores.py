@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from differnet_lite import plots
+from differnet_course import plots
 from differnet_lite.calibration.thresholding import Threshold
 
 

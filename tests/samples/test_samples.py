@@ -12,8 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from differnet_lite import samples
-from differnet_lite.samples import DEFECTS, SAMPLE_CATEGORIES, folders, make_sample_category, render
+from differnet_course import samples
+from differnet_course.samples import (
+    DEFECTS,
+    SAMPLE_CATEGORIES,
+    folders,
+    make_sample_category,
+    render,
+)
 
 SMALL: dict[str, Any] = {"n_train": 2, "n_test_good": 1, "n_per_defect": 1, "progress": False}
 KINDS = [(c, d) for c in SAMPLE_CATEGORIES for d in DEFECTS[c]]

@@ -10,8 +10,8 @@ import pytest
 pytest.importorskip("ipywidgets")
 from traitlets import TraitError
 
-from differnet_lite.course.assessment import load_questions
-from differnet_lite.widgets import SelfAssessment
+from differnet_course.assessment import load_questions
+from differnet_course.widgets import SelfAssessment
 
 QUESTIONS = load_questions()
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "10_self_assessment.ipynb"

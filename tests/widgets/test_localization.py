@@ -10,14 +10,14 @@ import pytest
 pytest.importorskip("ipywidgets")
 pytest.importorskip("anywidget")
 
+from differnet_course.plots.ramp import MARKED
+from differnet_course.samples import render
+from differnet_course.widgets import LocalizationExplorer
+from differnet_course.widgets.layout import COLUMN
+from differnet_course.widgets.maps_state import CELLS
 from differnet_lite import DifferNet, NotFittedError
 from differnet_lite.localization import BLURS
-from differnet_lite.plots.ramp import MARKED
-from differnet_lite.samples import render
 from differnet_lite.transforms import Transformations
-from differnet_lite.widgets import LocalizationExplorer
-from differnet_lite.widgets.layout import COLUMN
-from differnet_lite.widgets.maps_state import CELLS
 
 SETTINGS = {
     "cache": None,

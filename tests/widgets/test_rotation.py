@@ -12,7 +12,7 @@ from PIL import Image
 pytest.importorskip("ipywidgets")
 pytest.importorskip("anywidget")
 
-from differnet_lite.widgets import RotationExplorer
+from differnet_course.widgets import RotationExplorer
 
 ANGLES = (0.0, 45.0, 90.0)
 

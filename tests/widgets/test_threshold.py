@@ -11,9 +11,9 @@ import pytest
 pytest.importorskip("ipywidgets")
 pytest.importorskip("anywidget")
 
+from differnet_course.widgets import ThresholdExplorer
+from differnet_course.widgets.layout import COLUMN
 from differnet_lite.calibration.thresholding import conformal_threshold
-from differnet_lite.widgets import ThresholdExplorer
-from differnet_lite.widgets.layout import COLUMN
 
 GENERATOR = np.random.default_rng(0)
 CALIBRATION = GENERATOR.gamma(20, 0.05, 39)

@@ -8,10 +8,10 @@ import torch
 pytest.importorskip("ipywidgets")
 pytest.importorskip("anywidget")
 
+from differnet_course.widgets import LiveLoss
 from differnet_lite import Settings, Transformations
 from differnet_lite.sampling import view_sampler
 from differnet_lite.training import train_flow
-from differnet_lite.widgets import LiveLoss
 
 
 def test_on_epoch_sees_every_epoch_and_changes_nothing():

@@ -2,7 +2,7 @@
 
 The hidden tests of the source notebooks call `marking.exercise("1.3", answer)`. A failure says
 which exercise, and nothing of the test, so that nothing gets out with nbgrader's feedback. A
-held-back test is written like a check (`differnet_lite.course.check`), on input that the visible
+held-back test is written like a check (`differnet_course.labs`), on input that the visible
 one does not draw: other sizes, other types, extreme numbers.
 """
 
@@ -15,8 +15,8 @@ from marking_lab2 import HELD_BACK as LAB2
 from marking_lab3 import HELD_BACK as LAB3
 from marking_lab4 import HELD_BACK as LAB4
 
-from differnet_lite.course import check
-from differnet_lite.course.check.verdicts import Exercise
+from differnet_course import check
+from differnet_course.labs.verdicts import Exercise
 
 HELD_BACK = {**LAB1, **LAB2, **LAB3, **LAB4}
 

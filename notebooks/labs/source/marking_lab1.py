@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from differnet_lite.course.check.comparing import call, compare, log_det_by_autograd, pair
-from differnet_lite.course.check.draws import Draw
-from differnet_lite.course.check.verdicts import Wrong
+from differnet_course.labs.comparing import call, compare, log_det_by_autograd, pair
+from differnet_course.labs.draws import Draw
+from differnet_course.labs.verdicts import Wrong
 
 
 def pace(answer: Any, draw: Draw) -> None:

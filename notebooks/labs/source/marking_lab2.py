@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from differnet_lite.course.check.comparing import call, compare, log_det_by_autograd, pair
-from differnet_lite.course.check.draws import Draw
-from differnet_lite.course.check.lab2_reference import Subnets, package_flow
-from differnet_lite.course.check.verdicts import Wrong
+from differnet_course.labs.comparing import call, compare, log_det_by_autograd, pair
+from differnet_course.labs.draws import Draw
+from differnet_course.labs.lab2_reference import Subnets, package_flow
+from differnet_course.labs.verdicts import Wrong
 
 
 def undo_round(answer: Any, draw: Draw) -> None:

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from differnet_lite.course.check.comparing import call, compare, pair
-from differnet_lite.course.check.draws import Draw
-from differnet_lite.course.check.verdicts import Wrong
+from differnet_course.labs.comparing import call, compare, pair
+from differnet_course.labs.draws import Draw
+from differnet_course.labs.verdicts import Wrong
 from differnet_lite.evaluation.metrics import auroc
 
 

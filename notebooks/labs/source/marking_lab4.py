@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from differnet_course.labs.comparing import call, compare, pair
+from differnet_course.labs.draws import Draw
+from differnet_course.labs.verdicts import Wrong
 from differnet_lite.calibration import thresholding
-from differnet_lite.course.check.comparing import call, compare, pair
-from differnet_lite.course.check.draws import Draw
-from differnet_lite.course.check.verdicts import Wrong
 
 
 def threshold(answer: Any, draw: Draw) -> None:

@@ -1,0 +1,250 @@
+r"""Small, complete pieces for notebooks 01 and 02: two-dimensional flows and their training.
+
+Every flow here keeps the package's contract: `z, log_det = flow(y)` with
+log_det = log |det dz/dy|, and `y, log_det = flow.inverse(z)` with the log-det of the way back.
+The affine coupling itself is not here: the reader writes it in notebook 02. The figures are in
+`differnet_course.plots.flows`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from differnet_lite.checks import checked, real, whole
+from differnet_lite.flow import soft_clamp
+from differnet_lite.loss import nll
+
+__all__ = [
+    "MADE",
+    "AdditiveCoupling",
+    "Chain",
+    "Inverse",
+    "Permute",
+    "density_on_grid",
+    "fit",
+    "log_density",
+    "two_moons",
+]
+
+
+@checked(n=whole(1), noise=real(0), seed=whole(0))
+def two_moons(n: int, *, noise: float = 0.08, seed: int = 0) -> Tensor:
+    """Two interleaved half circles (n, 2): zero mean, unit deviation, torch's default dtype."""
+    rng = np.random.default_rng(seed)
+    angle, upper = math.pi * rng.random(n), rng.random(n) < 0.5
+    x = np.where(upper, np.cos(angle), 1 - np.cos(angle)) - 0.5
+    y = np.where(upper, np.sin(angle), 0.5 - np.sin(angle)) - 0.25
+    moons = np.stack([x / 0.87, y / 0.5], 1) + noise * rng.standard_normal((n, 2))
+    return torch.as_tensor(moons, dtype=torch.get_default_dtype())
+
+
+class Chain(nn.Module):
+    """Flows one after the other: the log-dets add, and the inverse runs through them backwards."""
+
+    def __init__(self, parts: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+
+    def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Latent z (N, D) and log |det dz/dy| (N,)."""
+        return self._run(y, [part.__call__ for part in self.parts])
+
+    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Data y (N, D) and log |det dy/dz| (N,)."""
+        backwards = reversed(self.parts)
+        return self._run(z, [getattr(part, "inverse") for part in backwards])  # noqa: B009
+
+    def _run(self, x: Tensor, calls: Sequence) -> tuple[Tensor, Tensor]:
+        total = x.new_zeros(len(x))
+        for call in calls:
+            x, log_det = call(x)
+            total = total + log_det
+        return x, total
+
+
+class Permute(nn.Module):
+    """Reorder the columns: z[:, i] = y[:, order[i]]. Its log-det is 0."""
+
+    def __init__(self, order: Sequence[int] | np.ndarray) -> None:
+        super().__init__()
+        self.order = torch.as_tensor(order)
+
+    def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Permuted columns and zeros (N,)."""
+        return y[:, self.order], y.new_zeros(len(y))
+
+    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """The old order and zeros (N,)."""
+        return z[:, self.order.argsort()], z.new_zeros(len(z))
+
+
+def _mlp(n_in: int, n_out: int, hidden: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(n_in, hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, n_out),
+    )
+
+
+class AdditiveCoupling(nn.Module):
+    """NICE's block, both halves in turn: z1 = y1 + t(y2), z2 = y2 + t(z1).
+
+    It keeps every volume: log-det 0.
+
+    References:
+        Dinh, Krueger, Bengio, "NICE: Non-linear Independent Components Estimation",
+        arXiv 1410.8516.
+    """
+
+    def __init__(self, n_features: int, *, hidden: int = 32) -> None:
+        super().__init__()
+        n1, n2 = self.split = [n_features // 2, n_features - n_features // 2]
+        self.net1, self.net2 = _mlp(n1, n2, hidden), _mlp(n2, n1, hidden)
+
+    def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Latent z (N, D) and zeros (N,)."""
+        y1, y2 = y.split(self.split, dim=1)
+        z1 = y1 + self.net2(y2)
+        return torch.cat([z1, y2 + self.net1(z1)], 1), y.new_zeros(len(y))
+
+    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Data y (N, D) and zeros (N,)."""
+        z1, z2 = z.split(self.split, dim=1)
+        y2 = z2 - self.net1(z1)
+        return torch.cat([z1 - self.net2(y2), y2], 1), z.new_zeros(len(z))
+
+
+class _MaskedLinear(nn.Linear):
+    def __init__(self, mask: Tensor) -> None:
+        super().__init__(mask.shape[1], mask.shape[0])
+        self.register_buffer("mask", mask)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(x, self.weight * self.get_buffer("mask"), self.bias)
+
+
+class MADE(nn.Module):
+    r"""One autoregressive layer (of MAF): :math:`z_i = y_i \exp(s_i(y_{<i})) + t_i(y_{<i})`.
+
+    Masks on the weights see to it that s_i and t_i depend on y_1 .. y_{i-1} only, so that a single
+    network pass gives z. The way back needs y_1 to get y_2 and so on: D passes. `Inverse` turns it
+    around (IAF).
+
+    References:
+        Germain et al., "MADE", arXiv 1502.03509; Papamakarios et al., "MAF", arXiv 1705.07057;
+        Kingma et al., "IAF", arXiv 1606.04934.
+    """
+
+    def __init__(self, n_features: int, *, hidden: int = 32, alpha: float = 3.0) -> None:
+        super().__init__()
+        self.alpha = alpha
+        inputs = torch.arange(1, n_features + 1)
+        inner = torch.arange(hidden) % max(n_features - 1, 1) + 1
+        rows = inner[:, None]
+        masks = [rows >= inputs, rows >= inner, inputs.repeat(2)[:, None] > inner]
+        first, second, last = (_MaskedLinear(mask) for mask in masks)
+        self.net = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), last)
+
+    def coefficients(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Soft-clamped log-scale s and shift t, both (N, D): one network pass."""
+        h, t = self.net(y).chunk(2, dim=1)
+        return soft_clamp(h, self.alpha), t
+
+    def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Latent z (N, D) and log |det dz/dy| (N,), in one pass."""
+        s, t = self.coefficients(y)
+        return y * s.exp() + t, s.sum(1)
+
+    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Data y (N, D) and log |det dy/dz| (N,), in D passes: column i is right after pass i."""
+        y, s = torch.zeros_like(z), torch.zeros_like(z)
+        for i in range(z.shape[1]):
+            s, t = self.coefficients(y)
+            column = (z[:, i] - t[:, i]) * (-s[:, i]).exp()
+            y = torch.cat([y[:, :i], column[:, None], y[:, i + 1 :]], 1)
+        return y, -s.sum(1)
+
+
+class Inverse(nn.Module):
+    """A flow turned around: its forward is the inner flow's inverse. Turns MAF into IAF."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """The inner flow's inverse."""
+        return getattr(self.inner, "inverse")(y)  # noqa: B009
+
+    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """The inner flow's forward."""
+        return self.inner(z)
+
+
+@checked(steps=whole(1), batch=whole(1), lr=real(above=0), seed=whole(0))
+def fit(
+    flow: nn.Module,
+    y: Tensor,
+    *,
+    steps: int = 800,
+    batch: int = 256,
+    lr: float = 3e-3,
+    seed: int = 0,
+    keep: Collection[int] = (),
+) -> tuple[list[float], dict[int, dict[str, Tensor]]]:
+    """Minimise `nll` with Adam and a cosine decay; the flow is changed in place.
+
+    Args:
+        flow: any flow of the package's contract.
+        y: (N, D) training data.
+        steps: optimiser steps.
+        batch: rows a step, drawn with replacement.
+        lr: first learning rate; it decays to 0.
+        seed: of the batches.
+        keep: steps whose weights are kept (0: before the first step).
+
+    Returns:
+        The loss of every step, and the kept state dicts by step.
+    """
+    rng = np.random.default_rng(seed)
+    optimiser = torch.optim.Adam(flow.parameters(), lr=lr)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    losses, kept = [], {}
+    for step in range(steps + 1):
+        if step in keep:
+            kept[step] = {name: value.clone() for name, value in flow.state_dict().items()}
+        if step == steps:
+            break
+        loss = nll(*flow(y[torch.as_tensor(rng.integers(len(y), size=batch))]))
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(flow.parameters(), 1.0)  # a far-off row would throw it off
+        optimiser.step()
+        schedule.step()
+        losses.append(loss.item())
+    return losses, kept
+
+
+def log_density(flow: nn.Module, y: Tensor) -> Tensor:
+    """log p_Y(y) = log p_Z(z) + log |det dz/dy| (N,) for a standard normal p_Z, with constants."""
+    with torch.no_grad():
+        z, log_det = flow(y)
+    return log_det - 0.5 * (z.square() + math.log(2 * math.pi)).sum(1)
+
+
+@checked(n=whole(2), limit=real(above=0))
+def density_on_grid(
+    flow: nn.Module, *, limit: float = 3.0, n: int = 81, centre: tuple[float, float] = (0.0, 0.0)
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Both axes (n,), centre +- limit, and p_Y on their grid (n, n): a row for each y."""
+    axis = torch.linspace(-limit, limit, n)
+    x, y = torch.meshgrid(axis + centre[0], axis + centre[1], indexing="xy")
+    density = log_density(flow, torch.stack([x.flatten(), y.flatten()], 1)).exp().reshape(n, n)
+    return x[0].numpy(), y[:, 0].numpy(), density.numpy()

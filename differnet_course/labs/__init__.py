@@ -1,0 +1,1 @@
+"""The checks of the labs' exercises; what a notebook calls is in `differnet_course.check`."""

@@ -1,0 +1,66 @@
+"""Grids to be deformed by a flow of two dimensions, and what each part of it makes of the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from differnet_course.flows import Chain, density_on_grid
+
+__all__ = ["Stage", "grid_lines", "square", "stages"]
+
+
+def grid_lines(*, limit: float = 2.0, n_lines: int = 9, n_points: int = 61) -> Tensor:
+    """Vertical, then horizontal lines of a square grid: (2 n_lines, n_points, 2)."""
+    at, along = torch.linspace(-limit, limit, n_lines), torch.linspace(-limit, limit, n_points)
+    u, v = torch.meshgrid(at, along, indexing="ij")
+    return torch.cat([torch.stack([u, v], -1), torch.stack([v, u], -1)])
+
+
+def square(corner: tuple[float, float], side: float, *, n: int = 16) -> Tensor:
+    """The closed outline of a square, n points a side: (4 n + 1, 2).
+
+    It starts at the lower left corner and goes anticlockwise.
+    """
+    t = torch.arange(n) / n
+    edges = [
+        torch.stack(e, 1) for e in ((t, 0 * t), (0 * t + 1, t), (1 - t, 0 * t + 1), (0 * t, 1 - t))
+    ]
+    return torch.cat([*edges, torch.zeros(1, 2)]) * side + torch.tensor(corner)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What the first k parts of a flow have made of the data: points, grid, and the density there.
+
+    The density is that of the variable after k parts: for k = 0 the model's p_Y, at the end p_Z.
+    """
+
+    points: Tensor  # (N, 2)
+    lines: Tensor  # (L, P, 2)
+    axes: tuple[np.ndarray, np.ndarray]
+    density: np.ndarray
+    log_det: float  # mean over the points of log |det| of the parts so far
+
+
+def stages(flow: Chain, y: Tensor, *, n: int = 61) -> list[Stage]:
+    """The K + 1 stages of a flow of K parts, on the square that holds 99 % of the points."""
+    found, x, total = [], y, torch.zeros(len(y))
+    lines = grid_lines(limit=2.4, n_lines=13)
+    with torch.no_grad():
+        for k in range(len(flow.parts) + 1):
+            low, high = x.quantile(0.005, dim=0), x.quantile(0.995, dim=0)
+            middle = ((low + high) / 2).tolist()
+            limit = 0.6 * float((high - low).max())
+            u, v, density = density_on_grid(
+                Chain(list(flow.parts)[k:]), limit=limit, n=n, centre=(middle[0], middle[1])
+            )
+            found.append(Stage(x, lines, (u, v), density, float(total.mean())))
+            if k < len(flow.parts):
+                lines = flow.parts[k](lines.flatten(0, 1))[0].unflatten(0, lines.shape[:2])
+                x, log_det = flow.parts[k](x)
+                total = total + log_det
+    return found

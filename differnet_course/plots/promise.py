@@ -1,0 +1,148 @@
+"""The figure of the false-alarm study: what each rule gave, against what was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from differnet_course.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILLION,
+    literal,
+    titled,
+)
+
+__all__ = ["plot_promise"]
+
+# rule: name, colour, symbol; filled where the rate itself is proved, open where it is measured
+RULES = {
+    "split": ("split conformal", BLUE, "circle"),
+    "pac": ("PAC, split", SKY, "square"),
+    "cross": ("detector of all", VERMILLION, "circle-open"),
+    "cross-mean": ("mean of folds (the default)", ORANGE, "star-open"),
+    "cv+": ("CV+", GREEN, "diamond-open-dot"),
+    "cross-pac": ("PAC, cross", PURPLE, "square-open"),
+    "quantile": ("plain quantile, split", GREY, "triangle-up-open"),
+}
+LEGEND = (
+    "filled: proved to be at most alpha (split: on average; PAC: in 9 of 10 sets); "
+    "dotted: a larger bound is proved; open: measured only"
+)
+
+
+def plot_promise(
+    cells: Sequence[Mapping[str, Any]],
+    *,
+    category: str,
+    detector: str,
+    rules: Sequence[str] = tuple(RULES),
+) -> go.Figure:
+    """True false-alarm rates over the number of normal images, a panel for each alpha.
+
+    A mark is the mean over repetitions, its thick line two standard errors of that mean, its thin
+    line the 10 to 90 % range of single repetitions: what *your* one set may give. A cross on the
+    axis stands where the rule refuses, as the scores are too few.
+
+    Args:
+        cells: of `differnet_course.experiments.promise`.
+        category, detector: which of them.
+        rules: which rules, some of the keys of `RULES`.
+
+    Raises:
+        ValueError: no cell is of this category and detector, or a rule is unknown.
+    """
+    chosen = [c for c in cells if (c["category"], c["detector"]) == (category, detector)]
+    if not chosen:
+        known = sorted({f"{c['category']} with {c['detector']}" for c in cells})
+        raise ValueError(f"expected one of {known}, got {category} with {detector}")
+    if unknown := [rule for rule in rules if rule not in RULES]:
+        raise ValueError(f"rules: expected some of {', '.join(RULES)}, got {', '.join(unknown)}")
+    sizes = sorted({c["n"] for c in chosen})
+    alphas = list(dict.fromkeys(row["alpha"] for row in chosen[0]["rates"]))
+    titles = [f"asked: {alpha:.0%}" for alpha in alphas]
+    figure = make_subplots(1, len(alphas), subplot_titles=titles, horizontal_spacing=0.07)
+    for column, alpha in enumerate(alphas, 1):
+        found = {
+            (row["rule"], c["n"]): row
+            for c in chosen
+            for row in c["rates"]
+            if row["alpha"] == alpha
+        }
+        for k, rule in enumerate(rules):
+            shift = 0.8 * (k - (len(rules) - 1) / 2) / len(rules)
+            rows = [(i + shift, found[rule, n]) for i, n in enumerate(sizes)]
+            _add_rule(figure, rule, rows, column)
+        figure.add_hline(y=alpha, line={"color": "black", "dash": "dash", "width": 1}, col=column)
+        figure.update_xaxes(title_text="normal images", col=column)
+    figure.update_xaxes(
+        tickvals=list(range(len(sizes))),
+        ticktext=[str(n) for n in sizes],
+        range=[-0.5, len(sizes) - 0.5],
+        showgrid=False,
+    )
+    figure.update_yaxes(tickformat="~%", rangemode="tozero")
+    figure.update_yaxes(title_text="true false-alarm rate", col=1)
+    titled(figure, f"False alarms: {literal(category)}, {literal(detector)}", LEGEND)
+    legend = {"orientation": "h", "y": -0.24, "x": 0, "borderwidth": 0}
+    return figure.update_layout(height=440, margin_t=110, margin_b=110, legend=legend)
+
+
+def _add_rule(
+    figure: go.Figure, rule: str, rows: Sequence[tuple[float, Mapping[str, Any]]], column: int
+) -> None:
+    name, colour, symbol = RULES[rule]
+    known = [(x, row) for x, row in rows if row["mean"] is not None]
+    common: dict[str, Any] = {"mode": "markers", "name": name, "legendgroup": rule}
+    common["cliponaxis"] = False  # a rate of 0 is a whole mark, too
+    thin = _reach([(r["mean"], r["low"], r["high"]) for _, r in known], colour, 1)
+    errors = [(r["mean"], 2 * (r["error"] or 0)) for _, r in known]
+    thick = _reach([(mean, mean - e, mean + e) for mean, e in errors], colour, 4)
+    for reach, shown in ((thin, False), (thick, True)):
+        figure.add_scatter(
+            x=[x for x, _ in known],
+            y=[row["mean"] for _, row in known],
+            error_y=reach,
+            marker={"symbol": symbol, "color": colour, "size": 9, "line": {"width": 1.5}},
+            showlegend=shown and column == 1,
+            customdata=[
+                [row["low"], row["high"], row["exceeds"], row["detected"]] for _, row in known
+            ],
+            hovertemplate=f"{name}<br>%{{y:.2%}} on average<br>8 sets in 10: %{{customdata[0]:.1%}}"
+            " to %{customdata[1]:.1%}<br>above alpha in %{customdata[2]:.0%} of the sets"
+            "<br>defects found: %{customdata[3]:.0%}<extra></extra>",
+            row=1,
+            col=column,
+            **common,
+        )
+    figure.add_scatter(
+        x=[x for x, row in rows if row["mean"] is None],
+        y=[0 for _, row in rows if row["mean"] is None],
+        marker={"symbol": "x-thin", "size": 7, "line": {"width": 1.5, "color": colour}},
+        showlegend=False,
+        hovertemplate=f"{name}: too few scores for this alpha<extra></extra>",
+        row=1,
+        col=column,
+        **common,
+    )
+
+
+def _reach(
+    values: Sequence[tuple[float, float, float]], colour: str, thickness: int
+) -> dict[str, Any]:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [high - mean for mean, _, high in values],
+        "arrayminus": [mean - low for mean, low, _ in values],
+        "color": colour,
+        "thickness": thickness,
+        "width": 0,
+    }

@@ -1,0 +1,170 @@
+"""An explorer of the threshold: what each choice of theta flags, misses, and guarantees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import ipywidgets as widgets
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import ArrayLike
+
+from differnet_course.widgets.cards import Cards
+from differnet_course.widgets.layout import BESIDE, columns, slider_style
+from differnet_course.widgets.threshold_figure import draw_threshold, move_threshold
+from differnet_course.widgets.threshold_states import ThresholdStates
+from differnet_lite.checks import checked, rate
+from differnet_lite.checks import kinds as check_kinds
+from differnet_lite.data.images import ImageLike
+
+__all__ = ["ThresholdExplorer"]
+
+
+class ThresholdExplorer(widgets.HBox):
+    """Drag theta, or choose the false-alarm rate, and see what is flagged.
+
+    The two sliders are one choice seen from two sides: theta flags a share of the held-out normals,
+    and the conformal guarantee of theta is alpha = (1 + #{s_i >= theta}) / (n + 1); an alpha gives
+    the smallest theta that guarantees it. Every state is computed when the explorer is made.
+
+    Args:
+        calibration: (n,) scores of held-out normal images.
+        scores: (N,) scores of the images to judge.
+        kinds: N kinds, "good" for normal images; None takes all images for normal ones, and the
+            explorer then shows false alarms alone.
+        images: N images for the thumbnails, paths or arrays; None shows names alone.
+        names: N names; None takes kind and file name of paths, else a number.
+        alpha: the false-alarm rate to begin with; the nearest that n scores can guarantee is taken.
+
+    Attributes:
+        theta_slider: the control of theta; its `value` is an index into `thetas`.
+        alpha_slider: the control of the guaranteed false-alarm rate; its `value` is in `alphas`.
+        thetas: all values that the first slider can take, ascending.
+        alphas: all rates that the second one can take, ascending: k / (n + 1).
+        label: says in words what the state is.
+        flips: thumbnails of images that have just flipped, and of those that would be next.
+        figure: a Plotly FigureWidget: the distributions with theta, and the confusion matrix.
+
+    Raises:
+        ValueError: lengths differ, there is no score, or one is not finite.
+    """
+
+    @checked(alpha=rate)
+    def __init__(
+        self,
+        calibration: ArrayLike,
+        scores: ArrayLike,
+        kinds: Sequence[str] | None = None,
+        *,
+        images: Sequence[ImageLike] | None = None,
+        names: Sequence[str] | None = None,
+        alpha: float = 0.05,
+    ) -> None:
+        self.calibration = np.sort(np.asarray(calibration, dtype=float).ravel())
+        self.scores = np.asarray(scores, dtype=float).ravel()
+        count = len(self.scores)
+        self.kinds = np.array(["good"] * count if kinds is None else check_kinds("kinds", kinds))
+        self.names = _names(images, self.kinds) if names is None else [str(name) for name in names]
+        shown = count if images is None else len(images)
+        lengths = [count, len(self.kinds), len(self.names), shown]
+        if not count or not len(self.calibration) or len(set(lengths)) > 1:
+            raise ValueError(
+                "expected at least one score, as many kinds, names and images, and calibration "
+                f"scores; got {lengths} of the four, and {len(self.calibration)} calibration scores"
+            )
+        self.anomalous = self.kinds != "good"
+        self._states = ThresholdStates(self.calibration, self.scores)
+        self.thetas, self.alphas = self._states.thetas, self._states.alphas
+        self._cards = Cards(self.scores, self.anomalous, self.names, images)
+        self.figure = go.FigureWidget(
+            draw_threshold(
+                self.calibration,
+                self.scores,
+                self.kinds,
+                self.names,
+                ends=self._states.ends,
+                logarithmic=self._states.logarithmic,
+            )
+        )
+        self._make_controls()
+        self._was: np.ndarray | None = None  # what was flagged before
+        self._busy = False
+        self._chosen(self._states.nearest_alpha(alpha))
+        controls = [self.theta_slider, self.alpha_slider, self.label]
+        super().__init__(columns(controls, [self.figure, self.flips]), layout=BESIDE)
+
+    @property
+    def theta(self) -> float:
+        """The threshold shown."""
+        return float(self.thetas[self.theta_slider.value])
+
+    def confusion(self) -> np.ndarray:
+        """Counts, (2, 2): rows normal and anomalous, columns passed and flagged."""
+        flagged = self._states.flagged[self.theta_slider.value]
+        return np.array(
+            [
+                [(~flagged[rows]).sum(), flagged[rows].sum()]
+                for rows in (~self.anomalous, self.anomalous)
+            ]
+        )
+
+    def _make_controls(self) -> None:
+        wide = slider_style("90px")
+        self.theta_slider = widgets.SelectionSlider(
+            options=[(f"{theta:.3g}", i) for i, theta in enumerate(self.thetas)],
+            description="threshold θ",
+            **wide,
+        )
+        self.alpha_slider = widgets.SelectionSlider(
+            options=[(f"{a:.1%}", float(a)) for a in self.alphas],
+            description="or its rate α",
+            **wide,
+        )
+        self.label, self.flips = widgets.HTML(), widgets.HTML()
+        self.theta_slider.observe(lambda change: self._moved(change["new"]), names="value")
+        self.alpha_slider.observe(lambda change: self._chosen(change["new"]), names="value")
+
+    def _chosen(self, alpha: float) -> None:
+        """The alpha slider moved: take the smallest theta that guarantees this rate."""
+        self._moved(self._states.of_alpha(alpha))
+
+    def _moved(self, state: int) -> None:
+        """Set both sliders to one state, and show it once."""
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            self.theta_slider.value = state
+            guaranteed = self._states.guaranteed[state]
+            self.alpha_slider.value = self._states.nearest_alpha(guaranteed)
+        finally:
+            self._busy = False
+        self._show()
+
+    def _show(self) -> None:
+        state, theta, counts = self.theta_slider.value, self.theta, self.confusion()
+        move_threshold(self.figure, theta, counts, logarithmic=self._states.logarithmic)
+        guaranteed = self._states.guaranteed[state]
+        promise = f"guarantees α ≤ {guaranteed:.1%}" if guaranteed < 1 else "guarantees nothing"
+        sentence = [f"θ = {theta:.3g}, {promise} (n = {len(self.calibration)})"]
+        words = ("normal images: false alarms", "anomalies: detected")
+        for name, (passed, caught) in zip(words, counts, strict=True):
+            if count := passed + caught:
+                sentence.append(f"{name} {caught} of {count}, {caught / count:.1%}")
+        self.label.value = "; ".join(sentence)
+        flagged = self._states.flagged[state]
+        self.flips.value = self._cards.strip(flagged, self._was)
+        self._was = flagged
+
+    def __repr__(self) -> str:
+        return f"ThresholdExplorer of {len(self.scores)} images: run this cell to move its sliders"
+
+
+def _names(images: Sequence[ImageLike] | None, kinds: np.ndarray) -> list[str]:
+    """Kind and file name where there are paths, else kind and number."""
+    if images is None:
+        return [f"{kind} {i}" for i, kind in enumerate(kinds)]
+    return [
+        f"{kind} {getattr(image, 'stem', i)}"
+        for i, (kind, image) in enumerate(zip(kinds, images, strict=False))
+    ]

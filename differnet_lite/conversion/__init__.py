@@ -1,1 +1,0 @@
-"""Models of other programs, brought into this package."""

@@ -1,3 +1,0 @@
-from . import check as check
-from . import flows as flows
-from . import studies as studies
