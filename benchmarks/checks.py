@@ -48,8 +48,7 @@ def without_checks_of_contents() -> Iterator[None]:
     """Loading checks nothing that is in a model's file."""
     import torch
 
-    from differnet_lite import detector, feature_detector, model
-    from differnet_lite.data import checkpoint
+    from differnet_lite import checkpoint, detector, feature_detector, model
 
     finite = torch.ones((), dtype=torch.bool)
     with contextlib.ExitStack() as stack:

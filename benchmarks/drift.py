@@ -14,7 +14,7 @@ import argparse
 import numpy as np
 
 from differnet_course.drift import Drift, drift_martingale, drift_test
-from differnet_lite.calibration.thresholding import p_values
+from differnet_lite.thresholds import p_values
 
 FEATURES, DELTA, FOLDS = 20, 0.05, 5
 Rng = np.random.Generator

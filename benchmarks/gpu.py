@@ -39,9 +39,9 @@ from PIL import Image
 
 from differnet_lite import DifferNet, load_category
 from differnet_lite.cache import FeatureCache
-from differnet_lite.data.images import decode
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.flow import build_flow
+from differnet_lite.images import decode
 from differnet_lite.sampling import view_sampler
 from differnet_lite.settings import DEFAULT, PAPER, Settings
 from differnet_lite.training import add_noise, build_optimiser, train_step

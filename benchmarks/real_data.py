@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from differnet_lite import Category, DifferNet, __version__, evaluate, load_category
-from differnet_lite.localization.maps import METHODS
+from differnet_lite.localizer import METHODS
 
 
 def run(folder: Path, *, preset: str, seeds: int, maps: bool, gradient_every: int) -> dict:

@@ -35,7 +35,6 @@ from torch import Tensor
 from differnet_course import make_sample_category
 from differnet_lite import DifferNet, Transformations, load_category
 from differnet_lite.cache import FeatureCache
-from differnet_lite.data.images import decode
 from differnet_lite.features import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -44,6 +43,7 @@ from differnet_lite.features import (
     load_trunk,
 )
 from differnet_lite.flow import build_flow
+from differnet_lite.images import decode
 from differnet_lite.loss import nll
 from differnet_lite.sampling import view_sampler
 from differnet_lite.settings import DEFAULT, PAPER

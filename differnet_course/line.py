@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from differnet_lite.data.images import ImageLike, as_rgb
+from differnet_lite.images import ImageLike, as_rgb
 
 __all__ = ["second_shots"]
 

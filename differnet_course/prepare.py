@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from differnet_lite.checks import checked
-from differnet_lite.data.datasets import DatasetError, load_category
-from differnet_lite.data.files import made_folder, regular
-from differnet_lite.data.images import open_image
+from differnet_lite.files import made_folder, regular
+from differnet_lite.folders import DatasetError, load_category
+from differnet_lite.images import open_image
 
 __all__ = ["MTD_COUNTS", "MTD_KINDS", "MVTEC_COUNTS", "prepare_mtd", "prepare_mvtec"]
 

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from differnet_lite.calibration.thresholding import Threshold, TooFewNormalsError
 from differnet_lite.checks import checked, rate, vector, whole
-from differnet_lite.evaluation.metrics import Interval, bootstrap
+from differnet_lite.metrics import Interval, bootstrap
 from differnet_lite.scoring import Scorer
+from differnet_lite.thresholds import Threshold, TooFewNormalsError
 
 __all__ = [
     "paired_difference",
@@ -85,7 +85,7 @@ def paired_difference(
         seed: of the resampling.
 
     Example:
-        >>> from differnet_lite.evaluation.metrics import auroc
+        >>> from differnet_lite.metrics import auroc
         >>> paired_difference(auroc, [0, 0, 1, 1], [1, 2, 3, 4], [1, 2, 3, 4]).value
         0.0
     """

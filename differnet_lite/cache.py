@@ -24,14 +24,14 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from differnet_lite.checks import checked, real, reals, whole
-from differnet_lite.data.files import at_home, replacing
-from differnet_lite.data.images import ImageLike, decode, digest, in_parallel
 from differnet_lite.features import MultiScaleExtractor
+from differnet_lite.files import at_home, replacing
+from differnet_lite.images import ImageLike, decode, digest, in_parallel
 from differnet_lite.transforms import Transformations
 
 __all__ = ["FeatureCache", "FeatureError", "code_version", "default_cache"]
 
-SOURCES = ("transforms/views", "transforms/resampling", "trunk", "features", "data/images", "cache")
+SOURCES = ("transforms/views", "transforms/resampling", "trunk", "features", "images", "cache")
 
 
 class FeatureError(ValueError):

@@ -20,17 +20,17 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
-from differnet_lite.calibration import thresholding
-from differnet_lite.calibration.copies import apart, near_copies, without_copies
-from differnet_lite.calibration.splits import CALIBRATIONS, Split, splits
-from differnet_lite.calibration.thresholding import Judgement, Threshold
+from differnet_lite import thresholds as thresholding
+from differnet_lite.checkpoint import read_checkpoint, rebuilding, write_checkpoint
 from differnet_lite.checks import checked, finite, one_of, options_of, vector, whole
-from differnet_lite.data.checkpoint import read_checkpoint, rebuilding, write_checkpoint
-from differnet_lite.data.datasets import check_normal, training_images
-from differnet_lite.data.images import ImageLike
-from differnet_lite.data.listing import Images, as_images
-from differnet_lite.data.schema import check_contents, plain
+from differnet_lite.folders import check_normal, training_images
+from differnet_lite.groups import apart, near_copies, without_copies
+from differnet_lite.images import ImageLike
+from differnet_lite.listing import Images, as_images
+from differnet_lite.schema import check_contents, plain
+from differnet_lite.splits import CALIBRATIONS, Split, splits
 from differnet_lite.switches import with_default_switches
+from differnet_lite.thresholds import Judgement, Threshold
 from differnet_lite.trunk import resolve_device
 
 __all__ = ["Detector", "NotFittedError"]

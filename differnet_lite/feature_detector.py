@@ -16,22 +16,16 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from differnet_lite.cache import FeatureCache
+from differnet_lite.checkpoint import tensors_of
 from differnet_lite.checks import finite, real, reals
-from differnet_lite.data.checkpoint import tensors_of
-from differnet_lite.data.images import ImageLike, iter_decoded
-from differnet_lite.data.listing import Images, as_images
 from differnet_lite.detector import Detector
 from differnet_lite.features import MultiScaleExtractor
-from differnet_lite.localization import (
-    Localizer,
-    MapLevels,
-    PlaceStatistics,
-    evenly,
-    place_statistics,
-    reference_maps,
-)
-from differnet_lite.localization.distance import MOST_IMAGES
-from differnet_lite.localization.fits import check_places, check_reference
+from differnet_lite.fits import check_places, check_reference
+from differnet_lite.images import ImageLike, iter_decoded
+from differnet_lite.listing import Images, as_images
+from differnet_lite.localizer import Localizer
+from differnet_lite.maps import MOST_IMAGES, MapLevels, PlaceStatistics, evenly, place_statistics
+from differnet_lite.reference import reference_maps
 from differnet_lite.scoring import Scorer
 from differnet_lite.switches import with_default_switches
 

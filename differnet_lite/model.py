@@ -17,19 +17,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from differnet_lite.calibration.splits import Split
+from differnet_lite.checkpoint import tensors_of
 from differnet_lite.checks import one_of, whole
-from differnet_lite.data.checkpoint import tensors_of
-from differnet_lite.data.images import ImageLike
-from differnet_lite.data.listing import Images
-from differnet_lite.data.resuming import TrainingState, forget_training, training_states
-from differnet_lite.data.schema import check_history, check_size, load_flow
 from differnet_lite.feature_detector import FeatureDetector
 from differnet_lite.flow import CouplingFlow, build_flow
+from differnet_lite.images import ImageLike
+from differnet_lite.listing import Images
+from differnet_lite.resuming import TrainingState, forget_training, training_states
 from differnet_lite.sampling import Sampler, training_sampler
+from differnet_lite.schema import check_history, check_size, load_flow
 from differnet_lite.scoring import Scorer, flow_score
 from differnet_lite.settings import PRESETS, WIDE, Settings
 from differnet_lite.side_by_side import Place, side_by_side
+from differnet_lite.splits import Split
 from differnet_lite.training import train_flow
 
 __all__ = ["DifferNet"]
@@ -89,7 +89,7 @@ class DifferNet(FeatureDetector):
         """As `Detector.fit`; with a folder `checkpoint` an interrupted training goes on there.
 
         The end is the same bits as without the interruption; with another number of threads, which
-        a warning says, it may differ by rounding, see `differnet_lite.data.resuming`.
+        a warning says, it may differ by rounding, see `differnet_lite.resuming`.
         """
         self._checkpoint = checkpoint
         return super().fit(images, y, calibration=calibration)

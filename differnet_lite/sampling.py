@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from differnet_lite.checks import axes, checked, real, whole
-from differnet_lite.data.images import ImageLike, decode, iter_decoded
 from differnet_lite.features import MultiScaleExtractor
+from differnet_lite.images import ImageLike, decode, iter_decoded
 from differnet_lite.transforms import Transformations
 
 __all__ = [

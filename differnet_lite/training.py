@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from differnet_lite.data.resuming import UNKEPT, TrainingState
 from differnet_lite.flow import CouplingFlow, Subnet, build_flow
 from differnet_lite.loss import nll
+from differnet_lite.resuming import UNKEPT, TrainingState
 from differnet_lite.sampling import Sampler, whitening_of_views
 from differnet_lite.settings import WIDE, Settings
 from differnet_lite.trunk import fast_dtype

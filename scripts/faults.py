@@ -34,7 +34,7 @@ from PIL import Image
 from differnet_course.experiments import Grid, run
 from differnet_course.samples import make_sample_category
 from differnet_lite.cache import FeatureCache
-from differnet_lite.data.checkpoint import read_checkpoint
+from differnet_lite.checkpoint import read_checkpoint
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.model import DifferNet
 from differnet_lite.transforms import Transformations

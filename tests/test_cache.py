@@ -18,10 +18,10 @@ import torch
 from PIL import Image
 
 from differnet_lite import cache as cache_module
+from differnet_lite import files
 from differnet_lite.cache import FeatureCache, FeatureError, default_cache
-from differnet_lite.data import files
-from differnet_lite.data.images import ImageError
 from differnet_lite.features import MultiScaleExtractor
+from differnet_lite.images import ImageError
 from differnet_lite.transforms import Transformations
 
 Picture = Callable[..., np.ndarray]

@@ -17,15 +17,15 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from differnet_course.baselines import make_detector
-from differnet_lite.calibration.thresholding import (
+from differnet_lite.detector import Detector, NotFittedError
+from differnet_lite.images import ImageError
+from differnet_lite.model import DifferNet
+from differnet_lite.settings import DEFAULT, PAPER, Settings
+from differnet_lite.thresholds import (
     Judgement,
     TooFewNormalsError,
     conformal_threshold,
 )
-from differnet_lite.data.images import ImageError
-from differnet_lite.detector import Detector, NotFittedError
-from differnet_lite.model import DifferNet
-from differnet_lite.settings import DEFAULT, PAPER, Settings
 from differnet_lite.transforms import Transformations
 
 METHODS = ["differnet", "mahalanobis", "1-nn", "ocsvm", "geotrans", "dsebm"]

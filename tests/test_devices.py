@@ -19,10 +19,10 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake
 
 from differnet_course.baselines import make_detector
 from differnet_lite import cache as cache_module
-from differnet_lite import training
+from differnet_lite import reference, training
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.flow import CouplingFlow, build_flow
-from differnet_lite.localization import METHODS, Localizer, reference, reference_maps
+from differnet_lite.localizer import METHODS, Localizer
 from differnet_lite.loss import nll
 from differnet_lite.sampling import view_sampler, whitening_matrix
 from differnet_lite.scoring import Scorer, flow_score, latents

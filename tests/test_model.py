@@ -12,12 +12,12 @@ import torch
 
 from differnet_lite import feature_detector
 from differnet_lite import model as model_module
-from differnet_lite.calibration.splits import cross_splits, held_out_split
-from differnet_lite.calibration.thresholding import TooFewNormalsError, p_values
-from differnet_lite.data.datasets import DatasetError
-from differnet_lite.data.images import ImageError, as_rgb
+from differnet_lite.folders import DatasetError
+from differnet_lite.images import ImageError, as_rgb
 from differnet_lite.model import DifferNet
 from differnet_lite.settings import Settings
+from differnet_lite.splits import cross_splits, held_out_split
+from differnet_lite.thresholds import TooFewNormalsError, p_values
 from differnet_lite.training import train_flow
 from differnet_lite.transforms import Transformations
 

@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from differnet_lite.data import files
+from differnet_lite import files
 from differnet_lite.model import DifferNet
 from differnet_lite.settings import Settings
 

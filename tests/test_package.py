@@ -77,7 +77,7 @@ def test_scoring_needs_neither_plotly_nor_ipywidgets() -> None:
 
 
 def test_metrics_and_published_figures_load_little() -> None:
-    assert "torch" not in loaded_by("from differnet_lite.evaluation import metrics")
+    assert "torch" not in loaded_by("from differnet_lite import metrics")
     assert "pandas" not in loaded_by("from differnet_course import published")
 
 

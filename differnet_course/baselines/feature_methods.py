@@ -17,14 +17,14 @@ from sklearn.svm import OneClassSVM
 from torch import Tensor
 
 from differnet_course.baselines.reduction import State, reduced, reduction
-from differnet_lite.calibration.splits import Split
+from differnet_lite.checkpoint import tensors_of
 from differnet_lite.checks import check_fields, real, whole
-from differnet_lite.data.checkpoint import tensors_of
-from differnet_lite.data.images import ImageLike
 from differnet_lite.feature_detector import FeatureDetector
+from differnet_lite.images import ImageLike
 from differnet_lite.sampling import view_sampler, whitening_of_views
 from differnet_lite.scoring import Scorer
 from differnet_lite.settings import Settings
+from differnet_lite.splits import Split
 
 __all__ = [
     "ClosedForm",

@@ -16,12 +16,12 @@ from torchvision.transforms.functional import gaussian_blur
 from tqdm.auto import tqdm
 
 from differnet_course.baselines.steps import Step, contained, endless
-from differnet_lite.calibration.splits import CALIBRATIONS, Split
 from differnet_lite.checks import check_fields, one_of, real, whole
-from differnet_lite.data.images import ImageLike, iter_decoded
-from differnet_lite.data.listing import Images, as_images
-from differnet_lite.data.schema import check_tensors
 from differnet_lite.detector import Detector
+from differnet_lite.images import ImageLike, iter_decoded
+from differnet_lite.listing import Images, as_images
+from differnet_lite.schema import check_tensors
+from differnet_lite.splits import CALIBRATIONS, Split
 from differnet_lite.switches import with_default_switches
 from differnet_lite.trunk import resolve_device
 

@@ -12,8 +12,8 @@ from differnet_course.baselines.dsebm import DSEBM
 from differnet_course.baselines.feature_methods import OCSVM, Mahalanobis, NearestNeighbour
 from differnet_course.baselines.ganomaly import GANomaly
 from differnet_course.baselines.geotrans import GeoTrans
+from differnet_lite.checkpoint import read_checkpoint
 from differnet_lite.checks import checked, one_of
-from differnet_lite.data.checkpoint import read_checkpoint
 from differnet_lite.detector import Detector
 from differnet_lite.model import DifferNet
 

@@ -23,9 +23,9 @@ from differnet_course.experiments.measuring import made_here
 from differnet_course.experiments.storing import write_table
 from differnet_course.samples import SAMPLE_CATEGORIES, make_sample_category
 from differnet_lite.checks import checked, whole
-from differnet_lite.data.datasets import Category, DatasetError, load_category
-from differnet_lite.evaluation.metrics import auroc
 from differnet_lite.flow import CouplingFlow
+from differnet_lite.folders import Category, DatasetError, load_category
+from differnet_lite.metrics import auroc
 from differnet_lite.model import DifferNet
 from differnet_lite.sampling import training_sampler
 from differnet_lite.scoring import Scorer, flow_score

@@ -15,8 +15,8 @@ import torch
 
 import differnet_lite
 from differnet_lite.checks import Rule, checked, mapping, shown, text, whole
-from differnet_lite.data.datasets import Category, DatasetError, load_category
-from differnet_lite.data.images import digest, in_parallel
+from differnet_lite.folders import Category, DatasetError, load_category
+from differnet_lite.images import digest, in_parallel
 
 __all__ = ["Cell", "Grid", "Options", "fingerprint", "options_json", "subset"]
 

@@ -18,8 +18,8 @@ import torch
 
 import differnet_lite
 from differnet_course.experiments.grid import Cell, subset
-from differnet_lite.data.datasets import load_category
-from differnet_lite.evaluation import metrics
+from differnet_lite import metrics
+from differnet_lite.folders import load_category
 from differnet_lite.switches import torch_threads
 
 __all__ = ["COLUMNS", "Row", "brief", "extract", "made_here", "measure", "row_of"]

@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from differnet_course.samples import SAMPLE_CATEGORIES, make_sample_category, render
-from differnet_lite.data.datasets import load_category
+from differnet_lite.folders import load_category
 from differnet_lite.model import DifferNet
 
 __all__ = ["FreshNormals", "Pool", "feature_pool"]

@@ -22,7 +22,7 @@ from differnet_course.experiments.normals import Pool
 from differnet_course.experiments.repetitions import DETECTORS, calibrated, judged
 from differnet_course.experiments.storing import write_atomically
 from differnet_lite.checks import whole
-from differnet_lite.evaluation.metrics import auroc
+from differnet_lite.metrics import auroc
 from differnet_lite.settings import DEFAULT, Settings
 
 __all__ = ["ALPHAS", "SIZES", "keep_cells", "simulated_cell"]

@@ -14,16 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from differnet_lite.calibration.splits import Split, cross_splits, held_out_split
-from differnet_lite.calibration.thresholding import (
+from differnet_lite.sampling import view_sampler
+from differnet_lite.scoring import Scorer, flow_score
+from differnet_lite.settings import DEFAULT, Settings
+from differnet_lite.splits import Split, cross_splits, held_out_split
+from differnet_lite.thresholds import (
     TooFewNormalsError,
     conformal_threshold,
     pac_threshold,
     quantile_threshold,
 )
-from differnet_lite.sampling import view_sampler
-from differnet_lite.scoring import Scorer, flow_score
-from differnet_lite.settings import DEFAULT, Settings
 from differnet_lite.training import train_flow
 
 __all__ = [

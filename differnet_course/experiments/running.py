@@ -29,7 +29,7 @@ from differnet_course.experiments.measuring import COLUMNS, Row, brief, extract,
 from differnet_course.experiments.storing import read_row, write_row, write_table
 from differnet_course.experiments.workers import in_workers, n_processes, threads_each
 from differnet_lite.checks import checked
-from differnet_lite.data.files import made_folder
+from differnet_lite.files import made_folder
 
 __all__ = ["FEATURE_OPTIONS", "run"]
 
@@ -75,7 +75,7 @@ def run(
             what `joblib.parallel_config` says. Cores are shared evenly among the processes.
         device: of the detectors.
         cache: folder that keeps features on the workers; "auto" or None as for `DifferNet`.
-        make: makes a detector, as `differnet_course.baselines.make_detector` does, which None takes.
+        make: makes a detector, None takes `baselines.make_detector`.
         progress: whether to show progress bars.
 
     Returns:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from differnet_course.experiments.grid import Cell
 from differnet_course.experiments.measuring import COLUMNS, Row
-from differnet_lite.data.files import regular, replacing
+from differnet_lite.files import regular, replacing
 
 __all__ = ["read_row", "write_atomically", "write_row", "write_table"]
 

@@ -15,7 +15,7 @@ from differnet_course.labs.lab3_detector import differnet
 from differnet_course.labs.lab3_leak import honest
 from differnet_course.labs.lab3_training import epoch
 from differnet_course.labs.verdicts import Close, Exercise, Wrong
-from differnet_lite.evaluation import metrics
+from differnet_lite import metrics
 
 __all__ = ["EXERCISES"]
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from differnet_course.labs.comparing import call, explained, same
 from differnet_course.labs.draws import Draw
 from differnet_course.labs.verdicts import Wrong
-from differnet_lite.evaluation.metrics import auroc
 from differnet_lite.features import IMAGENET_MEAN, IMAGENET_STD
+from differnet_lite.metrics import auroc
 
 __all__ = ["differnet"]
 

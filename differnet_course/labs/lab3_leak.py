@@ -12,7 +12,7 @@ from torch import Tensor
 from differnet_course.labs.comparing import pair
 from differnet_course.labs.draws import Draw
 from differnet_course.labs.verdicts import Wrong
-from differnet_lite.evaluation.metrics import auroc
+from differnet_lite.metrics import auroc
 
 __all__ = ["honest"]
 

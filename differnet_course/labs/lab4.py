@@ -12,7 +12,7 @@ from differnet_course.labs.draws import Draw
 from differnet_course.labs.lab4_maps import level, regions
 from differnet_course.labs.lab4_rates import cost_curve, rate_interval, worst_rate
 from differnet_course.labs.verdicts import Exercise, Wrong
-from differnet_lite.calibration import thresholding
+from differnet_lite import thresholds as thresholding
 
 __all__ = ["EXERCISES"]
 

@@ -9,7 +9,7 @@ import numpy as np
 from differnet_course.labs.comparing import call, compare, same
 from differnet_course.labs.draws import Draw
 from differnet_course.labs.verdicts import Wrong
-from differnet_lite.calibration.thresholding import conformal_threshold
+from differnet_lite.thresholds import conformal_threshold
 
 __all__ = ["level", "regions"]
 

@@ -11,7 +11,7 @@ from scipy.optimize import brentq
 from differnet_course.labs.comparing import call, compare, pair, two_numbers
 from differnet_course.labs.draws import Draw
 from differnet_course.labs.verdicts import Wrong
-from differnet_lite.calibration import thresholding
+from differnet_lite import thresholds as thresholding
 
 __all__ = ["cost_curve", "rate_interval", "worst_rate"]
 

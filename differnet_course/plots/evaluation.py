@@ -15,10 +15,10 @@ from differnet_course.plots.rates import plot_roc
 from differnet_course.plots.report import write_report
 from differnet_course.plots.scores import plot_scores
 from differnet_lite.checks import checked
-from differnet_lite.data.images import decode
+from differnet_lite.images import decode
 
 if TYPE_CHECKING:
-    from differnet_lite.evaluation.evaluating import Evaluation
+    from differnet_lite.evaluation import Evaluation
     from differnet_lite.model import DifferNet
 
 __all__ = ["evaluation_report"]

@@ -14,7 +14,7 @@ from plotly.subplots import make_subplots
 
 from differnet_course.plots.style import TEMPLATE
 from differnet_lite.checks import checked, whole
-from differnet_lite.data.images import ImageLike, as_rgb
+from differnet_lite.images import ImageLike, as_rgb
 
 __all__ = ["jpeg", "jpeg_bytes", "jpeg_uri", "plot_feature_maps", "plot_images"]
 

@@ -14,7 +14,7 @@ from PIL import Image
 from differnet_course.plots.images import jpeg_bytes, jpeg_uri
 from differnet_course.plots.ramp import LINE, MARKED, ramp_position
 from differnet_course.plots.style import SKY
-from differnet_lite.localization.levels import MapLevels
+from differnet_lite.maps import MapLevels
 
 __all__ = ["heat_layer", "level_layers", "outline_layer", "picture_layer"]
 

@@ -13,8 +13,8 @@ from differnet_course.plots.layers import heat_layer, level_layers, outline_laye
 from differnet_course.plots.ramp import level_axis
 from differnet_course.plots.style import TEMPLATE, colour_axis, finite, literal, shortened
 from differnet_lite.checks import checked, real, whole
-from differnet_lite.data.images import ImageLike, as_rgb
-from differnet_lite.localization.levels import MapLevels
+from differnet_lite.images import ImageLike, as_rgb
+from differnet_lite.maps import MapLevels
 
 __all__ = ["plot_gallery", "plot_map"]
 

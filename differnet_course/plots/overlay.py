@@ -13,8 +13,8 @@ from plotly.colors import sample_colorscale, unlabel_rgb
 
 from differnet_course.plots.ramp import painted
 from differnet_lite.checks import checked
-from differnet_lite.data.files import made_folder
-from differnet_lite.data.images import decode
+from differnet_lite.files import made_folder
+from differnet_lite.images import decode
 
 if TYPE_CHECKING:
     from differnet_lite.model import DifferNet

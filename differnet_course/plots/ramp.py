@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from plotly.colors import hex_to_rgb
 
-from differnet_lite.localization.levels import MapLevels
+from differnet_lite.maps import MapLevels
 
 __all__ = ["LINE", "MARKED", "TOP", "level_axis", "painted", "ramp_position"]
 

@@ -27,7 +27,7 @@ from differnet_course.plots.style import (
     vector,
 )
 from differnet_lite.checks import checked, rate, real, whole
-from differnet_lite.evaluation.metrics import auroc, bootstrap
+from differnet_lite.metrics import auroc, bootstrap
 
 __all__ = ["plot_calibration", "plot_rate_histograms", "plot_roc"]
 

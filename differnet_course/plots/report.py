@@ -16,7 +16,7 @@ import plotly.io
 from plotly.offline import get_plotlyjs
 
 from differnet_lite.checks import checked
-from differnet_lite.data.files import replacing
+from differnet_lite.files import replacing
 
 __all__ = ["write_report"]
 

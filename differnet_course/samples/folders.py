@@ -20,7 +20,7 @@ from differnet_course.samples.images import DEFECTS, VERSION, check, render
 from differnet_course.samples.shapes import Mask
 from differnet_course.samples.weave import AGEING
 from differnet_lite.checks import checked, whole
-from differnet_lite.data.files import made_folder, regular
+from differnet_lite.files import made_folder, regular
 
 __all__ = ["default_data_root", "make_sample_category"]
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from differnet_course.plots.images import jpeg_bytes, jpeg_uri
 from differnet_course.plots.style import BLUE, DARK, VERMILLION
-from differnet_lite.data.images import ImageLike, as_rgb
+from differnet_lite.images import ImageLike, as_rgb
 
 __all__ = ["Cards"]
 

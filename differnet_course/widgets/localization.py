@@ -17,8 +17,9 @@ from differnet_course.widgets.map_colours import levelled, outline, scaled
 from differnet_course.widgets.maps_state import CELLS, MapStates
 from differnet_course.widgets.model_maps import WORK
 from differnet_lite.checks import checked
-from differnet_lite.data.images import ImageLike
-from differnet_lite.localization import BLURS, MapLevels
+from differnet_lite.images import ImageLike
+from differnet_lite.localizer import BLURS
+from differnet_lite.maps import MapLevels
 from differnet_lite.model import DifferNet
 
 __all__ = ["LocalizationExplorer"]

@@ -11,7 +11,7 @@ from PIL import Image
 from differnet_course.plots.ramp import level_axis, ramp_position
 from differnet_course.plots.style import colour_axis
 from differnet_course.widgets.model_maps import WORK
-from differnet_lite.localization import MapLevels
+from differnet_lite.maps import MapLevels
 
 __all__ = ["levelled", "outline", "scaled"]
 

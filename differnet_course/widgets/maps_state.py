@@ -11,8 +11,8 @@ from scipy import ndimage
 
 from differnet_course.widgets import model_maps
 from differnet_course.widgets.model_maps import TURNED, WORK
-from differnet_lite.data.images import ImageLike
-from differnet_lite.localization import BLURS
+from differnet_lite.images import ImageLike
+from differnet_lite.localizer import BLURS
 from differnet_lite.model import DifferNet
 
 __all__ = ["CELLS", "MapStates"]

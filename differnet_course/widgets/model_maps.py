@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from differnet_lite.data.images import ImageLike, decode
-from differnet_lite.localization import evenly
+from differnet_lite.images import ImageLike, decode
+from differnet_lite.maps import evenly
 from differnet_lite.model import DifferNet
 
 __all__ = ["TURNED", "WORK", "gradient_maps", "pixels", "score", "turned_maps"]

@@ -15,7 +15,7 @@ from differnet_course.widgets.threshold_figure import draw_threshold, move_thres
 from differnet_course.widgets.threshold_states import ThresholdStates
 from differnet_lite.checks import checked, rate
 from differnet_lite.checks import kinds as check_kinds
-from differnet_lite.data.images import ImageLike
+from differnet_lite.images import ImageLike
 
 __all__ = ["ThresholdExplorer"]
 

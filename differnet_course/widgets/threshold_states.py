@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from differnet_lite.calibration.thresholding import conformal_threshold, p_values
+from differnet_lite.thresholds import conformal_threshold, p_values
 
 __all__ = ["ThresholdStates"]
 

@@ -61,8 +61,8 @@ def _demo(args: argparse.Namespace) -> None:
     from differnet_course.plots import evaluation_report
     from differnet_course.samples import make_sample_category
     from differnet_lite.checks import rate
-    from differnet_lite.data.datasets import load_category
-    from differnet_lite.evaluation.evaluating import evaluate
+    from differnet_lite.evaluation import evaluate
+    from differnet_lite.folders import load_category
     from differnet_lite.model import DifferNet
     from differnet_lite.settings import PRESETS
     from differnet_lite.trunk import resolve_device
@@ -100,9 +100,9 @@ def _demo(args: argparse.Namespace) -> None:
 def _fit(args: argparse.Namespace) -> None:
     from differnet_course.baselines.registry import make_detector
     from differnet_lite.checks import rate
-    from differnet_lite.data.datasets import training_images
-    from differnet_lite.data.resuming import training_folder
+    from differnet_lite.folders import training_images
     from differnet_lite.model import DifferNet
+    from differnet_lite.resuming import training_folder
     from differnet_lite.trunk import resolve_device
 
     start = time.perf_counter()

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from differnet_lite.data.files import check_writable, replacing
+from differnet_lite.files import check_writable, replacing
 
 __all__ = [
     "check_file",

@@ -19,8 +19,8 @@ from differnet_lite.cli.output import (
 if TYPE_CHECKING:
     import numpy as np
 
-    from differnet_lite.data.datasets import Category
     from differnet_lite.detector import Detector
+    from differnet_lite.folders import Category
 
 __all__ = ["check_labels", "inputs", "score"]
 
@@ -32,11 +32,11 @@ def score(args: argparse.Namespace) -> None:
     """Score images with a saved model, in one pass over them; see the parser for what it writes."""
     from differnet_course.baselines.registry import load_detector
     from differnet_course.plots import evaluation_report, write_overlays
-    from differnet_lite.calibration.discoveries import select
     from differnet_lite.checks import rate, whole
-    from differnet_lite.data.datasets import DatasetError, load_category
-    from differnet_lite.data.listing import list_images
-    from differnet_lite.evaluation.evaluating import evaluate
+    from differnet_lite.discoveries import select
+    from differnet_lite.evaluation import evaluate
+    from differnet_lite.folders import DatasetError, load_category
+    from differnet_lite.listing import list_images
     from differnet_lite.trunk import resolve_device
 
     start = time.perf_counter()
@@ -109,7 +109,7 @@ def score(args: argparse.Namespace) -> None:
 
 def _selection(flags: np.ndarray, fdr: float, n: int) -> str:
     """What a selection by false discovery rate says, and what it takes."""
-    from differnet_lite.calibration.discoveries import fewest_discoveries
+    from differnet_lite.discoveries import fewest_discoveries
 
     needed = fewest_discoveries(n, len(flags), fdr)
     said = f"{int(flags.sum())} of {len(flags)}; a share of {fdr:.3g} of them may be good"

@@ -21,8 +21,8 @@ from differnet_lite.cluster.connecting import check_device_name, check_workers, 
 from differnet_lite.cluster.partitions import check_local, digest_of
 from differnet_lite.cluster.tasks import completed
 from differnet_lite.cluster.workers import Answer, fit_category
-from differnet_lite.data.datasets import DatasetError, training_images
-from differnet_lite.data.files import made_folder, replacing
+from differnet_lite.files import made_folder, replacing
+from differnet_lite.folders import DatasetError, training_images
 
 __all__ = ["Job", "fit_on_cluster"]
 

@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from differnet_lite.calibration.thresholding import Threshold, p_values
-from differnet_lite.data.files import check_writable, regular, replacing
+from differnet_lite.files import check_writable, regular, replacing
+from differnet_lite.thresholds import Threshold, p_values
 
 __all__ = [
     "SCHEMA",

@@ -21,10 +21,10 @@ from differnet_lite.cluster.partitions import PARTITION, Partition, check_local,
 from differnet_lite.cluster.parts import Judge, check_folder, kept_scores, remove_stale, write_part
 from differnet_lite.cluster.tasks import completed
 from differnet_lite.cluster.workers import Answer, ModelPlugin, score_partition
-from differnet_lite.data.datasets import DatasetError, load_category
-from differnet_lite.data.files import made_folder
-from differnet_lite.data.images import ImageError
-from differnet_lite.data.listing import list_images
+from differnet_lite.files import made_folder
+from differnet_lite.folders import DatasetError, load_category
+from differnet_lite.images import ImageError
+from differnet_lite.listing import list_images
 
 __all__ = ["images_to_score", "score_on_cluster"]
 

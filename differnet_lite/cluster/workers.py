@@ -118,8 +118,8 @@ def _answer(work: Callable[[], Any]) -> Answer:
     Another try would say the same. Any other error is raised, and Dask tries again.
     """
     from differnet_lite.cache import FeatureError
-    from differnet_lite.data.images import ImageError
-    from differnet_lite.data.listing import DatasetError
+    from differnet_lite.images import ImageError
+    from differnet_lite.listing import DatasetError
 
     final = (FileNotFoundError, ImageError, FeatureError, FloatingPointError, DatasetError)
     value, error = None, None

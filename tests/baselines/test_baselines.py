@@ -17,13 +17,13 @@ from sklearn.svm import OneClassSVM
 from differnet_course.baselines import BASELINES, load_detector, make_detector
 from differnet_course.baselines.feature_methods import reduced, reduction
 from differnet_course.samples import make_sample_category
-from differnet_lite.calibration.splits import held_out_split
-from differnet_lite.data.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
-from differnet_lite.data.datasets import DatasetError, load_category
-from differnet_lite.data.images import ImageError
+from differnet_lite.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 from differnet_lite.detector import Detector, NotFittedError
-from differnet_lite.evaluation.metrics import auroc
+from differnet_lite.folders import DatasetError, load_category
+from differnet_lite.images import ImageError
+from differnet_lite.metrics import auroc
 from differnet_lite.model import DifferNet
+from differnet_lite.splits import held_out_split
 from differnet_lite.transforms import Transformations
 
 ON_FEATURES = ["ocsvm", "1-nn", "mahalanobis"]

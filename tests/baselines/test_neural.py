@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from differnet_course.baselines.autoencoder import ssim
 from differnet_course.baselines.geotrans import symmetries
-from differnet_lite.evaluation.metrics import auroc
+from differnet_lite.metrics import auroc
 
 Arrays = list[np.ndarray]
 

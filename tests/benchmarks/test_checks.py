@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from differnet_lite.data.checkpoint import CheckpointError
+from differnet_lite.checkpoint import CheckpointError
 from differnet_lite.model import DifferNet
 
 

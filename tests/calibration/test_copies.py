@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from differnet_lite import DifferNet
-from differnet_lite.calibration.copies import apart, near_copies, without_copies
+from differnet_lite.groups import apart, near_copies, without_copies
 
 Picture = Callable[..., np.ndarray]
 

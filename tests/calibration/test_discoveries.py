@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from differnet_lite.calibration.discoveries import fewest_discoveries, select
-from differnet_lite.calibration.thresholding import p_values
+from differnet_lite.discoveries import fewest_discoveries, select
+from differnet_lite.thresholds import p_values
 
 
 def by_definition(p: np.ndarray, fdr: float) -> np.ndarray:

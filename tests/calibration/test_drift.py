@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import kstest
 
 from differnet_course.drift import Drift, drift_martingale, drift_test, stream_p_values
-from differnet_lite.calibration.thresholding import p_values
+from differnet_lite.thresholds import p_values
 
 N = 300
 

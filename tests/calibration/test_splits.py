@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from differnet_lite.calibration.splits import (
+from differnet_lite.listing import DatasetError
+from differnet_lite.splits import (
     SMALLEST_CALIBRATION,
     cross_splits,
     held_out_split,
     splits,
 )
-from differnet_lite.calibration.thresholding import conformal_threshold
-from differnet_lite.data.listing import DatasetError
+from differnet_lite.thresholds import conformal_threshold
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from differnet_lite.calibration.thresholding import (
+from differnet_lite.thresholds import (
     Threshold,
     TooFewNormalsError,
     conformal_threshold,

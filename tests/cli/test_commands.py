@@ -17,10 +17,9 @@ import pytest
 from PIL import Image
 
 from differnet_course.baselines.registry import load_detector
-from differnet_lite import settings
+from differnet_lite import resuming, settings
 from differnet_lite.cache import FeatureCache
 from differnet_lite.cli.commands import main
-from differnet_lite.data import resuming
 from differnet_lite.model import DifferNet
 from differnet_lite.settings import Settings
 

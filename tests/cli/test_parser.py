@@ -13,10 +13,10 @@ import pytest
 
 from differnet_course.baselines.registry import BASELINES
 from differnet_course.samples import SAMPLE_CATEGORIES
-from differnet_lite.calibration import splits
+from differnet_lite import localizer as maps
+from differnet_lite import splits
 from differnet_lite.cli import output, parser
 from differnet_lite.cli.commands import main
-from differnet_lite.localization import maps
 from differnet_lite.settings import PRESETS
 
 

@@ -21,8 +21,8 @@ from PIL import Image
 from differnet_course.baselines import registry
 from differnet_course.baselines.registry import load_detector
 from differnet_lite.cluster import connecting, read_parts, score_on_cluster, scoring
-from differnet_lite.data.images import ImageError
-from differnet_lite.data.listing import list_images
+from differnet_lite.images import ImageError
+from differnet_lite.listing import list_images
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*held-out normals cannot guarantee")
 

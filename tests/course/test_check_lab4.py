@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import ndimage, stats
 
-from differnet_lite.calibration.thresholding import conformal_threshold
-from differnet_lite.calibration.thresholding import p_values as by_package
+from differnet_lite.thresholds import conformal_threshold
+from differnet_lite.thresholds import p_values as by_package
 
 
 def by_rank(rank, *, pick=lambda ordered, k: ordered[k - 1], refuse=True):

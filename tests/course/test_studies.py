@@ -14,15 +14,15 @@ from differnet_course.studies import (
     scale_contributions,
     simulated_rates,
 )
-from differnet_lite.calibration.thresholding import (
+from differnet_lite.flow import build_flow
+from differnet_lite.maps import evenly
+from differnet_lite.metrics import auroc
+from differnet_lite.scoring import Scorer, flow_score
+from differnet_lite.thresholds import (
     conformal_threshold,
     pac_threshold,
     quantile_threshold,
 )
-from differnet_lite.evaluation.metrics import auroc
-from differnet_lite.flow import build_flow
-from differnet_lite.localization import evenly
-from differnet_lite.scoring import Scorer, flow_score
 
 Y = torch.randn(5, 4, 12, generator=torch.Generator().manual_seed(0))
 

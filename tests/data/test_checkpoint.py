@@ -13,7 +13,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from differnet_lite.data.checkpoint import (
+from differnet_lite.checkpoint import (
     CheckpointError,
     read_checkpoint,
     rebuilding,

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from differnet_lite.data.datasets import (
+from differnet_lite.folders import (
     DatasetError,
     list_images,
     load_category,
     load_mask,
     training_images,
 )
-from differnet_lite.data.images import ImageError
+from differnet_lite.images import ImageError
 
 Put = Callable[..., Path]
 

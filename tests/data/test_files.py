@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from differnet_lite.data.files import replacing
+from differnet_lite.files import replacing
 
 
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:

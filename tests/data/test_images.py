@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from differnet_lite.data.images import ImageError, as_rgb, decode, digest, in_parallel, iter_decoded
+from differnet_lite.images import ImageError, as_rgb, decode, digest, in_parallel, iter_decoded
 
 Picture = Callable[..., np.ndarray]
 

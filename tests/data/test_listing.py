@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from differnet_lite.data.images import ImageError, as_rgb
-from differnet_lite.data.listing import DatasetError, as_images, natural_order, some_names
+from differnet_lite.images import ImageError, as_rgb
+from differnet_lite.listing import DatasetError, as_images, natural_order, some_names
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, bool])

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from differnet_lite.calibration.splits import Split
-from differnet_lite.data import resuming
-from differnet_lite.data.checkpoint import CheckpointError, read_checkpoint
-from differnet_lite.data.resuming import TrainingState, forget_training, training_states
+from differnet_lite import resuming
+from differnet_lite.checkpoint import CheckpointError, read_checkpoint
 from differnet_lite.flow import CouplingFlow
 from differnet_lite.model import DifferNet
+from differnet_lite.resuming import TrainingState, forget_training, training_states
 from differnet_lite.sampling import view_sampler
 from differnet_lite.settings import DEFAULT, Settings
+from differnet_lite.splits import Split
 from differnet_lite.training import train_flow
 from differnet_lite.transforms import Transformations
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from differnet_lite.data.datasets import DatasetError, load_category, load_mask
-from differnet_lite.evaluation import metrics
-from differnet_lite.evaluation.evaluating import Evaluation, evaluate
+from differnet_lite import metrics
+from differnet_lite.evaluation import Evaluation, evaluate
+from differnet_lite.folders import DatasetError, load_category, load_mask
 from differnet_lite.model import DifferNet
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*cannot guarantee")

@@ -18,8 +18,8 @@ from differnet_course.experiments.chosen_epoch import (
     with_known_views,
 )
 from differnet_lite import DifferNet, load_category
-from differnet_lite.data.datasets import DatasetError
-from differnet_lite.evaluation.metrics import auroc
+from differnet_lite.folders import DatasetError
+from differnet_lite.metrics import auroc
 from differnet_lite.settings import PAPER, Settings
 
 SILENT: dict[str, Any] = {"device": "cpu", "cache": None, "progress": False}

@@ -23,9 +23,9 @@ from differnet_course.experiments.repetitions import (
     judged,
 )
 from differnet_course.plots import plot_promise
-from differnet_lite.calibration.splits import Split
 from differnet_lite.sampling import view_sampler, whitening_matrix, whitening_of_views
 from differnet_lite.settings import DEFAULT
+from differnet_lite.splits import Split
 
 G = torch.Generator().manual_seed(0)
 VIEWS = torch.randn(400, 1, 12, generator=G) + 0.2 * torch.randn(400, 4, 12, generator=G)

@@ -12,9 +12,8 @@ import pytest
 
 import differnet_lite
 from differnet_course.experiments import Grid
-from differnet_lite import Transformations
-from differnet_lite.data.datasets import load_category
-from differnet_lite.evaluation import metrics
+from differnet_lite import Transformations, metrics
+from differnet_lite.folders import load_category
 from tests.experiments.conftest import Fake, same_tables, small_run
 
 

@@ -15,18 +15,27 @@ from differnet_course import flows, studies
 from differnet_course.baselines import load_detector, make_detector
 from differnet_course.experiments import Grid, subset
 from differnet_course.samples import make_sample_category, render
-from differnet_lite import DifferNet, Settings, Transformations, evaluate, load_category
+from differnet_lite import (
+    DifferNet,
+    Settings,
+    Transformations,
+    evaluate,
+    load_category,
+    metrics,
+    splits,
+)
+from differnet_lite import groups as copies
+from differnet_lite import images as data_images
+from differnet_lite import thresholds as thresholding
 from differnet_lite.cache import FeatureCache
-from differnet_lite.calibration import copies, splits, thresholding
-from differnet_lite.data import images as data_images
-from differnet_lite.data.checkpoint import read_checkpoint
-from differnet_lite.data.datasets import load_mask, training_images
-from differnet_lite.data.listing import as_images, list_images
-from differnet_lite.evaluation import metrics
+from differnet_lite.checkpoint import read_checkpoint
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.flow import build_flow, soft_clamp
-from differnet_lite.localization import evenly, reference_maps
+from differnet_lite.folders import load_mask, training_images
+from differnet_lite.listing import as_images, list_images
 from differnet_lite.loss import nll
+from differnet_lite.maps import evenly
+from differnet_lite.reference import reference_maps
 from differnet_lite.sampling import view_sampler, whitening_matrix
 from differnet_lite.scoring import Scorer, latents, score_views
 from differnet_lite.transforms import rotate

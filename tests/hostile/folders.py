@@ -14,9 +14,9 @@ from PIL import Image
 
 from differnet_course.experiments.grid import fingerprint
 from differnet_lite import DifferNet, load_category
-from differnet_lite.data.datasets import load_mask
-from differnet_lite.data.listing import list_images
-from differnet_lite.evaluation.evaluating import evaluate
+from differnet_lite.evaluation import evaluate
+from differnet_lite.folders import load_mask
+from differnet_lite.listing import list_images
 from tests.hostile.harness import SEEDS, Case
 
 NAMES = (

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save
 
 from differnet_course.baselines import load_detector, make_detector
 from differnet_lite import DifferNet
-from differnet_lite.data.checkpoint import read_checkpoint
+from differnet_lite.checkpoint import read_checkpoint
 from tests.hostile.harness import SEEDS, Case
 
 Header, Tensors = dict[str, Any], dict[str, torch.Tensor]

@@ -28,17 +28,16 @@ from differnet_course.experiments.measuring import COLUMNS
 from differnet_course.experiments.storing import read_row, write_row
 from differnet_course.plots import plot_scores, write_overlays, write_report
 from differnet_course.widgets import LiveLoss, RotationExplorer, ThresholdExplorer
-from differnet_lite import DifferNet, Transformations, evaluate, load_category
-from differnet_lite.calibration.discoveries import select
-from differnet_lite.calibration.thresholding import (
+from differnet_lite import DifferNet, Transformations, evaluate, load_category, metrics
+from differnet_lite.checkpoint import read_checkpoint
+from differnet_lite.discoveries import select
+from differnet_lite.listing import list_images
+from differnet_lite.thresholds import (
     conformal_threshold,
     p_values,
     pac_threshold,
     quantile_threshold,
 )
-from differnet_lite.data.checkpoint import read_checkpoint
-from differnet_lite.data.listing import list_images
-from differnet_lite.evaluation import metrics
 from tests.hostile.folders import picture as put_picture
 from tests.hostile.harness import Case
 from tests.hostile.models import digest
@@ -52,7 +51,7 @@ class _Killed(BaseException):
 
 def state_of(s: Any) -> Path:
     """The state of a training that was killed after its first epoch."""
-    from differnet_lite.data import resuming
+    from differnet_lite import resuming
 
     s.patch.setattr(resuming, "SHARE", float("inf"))
     keep, made = resuming.TrainingState.keep, []
@@ -338,7 +337,7 @@ def a_mask_too_few(s: Any) -> Any:
 
 def a_mask_that_is_a_jpeg(s: Any) -> bool:
     """Grey noise of a JPEG beside the white is no defect."""
-    from differnet_lite.data.datasets import load_mask
+    from differnet_lite.folders import load_mask
 
     marked = np.zeros((64, 64), np.uint8)
     marked[16:48, 20:40] = 255

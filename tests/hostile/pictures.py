@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from differnet_lite.data.images import as_rgb, decode, digest, iter_decoded
+from differnet_lite.images import as_rgb, decode, digest, iter_decoded
 from tests.hostile.harness import SEEDS, Case
 
 FORMATS = {

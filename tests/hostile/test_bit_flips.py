@@ -12,7 +12,7 @@ import torch
 
 from differnet_lite import Transformations
 from differnet_lite.cache import FeatureCache
-from differnet_lite.data.checkpoint import CheckpointError, read_checkpoint
+from differnet_lite.checkpoint import CheckpointError, read_checkpoint
 from differnet_lite.features import MultiScaleExtractor
 from tests.hostile.harness import FULL
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from differnet_lite import DifferNet, TooFewNormalsError
-from differnet_lite.data.images import decode
+from differnet_lite import maps as distance
 from differnet_lite.features import MultiScaleExtractor
-from differnet_lite.localization import distance
-from differnet_lite.localization.distance import (
+from differnet_lite.images import decode
+from differnet_lite.maps import (
     EPS,
     PlaceStatistics,
     distance_maps,

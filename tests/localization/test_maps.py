@@ -11,10 +11,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from differnet_lite.data.images import decode
+from differnet_lite import maps
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.flow import CouplingFlow, build_flow
-from differnet_lite.localization import BLURS, METHODS, Localizer, maps, reference_maps
+from differnet_lite.images import decode
+from differnet_lite.localizer import BLURS, METHODS, Localizer
+from differnet_lite.reference import reference_maps
 from differnet_lite.sampling import whitening_matrix
 from differnet_lite.scoring import Scorer, flow_score, score_views
 from differnet_lite.transforms import Transformations

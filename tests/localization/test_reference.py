@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from differnet_lite.data.images import decode
 from differnet_lite.features import MultiScaleExtractor
-from differnet_lite.localization import evenly, reference_maps
+from differnet_lite.images import decode
+from differnet_lite.maps import evenly
 from differnet_lite.model import DifferNet
+from differnet_lite.reference import reference_maps
 from differnet_lite.transforms import Transformations
 
 ANGLES = (0.0, 45.0, 90.0)

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import pytest
 
 from differnet_course import plots
-from differnet_lite.evaluation.metrics import auroc
+from differnet_lite.metrics import auroc
 
 
 def named(figure: go.Figure, name: str):

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import pytest
 
 from differnet_course import plots
-from differnet_lite.calibration.thresholding import Threshold
+from differnet_lite.thresholds import Threshold
 
 
 def traces(figure: go.Figure, kind: str) -> list:

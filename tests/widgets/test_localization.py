@@ -16,7 +16,7 @@ from differnet_course.widgets import LocalizationExplorer
 from differnet_course.widgets.layout import COLUMN
 from differnet_course.widgets.maps_state import CELLS
 from differnet_lite import DifferNet, NotFittedError
-from differnet_lite.localization import BLURS
+from differnet_lite.localizer import BLURS
 from differnet_lite.transforms import Transformations
 
 SETTINGS = {

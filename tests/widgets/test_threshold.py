@@ -13,7 +13,7 @@ pytest.importorskip("anywidget")
 
 from differnet_course.widgets import ThresholdExplorer
 from differnet_course.widgets.layout import COLUMN
-from differnet_lite.calibration.thresholding import conformal_threshold
+from differnet_lite.thresholds import conformal_threshold
 
 GENERATOR = np.random.default_rng(0)
 CALIBRATION = GENERATOR.gamma(20, 0.05, 39)

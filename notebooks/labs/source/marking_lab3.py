@@ -11,7 +11,7 @@ from torch import nn
 from differnet_course.labs.comparing import call, compare, pair
 from differnet_course.labs.draws import Draw
 from differnet_course.labs.verdicts import Wrong
-from differnet_lite.evaluation.metrics import auroc
+from differnet_lite.metrics import auroc
 
 
 def pooled(answer: Any, draw: Draw) -> None:

@@ -10,7 +10,7 @@ from scipy import stats
 from differnet_course.labs.comparing import call, compare, pair
 from differnet_course.labs.draws import Draw
 from differnet_course.labs.verdicts import Wrong
-from differnet_lite.calibration import thresholding
+from differnet_lite import thresholds as thresholding
 
 
 def threshold(answer: Any, draw: Draw) -> None:

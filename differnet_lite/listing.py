@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from differnet_lite.checks import checked
-from differnet_lite.data.images import IMAGE_SUFFIXES, ImageError, ImageLike
+from differnet_lite.images import IMAGE_SUFFIXES, ImageError, ImageLike
 
 __all__ = [
     "DatasetError",

@@ -7,27 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from differnet_lite.checks import checked, real, reals, whole
-from differnet_lite.data.images import ImageLike, iter_decoded
+from differnet_lite.checks import checked, real, reals
 from differnet_lite.features import MultiScaleExtractor
+from differnet_lite.images import ImageLike, iter_decoded
 from differnet_lite.transforms import Transformations
 
-__all__ = ["Reference", "evenly", "reference_maps"]
+__all__ = ["Reference", "reference_maps"]
 
 Reference = tuple[list[Tensor], list[Tensor]]
-
-
-@checked(total=whole(1), n=whole(1))
-def evenly(total: int, n: int) -> list[int]:
-    """n of `total` positions, as even as possible, the first among them.
-
-    Example:
-        >>> evenly(16, 4)
-        [0, 4, 8, 12]
-    """
-    if not 1 <= n <= total:
-        raise ValueError(f"n: expected 1 to {total}, got {n}")
-    return [k * total // n for k in range(n)]
 
 
 @torch.inference_mode()

@@ -27,15 +27,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from differnet_lite.checks import checked
-from differnet_lite.data.checkpoint import (
+from differnet_lite.checkpoint import (
     read_checkpoint,
     rebuilding,
     tensors_of,
     write_checkpoint,
 )
-from differnet_lite.data.images import ImageLike, digest
-from differnet_lite.data.schema import check_history, check_tensors, load_flow
+from differnet_lite.checks import checked
+from differnet_lite.images import ImageLike, digest
+from differnet_lite.schema import check_history, check_tensors, load_flow
 
 __all__ = ["UNKEPT", "TrainingState", "forget_training", "training_folder", "training_states"]
 

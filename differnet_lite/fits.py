@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from differnet_lite.features import MultiScaleExtractor
-from differnet_lite.localization.distance import PlaceStatistics, place_features
+from differnet_lite.maps import PlaceStatistics, place_features
 
 __all__ = ["check_places", "check_reference"]
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from differnet_lite.calibration.thresholding import Threshold
+from differnet_lite import metrics
 from differnet_lite.checks import checked, rate, vector
-from differnet_lite.data.datasets import Category, DatasetError, load_category, load_mask
-from differnet_lite.data.listing import some_names
 from differnet_lite.detector import Detector
-from differnet_lite.evaluation import metrics
-from differnet_lite.evaluation.metrics import Interval
-from differnet_lite.localization.levels import MapLevels
+from differnet_lite.folders import Category, DatasetError, load_category, load_mask
+from differnet_lite.listing import some_names
+from differnet_lite.maps import MapLevels
+from differnet_lite.metrics import Interval
+from differnet_lite.thresholds import Threshold
 
 __all__ = ["Evaluation", "evaluate"]
 

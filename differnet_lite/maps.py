@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -32,13 +33,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
-from differnet_lite.calibration.thresholding import conformal_threshold
-from differnet_lite.checks import checked
-from differnet_lite.data.images import ImageLike, iter_decoded
+from differnet_lite.checks import checked, whole
 from differnet_lite.features import MultiScaleExtractor
-from differnet_lite.localization.levels import MapLevels
+from differnet_lite.images import ImageLike, iter_decoded
+from differnet_lite.thresholds import conformal_threshold
 
 __all__ = [
+    "MapLevels",
+    "evenly",
     "MOST_IMAGES",
     "SIGMA",
     "PlaceStatistics",
@@ -55,6 +57,33 @@ TAPS = (7, 11)  # of AlexNet's `features`: ReLU of the third and of the fifth co
 MOST_IMAGES = 64  # that statistics are made from
 USUAL = 0.999  # share of the places of normal images that show no colour
 WORK = 2  # the map is drawn and blurred at half the image's side: the cells are 16 px apart
+
+
+class MapLevels(NamedTuple):
+    """What a map is compared with, in the map's own values.
+
+    Attributes:
+        usual: what 999 of 1,000 places of normal images stay below: colour begins there.
+        level: what a normal image's map passes anywhere with probability alpha at most.
+        alpha: that probability.
+    """
+
+    usual: float
+    level: float
+    alpha: float
+
+
+@checked(total=whole(1), n=whole(1))
+def evenly(total: int, n: int) -> list[int]:
+    """n of `total` positions, as even as possible, the first among them.
+
+    Example:
+        >>> evenly(16, 4)
+        [0, 4, 8, 12]
+    """
+    if not 1 <= n <= total:
+        raise ValueError(f"n: expected 1 to {total}, got {n}")
+    return [k * total // n for k in range(n)]
 
 
 @dataclasses.dataclass(frozen=True)

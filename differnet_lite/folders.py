@@ -22,8 +22,8 @@ from PIL import Image
 
 from differnet_lite.checks import checked, vector, whole
 from differnet_lite.checks import kinds as check_kinds
-from differnet_lite.data.images import IMAGE_SUFFIXES, ImageError, ImageLike, digest, open_image
-from differnet_lite.data.listing import (
+from differnet_lite.images import IMAGE_SUFFIXES, ImageError, ImageLike, digest, open_image
+from differnet_lite.listing import (
     DatasetError,
     Images,
     as_images,

@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from differnet_lite.checks import checked
-from differnet_lite.data.files import regular, replacing
+from differnet_lite.files import regular, replacing
 
 __all__ = ["CheckpointError", "read_checkpoint", "rebuilding", "tensors_of", "write_checkpoint"]
 

@@ -29,7 +29,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from differnet_lite.checks import checked, shown, whole
-from differnet_lite.data.files import regular
+from differnet_lite.files import regular
 
 __all__ = [
     "IMAGE_SUFFIXES",

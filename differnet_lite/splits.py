@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 
 from differnet_lite.checks import checked, rate, whole
-from differnet_lite.data.listing import DatasetError
+from differnet_lite.listing import DatasetError
 
 __all__ = [
     "CALIBRATIONS",

@@ -44,8 +44,7 @@ from torchvision.transforms.functional import gaussian_blur
 
 from differnet_lite.checks import one_of, real
 from differnet_lite.features import MultiScaleExtractor
-from differnet_lite.localization.distance import SIGMA, PlaceStatistics, distance_maps
-from differnet_lite.localization.reference import evenly
+from differnet_lite.maps import SIGMA, PlaceStatistics, distance_maps, evenly
 from differnet_lite.scoring import Scorer
 from differnet_lite.transforms import Transformations, iter_views, turn_back
 

@@ -1,1 +1,0 @@
-"""From scores of normal images to decisions: who calibrates, thresholds and p-values."""

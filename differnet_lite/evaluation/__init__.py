@@ -1,5 +1,0 @@
-"""Where scores meet labels: metrics, the evaluation of a category, the paper's figures."""
-
-import lazy_loader
-
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

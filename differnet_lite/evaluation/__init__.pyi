@@ -1,2 +1,0 @@
-from .evaluating import Evaluation as Evaluation
-from .evaluating import evaluate as evaluate
