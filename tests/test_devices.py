@@ -24,6 +24,7 @@ from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.flow import CouplingFlow, build_flow
 from differnet_lite.localizer import METHODS, Localizer
 from differnet_lite.loss import nll
+from differnet_lite.reference import reference_maps
 from differnet_lite.sampling import view_sampler, whitening_matrix
 from differnet_lite.scoring import Scorer, flow_score, latents
 from differnet_lite.settings import DEFAULT, Settings
