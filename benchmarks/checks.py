@@ -4,7 +4,7 @@
 
 A model of default size (16 views, five flows) is trained for one epoch, and saved. Then
 
-- one image is scored by two processes in turn, of which one has had `differnet_lite.checks.checked`
+- one image is scored by two processes in turn, of which one has had `differnet_lite.oldchecks.checked`
   replaced by a decorator that does nothing before the package was imported. Once its features are
   computed, once they are kept on disk;
 - the model is loaded by one process, in turn as it is and with these made to do nothing: the digest
@@ -67,10 +67,10 @@ def without_checks_of_contents() -> Iterator[None]:
 
 def work(folder: Path, *, checks: bool) -> None:
     """A process that does what it is told, line by line, and prints what it took."""
-    import differnet_lite.checks
+    import differnet_lite.oldchecks
 
     if not checks:
-        differnet_lite.checks.checked = unchecked  # before any other module has taken it
+        differnet_lite.oldchecks.checked = unchecked  # before any other module has taken it
     from differnet_lite.cache import FeatureCache
     from differnet_lite.model import DifferNet
 

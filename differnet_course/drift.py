@@ -31,7 +31,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import ArrayLike
 
-from differnet_lite.checks import checked, rate, vector, whole
+from differnet_lite.oldchecks import checked, rate, vector, whole
 
 __all__ = ["Drift", "drift_martingale", "drift_test", "stream_p_values"]
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from differnet_lite.checks import checked, real, whole
+from differnet_lite.oldchecks import checked, real, whole
 from differnet_lite.flow import soft_clamp
 from differnet_lite.loss import nll
 

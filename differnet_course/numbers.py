@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from differnet_lite.checks import checked, vector
+from differnet_lite.oldchecks import checked, vector
 from differnet_lite.model import DifferNet
 
 __all__ = ["in_numbers", "stored_numbers"]

@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from differnet_lite.checks import checked
+from differnet_lite.oldchecks import checked
 from differnet_lite.files import made_folder, regular
 from differnet_lite.folders import DatasetError, load_category
 from differnet_lite.images import open_image

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from differnet_lite.checks import checked, rate, vector, whole
+from differnet_lite.oldchecks import checked, rate, vector, whole
 from differnet_lite.metrics import Interval, bootstrap
 from differnet_lite.scoring import Scorer
 from differnet_lite.thresholds import Threshold, TooFewNormalsError

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from differnet_lite.checks import checked, real, reals, whole
+from differnet_lite.oldchecks import checked, real, reals, whole
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.files import at_home, replacing
 from differnet_lite.images import ImageLike, decode, digest, in_parallel

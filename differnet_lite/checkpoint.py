@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from differnet_lite.checks import checked
+from differnet_lite.oldchecks import checked
 from differnet_lite.files import regular, replacing
 
 __all__ = ["CheckpointError", "read_checkpoint", "rebuilding", "tensors_of", "write_checkpoint"]

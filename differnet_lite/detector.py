@@ -22,7 +22,7 @@ from torch import Tensor
 
 from differnet_lite import thresholds as thresholding
 from differnet_lite.checkpoint import read_checkpoint, rebuilding, write_checkpoint
-from differnet_lite.checks import checked, finite, one_of, options_of, vector, whole
+from differnet_lite.oldchecks import checked, finite, one_of, options_of, vector, whole
 from differnet_lite.folders import check_normal, training_images
 from differnet_lite.groups import apart, near_copies, without_copies
 from differnet_lite.images import ImageLike

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from differnet_lite.checks import rate, vector
+from differnet_lite.oldchecks import rate, vector
 
 __all__ = ["fewest_discoveries", "select"]
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from differnet_lite import metrics
-from differnet_lite.checks import checked, rate, vector
+from differnet_lite.oldchecks import checked, rate, vector
 from differnet_lite.detector import Detector
 from differnet_lite.folders import Category, DatasetError, load_category, load_mask
 from differnet_lite.listing import some_names

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from differnet_lite.cache import FeatureCache
 from differnet_lite.checkpoint import tensors_of
-from differnet_lite.checks import finite, real, reals
+from differnet_lite.oldchecks import finite, real, reals
 from differnet_lite.detector import Detector
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.fits import check_places, check_reference

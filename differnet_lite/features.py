@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from differnet_lite.checks import checked, one_of
+from differnet_lite.oldchecks import checked, one_of
 from differnet_lite.transforms import Transformations, iter_resampled, iter_views, jitter, rotate
 from differnet_lite.trunk import DTYPE, fast_dtype, load_trunk, resolve_device
 

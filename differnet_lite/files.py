@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from differnet_lite.checks import checked
+from differnet_lite.oldchecks import checked
 
 __all__ = ["at_home", "check_writable", "made_folder", "regular", "replacing"]
 

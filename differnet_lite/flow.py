@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from differnet_lite.checks import checked, positive, whole
+from differnet_lite.oldchecks import checked, positive, whole
 
 __all__ = [
     "CouplingFlow",

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from differnet_lite.checks import checked, vector, whole
-from differnet_lite.checks import kinds as check_kinds
+from differnet_lite.oldchecks import checked, vector, whole
+from differnet_lite.oldchecks import kinds as check_kinds
 from differnet_lite.images import IMAGE_SUFFIXES, ImageError, ImageLike, digest, open_image
 from differnet_lite.listing import (
     DatasetError,

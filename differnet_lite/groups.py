@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from differnet_lite.checks import checked
+from differnet_lite.oldchecks import checked
 from differnet_lite.images import ImageLike, decode, digest, in_parallel
 
 __all__ = ["apart", "near_copies", "without_copies"]

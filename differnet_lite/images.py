@@ -28,7 +28,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from differnet_lite.checks import checked, shown, whole
+from differnet_lite.oldchecks import checked, shown, whole
 from differnet_lite.files import regular
 
 __all__ = [

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from differnet_lite.checks import checked
+from differnet_lite.oldchecks import checked
 from differnet_lite.images import IMAGE_SUFFIXES, ImageError, ImageLike
 
 __all__ = [

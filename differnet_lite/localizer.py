@@ -42,7 +42,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
-from differnet_lite.checks import one_of, real
+from differnet_lite.oldchecks import one_of, real
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.maps import SIGMA, PlaceStatistics, distance_maps, evenly
 from differnet_lite.scoring import Scorer

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from differnet_lite.checks import axes, checked
+from differnet_lite.oldchecks import axes, checked
 
 __all__ = ["nll"]
 

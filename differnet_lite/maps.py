@@ -33,7 +33,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
-from differnet_lite.checks import checked, whole
+from differnet_lite.oldchecks import checked, whole
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.images import ImageLike, iter_decoded
 from differnet_lite.thresholds import conformal_threshold

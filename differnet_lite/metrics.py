@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike
 from scipy import ndimage
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from differnet_lite.checks import checked, rate, real, vector, whole
-from differnet_lite.checks import kinds as check_kinds
+from differnet_lite.oldchecks import checked, rate, real, vector, whole
+from differnet_lite.oldchecks import kinds as check_kinds
 
 __all__ = [
     "Interval",

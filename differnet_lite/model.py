@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from differnet_lite.checkpoint import tensors_of
-from differnet_lite.checks import one_of, whole
+from differnet_lite.oldchecks import one_of, whole
 from differnet_lite.feature_detector import FeatureDetector
 from differnet_lite.flow import CouplingFlow, build_flow
 from differnet_lite.images import ImageLike

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from differnet_lite.checks import checked, real, reals
+from differnet_lite.oldchecks import checked, real, reals
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.images import ImageLike, iter_decoded
 from differnet_lite.transforms import Transformations

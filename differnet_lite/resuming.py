@@ -33,7 +33,7 @@ from differnet_lite.checkpoint import (
     tensors_of,
     write_checkpoint,
 )
-from differnet_lite.checks import checked
+from differnet_lite.oldchecks import checked
 from differnet_lite.images import ImageLike, digest
 from differnet_lite.schema import check_history, check_tensors, load_flow
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from differnet_lite.checks import axes, checked, real, whole
+from differnet_lite.oldchecks import axes, checked, real, whole
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.images import ImageLike, decode, iter_decoded
 from differnet_lite.transforms import Transformations

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from differnet_lite.checks import shown, vector
+from differnet_lite.oldchecks import shown, vector
 
 __all__ = ["check_contents", "check_history", "check_size", "check_tensors", "load_flow", "plain"]
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from differnet_lite.checks import axes, checked, whole
+from differnet_lite.oldchecks import axes, checked, whole
 from differnet_lite.flow import CouplingFlow
 
 __all__ = ["Scorer", "flow_score", "latents", "score_views"]

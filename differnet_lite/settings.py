@@ -27,7 +27,7 @@ import json
 import math
 from typing import Any
 
-from differnet_lite.checks import check_fields, flag, one_of, real, reals, whole
+from differnet_lite.oldchecks import check_fields, flag, one_of, real, reals, whole
 from differnet_lite.features import check_geometry
 from differnet_lite.splits import CALIBRATIONS
 from differnet_lite.transforms import Transformations

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from differnet_lite.checks import checked, rate, whole
+from differnet_lite.oldchecks import checked, rate, whole
 from differnet_lite.listing import DatasetError
 
 __all__ = [

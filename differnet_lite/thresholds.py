@@ -20,7 +20,7 @@ import warnings
 import numpy as np
 from numpy.typing import ArrayLike
 
-from differnet_lite.checks import checked, one_of, rate, vector
+from differnet_lite.oldchecks import checked, one_of, rate, vector
 
 __all__ = [
     "Judgement",

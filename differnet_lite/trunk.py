@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from differnet_lite.checks import checked, one_of
+from differnet_lite.oldchecks import checked, one_of
 
 __all__ = ["DTYPE", "BUNDLED_WEIGHTS", "fast_dtype", "load_trunk", "resolve_device"]
 

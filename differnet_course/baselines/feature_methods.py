@@ -18,7 +18,7 @@ from torch import Tensor
 
 from differnet_course.baselines.reduction import State, reduced, reduction
 from differnet_lite.checkpoint import tensors_of
-from differnet_lite.checks import check_fields, real, whole
+from differnet_lite.oldchecks import check_fields, real, whole
 from differnet_lite.feature_detector import FeatureDetector
 from differnet_lite.images import ImageLike
 from differnet_lite.sampling import view_sampler, whitening_of_views

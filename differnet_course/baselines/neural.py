@@ -16,7 +16,7 @@ from torchvision.transforms.functional import gaussian_blur
 from tqdm.auto import tqdm
 
 from differnet_course.baselines.steps import Step, contained, endless
-from differnet_lite.checks import check_fields, one_of, real, whole
+from differnet_lite.oldchecks import check_fields, one_of, real, whole
 from differnet_lite.detector import Detector
 from differnet_lite.images import ImageLike, iter_decoded
 from differnet_lite.listing import Images, as_images

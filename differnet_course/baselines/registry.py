@@ -13,7 +13,7 @@ from differnet_course.baselines.feature_methods import OCSVM, Mahalanobis, Neare
 from differnet_course.baselines.ganomaly import GANomaly
 from differnet_course.baselines.geotrans import GeoTrans
 from differnet_lite.checkpoint import read_checkpoint
-from differnet_lite.checks import checked, one_of
+from differnet_lite.oldchecks import checked, one_of
 from differnet_lite.detector import Detector
 from differnet_lite.model import DifferNet
 

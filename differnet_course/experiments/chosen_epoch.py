@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 from differnet_course.experiments.measuring import made_here
 from differnet_course.experiments.storing import write_table
 from differnet_course.samples import SAMPLE_CATEGORIES, make_sample_category
-from differnet_lite.checks import checked, whole
+from differnet_lite.oldchecks import checked, whole
 from differnet_lite.flow import CouplingFlow
 from differnet_lite.folders import Category, DatasetError, load_category
 from differnet_lite.metrics import auroc

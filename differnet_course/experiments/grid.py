@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 import torch
 
 import differnet_lite
-from differnet_lite.checks import Rule, checked, mapping, shown, text, whole
+from differnet_lite.oldchecks import Rule, checked, mapping, shown, text, whole
 from differnet_lite.folders import Category, DatasetError, load_category
 from differnet_lite.images import digest, in_parallel
 

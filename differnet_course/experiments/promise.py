@@ -21,7 +21,7 @@ import differnet_lite
 from differnet_course.experiments.normals import Pool
 from differnet_course.experiments.repetitions import DETECTORS, calibrated, judged
 from differnet_course.experiments.storing import write_atomically
-from differnet_lite.checks import whole
+from differnet_lite.oldchecks import whole
 from differnet_lite.metrics import auroc
 from differnet_lite.settings import DEFAULT, Settings
 

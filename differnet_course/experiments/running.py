@@ -28,7 +28,7 @@ from differnet_course.experiments.grid import Cell, Grid
 from differnet_course.experiments.measuring import COLUMNS, Row, brief, extract, measure, row_of
 from differnet_course.experiments.storing import read_row, write_row, write_table
 from differnet_course.experiments.workers import in_workers, n_processes, threads_each
-from differnet_lite.checks import checked
+from differnet_lite.oldchecks import checked
 from differnet_lite.files import made_folder
 
 __all__ = ["FEATURE_OPTIONS", "run"]

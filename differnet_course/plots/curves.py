@@ -23,7 +23,7 @@ from differnet_course.plots.style import (
     legend_above,
     with_minus,
 )
-from differnet_lite.checks import checked
+from differnet_lite.oldchecks import checked
 
 __all__ = ["plot_bars", "plot_curves", "plot_history"]
 

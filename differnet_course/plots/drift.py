@@ -17,7 +17,7 @@ from differnet_course.plots.style import (
     literal,
     titled,
 )
-from differnet_lite.checks import checked
+from differnet_lite.oldchecks import checked
 
 __all__ = ["plot_drift"]
 

@@ -14,7 +14,7 @@ from differnet_course.plots.maps import plot_gallery
 from differnet_course.plots.rates import plot_roc
 from differnet_course.plots.report import write_report
 from differnet_course.plots.scores import plot_scores
-from differnet_lite.checks import checked
+from differnet_lite.oldchecks import checked
 from differnet_lite.images import decode
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from PIL import Image
 from plotly.subplots import make_subplots
 
 from differnet_course.plots.style import TEMPLATE
-from differnet_lite.checks import checked, whole
+from differnet_lite.oldchecks import checked, whole
 from differnet_lite.images import ImageLike, as_rgb
 
 __all__ = ["jpeg", "jpeg_bytes", "jpeg_uri", "plot_feature_maps", "plot_images"]

@@ -25,7 +25,7 @@ from differnet_course.plots.style import (
     titled,
     with_minus,
 )
-from differnet_lite.checks import checked, whole
+from differnet_lite.oldchecks import checked, whole
 
 __all__ = ["plot_covariance", "plot_qq", "plot_variances"]
 

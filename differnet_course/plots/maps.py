@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from differnet_course.plots.layers import heat_layer, level_layers, outline_layer, picture_layer
 from differnet_course.plots.ramp import level_axis
 from differnet_course.plots.style import TEMPLATE, colour_axis, finite, literal, shortened
-from differnet_lite.checks import checked, real, whole
+from differnet_lite.oldchecks import checked, real, whole
 from differnet_lite.images import ImageLike, as_rgb
 from differnet_lite.maps import MapLevels
 

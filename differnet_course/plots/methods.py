@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from differnet_course.plots.study_marks import HEAD, label_rows, mark_of
 from differnet_course.plots.style import DARK, GREY, SKY, colour_bar, literal, titled
 from differnet_course.published import METHODS
-from differnet_lite.checks import checked
+from differnet_lite.oldchecks import checked
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,7 @@ from PIL import Image
 from plotly.colors import sample_colorscale, unlabel_rgb
 
 from differnet_course.plots.ramp import painted
-from differnet_lite.checks import checked
+from differnet_lite.oldchecks import checked
 from differnet_lite.files import made_folder
 from differnet_lite.images import decode
 

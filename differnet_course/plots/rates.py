@@ -26,7 +26,7 @@ from differnet_course.plots.style import (
     unit_range,
     vector,
 )
-from differnet_lite.checks import checked, rate, real, whole
+from differnet_lite.oldchecks import checked, rate, real, whole
 from differnet_lite.metrics import auroc, bootstrap
 
 __all__ = ["plot_calibration", "plot_rate_histograms", "plot_roc"]

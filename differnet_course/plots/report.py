@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 import plotly.io
 from plotly.offline import get_plotlyjs
 
-from differnet_lite.checks import checked
+from differnet_lite.oldchecks import checked
 from differnet_lite.files import replacing
 
 __all__ = ["write_report"]

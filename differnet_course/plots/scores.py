@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
 from differnet_course.plots.style import COLOURS, DARK, SYMBOLS, TEMPLATE, literal, log_axis, vector
-from differnet_lite.checks import checked
+from differnet_lite.oldchecks import checked
 from differnet_lite.thresholds import Threshold
 
 __all__ = ["plot_scores", "plot_views"]

@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from differnet_course.samples.images import DEFECTS, VERSION, check, render
 from differnet_course.samples.shapes import Mask
 from differnet_course.samples.weave import AGEING
-from differnet_lite.checks import checked, whole
+from differnet_lite.oldchecks import checked, whole
 from differnet_lite.files import made_folder, regular
 
 __all__ = ["default_data_root", "make_sample_category"]

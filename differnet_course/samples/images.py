@@ -11,7 +11,7 @@ from scipy import ndimage
 from differnet_course.samples import button, flange, switch, tablet, weave
 from differnet_course.samples.rendering import expose
 from differnet_course.samples.shapes import SIZE, Array, Mask
-from differnet_lite.checks import checked, real
+from differnet_lite.oldchecks import checked, real
 
 __all__ = ["DEFECTS", "SAMPLE_CATEGORIES", "VERSION", "check", "render"]
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from differnet_course.flows import Chain
 from differnet_course.plots.flow_stages import stages
 from differnet_course.plots.flows import ends, stage_traces, style
-from differnet_lite.checks import checked
+from differnet_lite.oldchecks import checked
 
 __all__ = ["DensityExplorer"]
 

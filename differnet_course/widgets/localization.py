@@ -16,7 +16,7 @@ from differnet_course.widgets.layout import BESIDE, columns, labelled, slider_st
 from differnet_course.widgets.map_colours import levelled, outline, scaled
 from differnet_course.widgets.maps_state import CELLS, MapStates
 from differnet_course.widgets.model_maps import WORK
-from differnet_lite.checks import checked
+from differnet_lite.oldchecks import checked
 from differnet_lite.images import ImageLike
 from differnet_lite.localizer import BLURS
 from differnet_lite.maps import MapLevels

@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 
 from differnet_course.plots.images import jpeg
 from differnet_course.plots.style import COLOURS, DARK, DASHES, GREY, SYMBOLS, TEMPLATE
-from differnet_lite.checks import checked, real
+from differnet_lite.oldchecks import checked, real
 from differnet_lite.images import ImageLike, decode
 from differnet_lite.transforms import rotate
 

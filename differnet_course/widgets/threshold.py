@@ -13,8 +13,8 @@ from differnet_course.widgets.cards import Cards
 from differnet_course.widgets.layout import BESIDE, columns, slider_style
 from differnet_course.widgets.threshold_figure import draw_threshold, move_threshold
 from differnet_course.widgets.threshold_states import ThresholdStates
-from differnet_lite.checks import checked, rate
-from differnet_lite.checks import kinds as check_kinds
+from differnet_lite.oldchecks import checked, rate
+from differnet_lite.oldchecks import kinds as check_kinds
 from differnet_lite.images import ImageLike
 
 __all__ = ["ThresholdExplorer"]

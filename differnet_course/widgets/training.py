@@ -9,7 +9,7 @@ import ipywidgets as widgets
 import plotly.graph_objects as go
 
 from differnet_course.plots.style import ABOVE, BLUE, TEMPLATE, VERMILLION
-from differnet_lite.checks import checked, whole
+from differnet_lite.oldchecks import checked, whole
 from differnet_lite.schema import check_history
 
 __all__ = ["LiveLoss"]

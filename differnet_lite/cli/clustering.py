@@ -15,7 +15,7 @@ __all__ = ["fit_there", "score_there"]
 
 def score_there(args: argparse.Namespace) -> None:
     """Score images on a cluster into a Parquet data set; see the parser."""
-    from differnet_lite.checks import rate, whole
+    from differnet_lite.oldchecks import rate, whole
 
     start = time.perf_counter()
     rate("alpha", args.alpha)
@@ -61,7 +61,7 @@ def score_there(args: argparse.Namespace) -> None:
 def fit_there(args: argparse.Namespace, options: dict[str, Any]) -> None:
     """Fit categories on a cluster, a model file each; see the parser."""
     from differnet_course.baselines.registry import load_detector
-    from differnet_lite.checks import rate
+    from differnet_lite.oldchecks import rate
 
     start = time.perf_counter()
     rate("alpha", args.alpha)

@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _demo(args: argparse.Namespace) -> None:
     from differnet_course.plots import evaluation_report
     from differnet_course.samples import make_sample_category
-    from differnet_lite.checks import rate
+    from differnet_lite.oldchecks import rate
     from differnet_lite.evaluation import evaluate
     from differnet_lite.folders import load_category
     from differnet_lite.model import DifferNet
@@ -99,7 +99,7 @@ def _demo(args: argparse.Namespace) -> None:
 
 def _fit(args: argparse.Namespace) -> None:
     from differnet_course.baselines.registry import make_detector
-    from differnet_lite.checks import rate
+    from differnet_lite.oldchecks import rate
     from differnet_lite.folders import training_images
     from differnet_lite.model import DifferNet
     from differnet_lite.resuming import training_folder
@@ -143,7 +143,7 @@ def _fit(args: argparse.Namespace) -> None:
 
 def _options(args: argparse.Namespace) -> dict[str, Any]:
     """The settings that `fit` is asked for, for `make_detector`, which checks them."""
-    from differnet_lite.checks import whole
+    from differnet_lite.oldchecks import whole
     from differnet_lite.transforms import Transformations
 
     options: dict[str, Any] = {}

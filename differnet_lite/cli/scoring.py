@@ -32,7 +32,7 @@ def score(args: argparse.Namespace) -> None:
     """Score images with a saved model, in one pass over them; see the parser for what it writes."""
     from differnet_course.baselines.registry import load_detector
     from differnet_course.plots import evaluation_report, write_overlays
-    from differnet_lite.checks import rate, whole
+    from differnet_lite.oldchecks import rate, whole
     from differnet_lite.discoveries import select
     from differnet_lite.evaluation import evaluate
     from differnet_lite.folders import DatasetError, load_category

@@ -12,7 +12,7 @@ import torch
 
 import differnet_lite
 from differnet_lite.cache import code_version
-from differnet_lite.checks import checked, positive
+from differnet_lite.oldchecks import checked, positive
 
 __all__ = ["check_device_name", "check_workers", "connected"]
 

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 import differnet_lite
 from differnet_course.baselines.registry import make_detector
 from differnet_lite.cache import code_version
-from differnet_lite.checks import checked, shown
+from differnet_lite.oldchecks import checked, shown
 from differnet_lite.cluster.connecting import check_device_name, check_workers, connected
 from differnet_lite.cluster.partitions import check_local, digest_of
 from differnet_lite.cluster.tasks import completed

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from differnet_lite.checks import checked, whole
+from differnet_lite.oldchecks import checked, whole
 
 __all__ = ["PARTITION", "Partition", "check_local", "digest_of", "partitions"]
 

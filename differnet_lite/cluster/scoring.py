@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 import differnet_lite
 from differnet_course.baselines.registry import load_detector
 from differnet_lite.cache import code_version
-from differnet_lite.checks import checked, rate, whole
+from differnet_lite.oldchecks import checked, rate, whole
 from differnet_lite.cluster.connecting import check_device_name, check_workers, connected
 from differnet_lite.cluster.partitions import PARTITION, Partition, check_local, partitions
 from differnet_lite.cluster.parts import Judge, check_folder, kept_scores, remove_stale, write_part

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from differnet_lite.checks import checked, one_of
+from differnet_lite.oldchecks import checked, one_of
 from differnet_lite.transforms.views import Fill, Transformations, View
 
 __all__ = ["iter_resampled", "iter_views", "jitter", "rotate", "turn_back"]

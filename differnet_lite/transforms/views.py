@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from differnet_lite.checks import check_fields, one_of, real, reals, whole
+from differnet_lite.oldchecks import check_fields, one_of, real, reals, whole
 
 __all__ = ["Fill", "Transformations", "View"]
 

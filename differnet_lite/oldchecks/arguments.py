@@ -23,7 +23,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
-from differnet_lite.checks.rules import Rule, shown
+from differnet_lite.oldchecks.rules import Rule, shown
 
 __all__ = ["checked"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from differnet_lite.checks.arguments import checked
-from differnet_lite.checks.rules import (
+from differnet_lite.oldchecks.arguments import checked
+from differnet_lite.oldchecks.rules import (
     Rule,
     axes,
     check_fields,
