@@ -1,0 +1,102 @@
+"""The anomaly map drawn over its photograph: one ramp of colours for every image of a model.
+
+A photograph keeps its own colours where a place is as normal as places of normal images are. From
+the value that 1 of 1,000 of those passes, a warm ramp sets in, faint at first. A line surrounds
+what passes the level that a normal image's whole map reaches anywhere with probability alpha.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageChops, ImageFilter
+
+from differnet_lite.files import replacing
+from differnet_lite.maps import MapLevels
+
+__all__ = ["LINE", "MARKED", "TOP", "level_axis", "painted", "ramp_position", "write_overlay"]
+
+MARKED = 0.4  # where on the ramp the level stands
+TOP = 8  # times the level is the ramp's end
+LINE = "#67000d"  # around what is marked
+# lightness falls evenly, as in ColorBrewer's YlOrRd: told apart without red and green
+STOPS = ("#ffeda0", "#fed976", "#feb24c", "#fd8d3c", "#fc4e2a", "#e31a1c", "#b10026")
+OPACITY = 0.8  # from the level on; it grows from 0 to that
+LINE_SIDE = 448  # px of a photograph for each px of the line's width
+
+
+def ramp_position(values: np.ndarray, levels: MapLevels) -> np.ndarray:
+    """Map values to [0, 1]: 0 up to `usual`, `MARKED` at the level, 1 from `TOP` levels on.
+
+    Logarithmic between these, because maps of defects span a power of ten.
+    """
+    usual, level = levels.usual, levels.level
+    safe = np.maximum(values, 1e-12)
+    below = np.log(safe / usual) / np.log(level / usual) if level > usual else safe >= level
+    above = MARKED + (1 - MARKED) * np.log(safe / level) / np.log(TOP)
+    return np.where(values >= level, above, MARKED * below).clip(0, 1)
+
+
+def level_axis(levels: MapLevels) -> dict[str, object]:
+    """The colour axis of `ramp_position` for a figure of Plotly, as plain numbers and texts."""
+    ends = np.linspace(0, 1, 33)
+    colours = zip(ends, _colour(ends).round().astype(int), _opacity(ends), strict=True)
+    steps = [MARKED + (1 - MARKED) * k / 3 for k in range(4)]
+    marks = [f"level: {100 * levels.alpha:.3g} % of<br>normal images", "2 x", "4 x", "8 x"]
+    return {
+        "cmin": 0,
+        "cmax": 1,
+        "colorscale": [
+            [float(x), f"rgba({r}, {g}, {b}, {alpha:.3f})"] for x, (r, g, b), alpha in colours
+        ],
+        "colorbar": {
+            "tickvals": [0, *steps],
+            "ticktext": ["1 of 1,000<br>normal places", *marks],
+            "thickness": 14,
+            "outlinewidth": 0,
+        },
+    }
+
+
+def painted(photograph: Image.Image, values: np.ndarray, levels: MapLevels) -> Image.Image:
+    """The photograph in its own size and shape, with its map over it and what is marked outlined.
+
+    Args:
+        photograph: RGB, of any size.
+        values: (H, W) float32 map of any size; it is stretched to the photograph.
+        levels: what the values are compared with.
+    """
+    # in steps of 1/255 from here on, which spares memory; the level is step 102 exactly
+    steps = np.floor(255 * ramp_position(values, levels)).astype(np.uint8)
+    position = Image.fromarray(steps).resize(photograph.size, Image.Resampling.BILINEAR)
+    marked = position.point([255 * (step >= 255 * MARKED) for step in range(256)])
+    ends = np.linspace(0, 1, 256)
+    opacity = position.point((255 * _opacity(ends)).round().astype(int).tolist())
+    position.putpalette(_colour(ends).round().astype(np.uint8).tobytes())
+    drawn = Image.composite(position.convert("RGB"), photograph, opacity)
+    width = max(1, round(max(photograph.size) / LINE_SIDE))
+    inside = marked.filter(ImageFilter.MinFilter(2 * width + 1))
+    drawn.paste(LINE, mask=ImageChops.subtract(marked, inside))
+    return drawn
+
+
+def write_overlay(
+    path: str | os.PathLike[str], photograph: Image.Image, values: np.ndarray, levels: MapLevels
+) -> Path:
+    """Write what `painted` gives as a PNG file, whole or not at all; its folder must exist."""
+    with replacing(path) as file:
+        painted(photograph, values, levels).save(file, "PNG")
+    return Path(path)
+
+
+def _colour(position: np.ndarray) -> np.ndarray:
+    """(..., 3) in 0 to 255, of positions in [0, 1]."""
+    stops = np.array([tuple(bytes.fromhex(stop[1:])) for stop in STOPS], float)
+    knots = np.linspace(0, 1, len(stops))
+    return np.stack([np.interp(position, knots, stops[:, k]) for k in range(3)], -1)
+
+
+def _opacity(position: np.ndarray) -> np.ndarray:
+    return OPACITY * np.clip(position / MARKED, 0, 1)
