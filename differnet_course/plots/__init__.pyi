@@ -19,7 +19,6 @@ from .images import plot_feature_maps as plot_feature_maps
 from .images import plot_images as plot_images
 from .latents import plot_covariance as plot_covariance
 from .latents import plot_qq as plot_qq
-from .latents import plot_variances as plot_variances
 from .maps import plot_gallery as plot_gallery
 from .maps import plot_map as plot_map
 from .methods import plot_published as plot_published

@@ -20,17 +20,21 @@ from differnet_course.plots.style import (
     SYMBOLS,
     TEMPLATE,
     VERMILLION,
+    curve,
     legend_above,
     with_minus,
 )
-from differnet_lite.oldchecks import checked
 
 __all__ = ["plot_bars", "plot_curves", "plot_history"]
 
+FEW = 60  # points of a curve that are drawn as marks, too
 PATTERN = {"fillmode": "overlay", "fgcolor": "white", "solidity": 0.25}
+HISTORY = {
+    "train": ("training images", BLUE, "solid", "circle"),
+    "held_out": ("held-out normal images", VERMILLION, "dash", "diamond"),
+}
 
 
-@checked
 def plot_curves(
     x: ArrayLike,
     curves: Mapping[str, ArrayLike],
@@ -56,36 +60,29 @@ def plot_curves(
         line: name and height of a dotted horizontal line, such as what chance would give.
         level: height of a grey horizontal line without a name, such as a rate that was asked for.
         log: a logarithmic y axis with a mark for each power of ten.
-        **axes: for `update_xaxes` and `update_yaxes` by prefix: `x_type="log"`, `y_range=[0, 1]`.
+        **axes: options of Plotly's axes by prefix: `x_type="log"`, `y_range=[0, 1]`.
     """
     at = np.asarray(x, dtype=float)
     largest = float(np.abs(at).max(initial=0.0)) or 1.0
+    decimals = 4 + max(0, -math.floor(math.log10(largest)))
+    mode = "lines+markers" if len(at) <= FEW else "lines"
     figure = go.Figure()
     for k, (name, values) in enumerate(curves.items()):
-        figure.add_scatter(
-            x=at.round(4 + max(0, -math.floor(math.log10(largest)))),
-            y=np.asarray(values, dtype=np.float32),
-            name=name,
-            mode="lines+markers" if len(at) <= 60 else "lines",
-            line={"color": COLOURS[k % 6], "dash": DASHES[k % 6], "width": 2},
-            marker={"symbol": SYMBOLS[k % 11], "size": 6},
-        )
+        y = np.asarray(values, dtype=np.float32)
+        marker = {"symbol": SYMBOLS[k % 11], "size": 6}
+        look = {"dash": DASHES[k % 6], "mode": mode, "marker": marker}
+        figure.add_trace(curve(at.round(decimals), y, name, COLOURS[k % 6], **look))
         if bands and name in bands:
             figure.data[-1].error_y = _error_bars(values, *bands[name])
     if line is not None:
-        figure.add_scatter(
-            x=[float(at.min()), float(at.max())],
-            y=[line[1]] * 2,
-            name=line[0],
-            mode="lines",
-            line={"color": DARK, "dash": "dot", "width": 1.5},
-        )
-    shown = len(figure.data) > 1
+        ends = [float(at.min()), float(at.max())]
+        figure.add_trace(curve(ends, [line[1]] * 2, line[0], DARK, dash="dot", width=1.5))
     if level is not None:
         figure.add_hline(y=level, line={"color": GREY, "dash": "dot", "width": 1.5})
-    figure.update_xaxes(title_text=x_title, **_of_axis(axes, "x"))
-    decades = {"type": "log", "dtick": 1} if log else {}
-    figure.update_yaxes(title_text=y_title, **decades | _of_axis(axes, "y"))
+    figure.update_xaxes(title_text=x_title)
+    figure.update_yaxes({"type": "log", "dtick": 1} if log else {}, title_text=y_title)
+    shown = len(figure.data) > 1
+    figure.update_layout({key.replace("_", "axis_", 1): value for key, value in axes.items()})
     figure.update_layout(template=TEMPLATE, legend=ABOVE, showlegend=shown, width=760, height=400)
     return figure.update_layout(title_text=title, margin_t=88) if title else figure
 
@@ -96,79 +93,42 @@ def _error_bars(values: ArrayLike, low: ArrayLike, high: ArrayLike) -> dict[str,
     return {"type": "data", "symmetric": False, **ends, "thickness": 1.2, "width": 4}
 
 
-def _of_axis(axes: Mapping[str, Any], letter: str) -> dict[str, Any]:
-    """The options of one axis, without their prefix."""
-    if unknown := [key for key in axes if key[:2] not in ("x_", "y_")]:
-        raise TypeError(f"expected options of an axis such as x_type or y_range, got {unknown}")
-    return {key[2:]: value for key, value in axes.items() if key.startswith(f"{letter}_")}
-
-
-@checked
 def plot_history(history: Mapping[str, Sequence[float | None]]) -> go.Figure:
     """Training curve.
 
     Args:
         history: "epoch", "train" and, if there is one, "held_out": lists of one length; None or NaN
             where a loss was not measured. Losses in nats per dimension.
-
-    Raises:
-        ValueError: a list is missing or the lengths differ.
     """
-    lengths = {
-        key: len(history[key])
-        for key in ("epoch", "train", "held_out")
-        if len(history.get(key, ()))
-    }
-    if not {"epoch", "train"} <= set(lengths) or len(set(lengths.values())) > 1:
-        raise ValueError(
-            'expected lists "epoch", "train" and perhaps "held_out" of one length, '
-            f"got {lengths or 'none'}"
-        )
     epoch = np.asarray(history["epoch"], dtype=float)
-    styles = {
-        "train": ("training images", BLUE, "solid", "circle"),
-        "held_out": ("held-out normal images", VERMILLION, "dash", "diamond"),
-    }
     figure = go.Figure()
-    for key, (label, colour, dash, symbol) in styles.items():
-        if key not in lengths:
-            continue
-        loss = np.array([np.nan if value is None else value for value in history[key]], dtype=float)
+    for key, (label, colour, dash, symbol) in HISTORY.items():
+        loss = np.array(history.get(key) or [None] * len(epoch), dtype=float)
         measured = np.isfinite(loss)
         if not measured.any():
             continue
-        figure.add_scatter(
-            x=epoch[measured],
-            y=loss[measured].round(5),
-            mode="lines+markers" if measured.sum() <= 60 else "lines",
-            name=f"{label}, at the end {with_minus(loss[measured][-1], '.3f')}",
-            line={"color": colour, "dash": dash, "width": 2},
-            marker={"symbol": symbol, "size": 6},
-            hovertemplate=f"epoch %{{x}}<br>{label} %{{y:.4f}}<extra></extra>",
-        )
+        name = f"{label}, at the end {with_minus(loss[measured][-1], '.3f')}"
+        mode = "lines+markers" if measured.sum() <= FEW else "lines"
+        hover = f"epoch %{{x}}<br>{label} %{{y:.4f}}<extra></extra>"
+        look = {"dash": dash, "mode": mode, "marker": {"symbol": symbol, "size": 6}}
+        x, y = epoch[measured], loss[measured].round(5)
+        figure.add_trace(curve(x, y, name, colour, hovertemplate=hover, **look))
     figure.update_xaxes(title_text="epoch (passes over the training images)", tickformat="~d")
     figure.update_yaxes(title_text="loss (nats per dimension)")
     return figure.update_layout(template=TEMPLATE, legend=ABOVE, showlegend=True)
 
 
-@checked
-def plot_bars(
-    names: Sequence[str], bars: Mapping[str, ArrayLike], *, y_title: str, stacked: bool = False
-) -> go.Figure:
+def plot_bars(names: Sequence[str], bars: Mapping[str, ArrayLike], *, y_title: str) -> go.Figure:
     """Groups of bars, one colour and pattern for each name in `bars`, (len(names),) each."""
     figure = go.Figure()
     for i, (name, heights) in enumerate(bars.items()):
+        pattern = PATTERN | {"shape": ("", "/", ".", "x", "-", "+")[i % 6]}
         figure.add_bar(
             x=list(names),
             y=np.asarray(heights, dtype=float).round(5),
             name=name,
-            marker={
-                "color": COLOURS[i % 6],
-                "pattern": PATTERN | {"shape": ("", "/", ".", "x", "-", "+")[i % 6]},
-            },
+            marker={"color": COLOURS[i % 6], "pattern": pattern},
             hovertemplate=f"%{{x}}<br>{name} %{{y:.3g}}<extra></extra>",
         )
     figure.update_yaxes(title_text=y_title)
-    return legend_above(figure, len(bars) > 1).update_layout(
-        barmode="stack" if stacked else "group", bargap=0.3
-    )
+    return legend_above(figure, len(bars) > 1).update_layout(barmode="group", bargap=0.3)

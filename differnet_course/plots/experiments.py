@@ -22,7 +22,8 @@ from differnet_course.plots.study_marks import (
     label_rows,
     legend_line,
     mark_of,
-    pale,
+    open_mark,
+    separate,
 )
 from differnet_course.plots.style import DASHES, literal, titled
 from differnet_course.published import METHODS, published_auroc
@@ -44,27 +45,19 @@ def plot_comparison(
         summary: with `category`, `method` and the columns of `experiments.summarise`.
         title: of the figure.
     """
-    categories, methods = (
-        list(dict.fromkeys(summary["category"])),
-        list(dict.fromkeys(summary["method"])),
-    )
+    categories = list(dict.fromkeys(summary["category"]))
+    methods = list(dict.fromkeys(summary["method"]))
     step = 0.8 / len(methods)
     figure = go.Figure()
     for k, method in enumerate(methods):
         rows = summary[(summary["method"] == method) & summary["auroc"].notna()]
-        at = [
-            categories.index(category) + (k - (len(methods) - 1) / 2) * step
-            for category in rows["category"]
-        ]
+        shift = (k - (len(methods) - 1) / 2) * step
+        at = [categories.index(category) + shift for category in rows["category"]]
         add_dots(figure, rows, at, name=METHODS.get(method, method), mark=mark_of(method, methods))
     for border in range(1, len(categories)):
-        figure.add_hline(y=border - 0.5, line={"color": "#D0D0D0", "width": 1})
-    label_rows(
-        figure,
-        [literal(category) for category in categories],
-        HEAD + max(2, len(categories)) * max(ROW * len(methods), 40),
-        "category",
-    )
+        separate(figure, border - 0.5)
+    height = HEAD + max(2, len(categories)) * max(ROW * len(methods), 40)
+    label_rows(figure, [literal(category) for category in categories], height, "category")
     auroc_axis(figure, "x", summary)
     return titled(figure, literal(title), legend_line(summary))
 
@@ -78,90 +71,64 @@ def plot_few_shot(summary: pd.DataFrame, *, title: str = "How many training imag
         summary: with `category`, `method`, `n_train` and the columns of `experiments.summarise`.
         title: of the figure.
     """
-    categories, methods = (
-        list(dict.fromkeys(summary["category"])),
-        list(dict.fromkeys(summary["method"])),
-    )
-    columns = min(3, len(categories))
-    panels = make_subplots(
-        rows=math.ceil(len(categories) / columns),
-        cols=columns,
+    categories = list(dict.fromkeys(summary["category"]))
+    methods = list(dict.fromkeys(summary["method"]))
+    n_columns = min(3, len(categories))
+    n_rows = math.ceil(len(categories) / n_columns)
+    figure = make_subplots(
+        rows=n_rows,
+        cols=n_columns,
         shared_yaxes=True,
         horizontal_spacing=0.05,
         subplot_titles=[literal(category) for category in categories],
     )
+    last = summary["n_train"].max()
     for i, category in enumerate(categories):
-        place = {"row": i // columns + 1, "col": i % columns + 1}
-        for method in methods:
-            rows = summary[
-                (summary["category"] == category)
-                & (summary["method"] == method)
-                & summary["auroc"].notna()
-            ].sort_values("n_train")
-            name, mark = literal(METHODS.get(method, method)), mark_of(method, methods)
-            x, low, high = (
-                rows["n_train"].tolist(),
-                in_percent(rows["low"]),
-                in_percent(rows["high"]),
-            )
-            panels.add_scatter(
-                x=x + x[::-1],
-                y=high + low[::-1],
-                mode="lines",
-                fill="toself",
-                fillcolor=pale(mark["color"]),
-                line={"width": 0},
-                hoverinfo="skip",
-                showlegend=False,
-                legendgroup=method,
-                **place,
-            )
-            dash = DASHES[methods.index(method) % len(DASHES)]
-            panels.add_scatter(
-                x=x,
-                y=in_percent(rows["auroc"]),
-                mode="lines+markers",
-                name=name,
-                legendgroup=method,
-                showlegend=i == 0,
-                line={"color": mark["color"], "width": 2, "dash": dash},
-                marker={**mark, "size": 8},
-                customdata=hover_lines(rows),
-                hovertemplate="%{x} images<br>%{fullData.name}<br>"
-                "AUROC %{y:.1f} %<br>%{customdata}<extra></extra>",
-                **place,
-            )
+        position = {"row": i // n_columns + 1, "col": i % n_columns + 1}
+        for k, method in enumerate(methods):
+            cell = (summary["category"] == category) & (summary["method"] == method)
+            rows = summary[cell & summary["auroc"].notna()].sort_values("n_train")
+            mark = mark_of(method, methods)
+            name = literal(METHODS.get(method, method))
+            curve = _seed_curve(rows, name, mark, DASHES[k % len(DASHES)])
+            traces = [_seed_band(rows, mark["color"]), curve.update(showlegend=i == 0)]
             paper = published_auroc(method, category)
             if paper is not None:
-                panels.add_scatter(
-                    x=[summary["n_train"].max()],
-                    y=[100 * paper],
-                    mode="markers",
-                    name=f"{name}, paper",
-                    legendgroup=method,
-                    showlegend=False,
-                    marker={
-                        "symbol": f"{mark['symbol']}-open",
-                        "color": mark["color"],
-                        "size": 11,
-                        "line": {"width": 1.5},
-                    },
-                    cliponaxis=False,
-                    hovertemplate="%{fullData.name}, all images<br>AUROC %{y:.1f} %<extra></extra>",
-                    **place,
-                )
+                hover = "%{fullData.name}, all images<br>AUROC %{y:.1f} %<extra></extra>"
+                trace = open_mark([last], [100 * paper], name, method, mark)
+                traces.append(trace.update(cliponaxis=False, hovertemplate=hover))
+            for trace in traces:
+                figure.add_trace(trace.update(legendgroup=method), **position)
     counts = sorted(set(summary["n_train"].dropna().astype(int)))
-    panels.update_xaxes(
-        type="log", tickvals=counts, ticktext=[str(n) for n in counts], title_text="training images"
-    )
-    auroc_axis(panels, "y", summary)
-    panels.update_yaxes(title_text="", col=None).update_yaxes(title_text="image AUROC, %", col=1)
-    known = "; open marks: the paper, with all images" if summary["paper"].notna().any() else ""
-    figure = titled(
-        panels, literal(title), f"mean over seeds; band from the lowest to the highest{known}"
-    )
-    return figure.update_layout(
-        height=140 + 300 * math.ceil(len(categories) / columns), margin_t=100
+    ticks = {"tickvals": counts, "ticktext": [str(n) for n in counts]}
+    figure.update_xaxes(ticks, type="log", title_text="training images")
+    auroc_axis(figure, "y", summary)
+    figure.update_yaxes(title_text="").update_yaxes(title_text="image AUROC, %", col=1)
+    note = "; open marks: the paper, with all images" if summary["paper"].notna().any() else ""
+    titled(figure, literal(title), f"mean over seeds; band from the lowest to the highest{note}")
+    return figure.update_layout(height=140 + 300 * n_rows, margin_t=100)
+
+
+def _seed_band(rows: pd.DataFrame, colour: str) -> go.Scatter:
+    x = rows["n_train"].tolist()
+    around = in_percent(rows["high"]) + in_percent(rows["low"])[::-1]
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    look = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
+    pale = f"rgba({red},{green},{blue},0.15)"
+    return go.Scatter(look, x=x + x[::-1], y=around, fill="toself", fillcolor=pale)
+
+
+def _seed_curve(rows: pd.DataFrame, name: str, mark: dict[str, str], dash: str) -> go.Scatter:
+    return go.Scatter(
+        x=rows["n_train"].tolist(),
+        y=in_percent(rows["auroc"]),
+        mode="lines+markers",
+        name=name,
+        line={"color": mark["color"], "width": 2, "dash": dash},
+        marker=mark | {"size": 8},
+        customdata=hover_lines(rows),
+        hovertemplate="%{x} images<br>%{fullData.name}<br>"
+        "AUROC %{y:.1f} %<br>%{customdata}<extra></extra>",
     )
 
 
@@ -173,31 +140,23 @@ def plot_ablations(summary: pd.DataFrame, *, title: str = "One factor at a time"
             `experiments.summarise`.
         title: of the figure.
     """
+    keys = [summary["factor"], summary["level"], summary["default"].astype(bool)]
+    row_of = {key: row for row, key in enumerate(dict.fromkeys(zip(*keys, strict=True)))}
+    summary = summary.assign(row=[row_of[key] for key in zip(*keys, strict=True)])
     categories = list(dict.fromkeys(summary["category"]))
-    names = [
-        (f, level, bool(default))
-        for f, level, default in dict.fromkeys(
-            zip(summary["factor"], summary["level"], summary["default"], strict=True)
-        )
-    ]
     figure = go.Figure()
-    for category in categories:
+    for k, category in enumerate(categories):
         rows = summary[(summary["category"] == category) & summary["auroc"].notna()]
-        shift = 0.5 * (categories.index(category) - (len(categories) - 1) / 2) / len(categories)
-        at = [
-            names.index((f, level, bool(default))) + shift
-            for f, level, default in zip(
-                rows["factor"], rows["level"], rows["default"], strict=True
-            )
-        ]
+        shift = 0.5 * (k - (len(categories) - 1) / 2) / len(categories)
+        at = [row + shift for row in rows["row"]]
         add_dots(figure, rows, at, name=category, mark=mark_of(category, categories))
-    for i, (a, b) in enumerate(pairwise(names)):
-        if a[0] != b[0]:
-            figure.add_hline(y=i + 0.5, line={"color": "#D0D0D0", "width": 1})
-    labels = [
-        f"{literal(f)}: <b>{literal(level)}</b>" if default else f"{literal(f)}: {literal(level)}"
-        for f, level, default in names
-    ]
-    label_rows(figure, labels, HEAD + 30 * len(names), "")
+    for i, (above, below) in enumerate(pairwise(row_of)):
+        if above[0] != below[0]:
+            separate(figure, i + 0.5)
+    labels = []
+    for factor, level, default in row_of:
+        text = f"<b>{literal(level)}</b>" if default else literal(level)
+        labels.append(f"{literal(factor)}: {text}")
+    label_rows(figure, labels, HEAD + 30 * len(labels), "")
     auroc_axis(figure, "x", summary)
     return titled(figure, literal(title), f"DifferNet, the default in bold; {legend_line(summary)}")

@@ -15,7 +15,8 @@ __all__ = ["Stage", "grid_lines", "square", "stages"]
 
 def grid_lines(*, limit: float = 2.0, n_lines: int = 9, n_points: int = 61) -> Tensor:
     """Vertical, then horizontal lines of a square grid: (2 n_lines, n_points, 2)."""
-    at, along = torch.linspace(-limit, limit, n_lines), torch.linspace(-limit, limit, n_points)
+    at = torch.linspace(-limit, limit, n_lines)
+    along = torch.linspace(-limit, limit, n_points)
     u, v = torch.meshgrid(at, along, indexing="ij")
     return torch.cat([torch.stack([u, v], -1), torch.stack([v, u], -1)])
 
@@ -26,10 +27,11 @@ def square(corner: tuple[float, float], side: float, *, n: int = 16) -> Tensor:
     It starts at the lower left corner and goes anticlockwise.
     """
     t = torch.arange(n) / n
-    edges = [
-        torch.stack(e, 1) for e in ((t, 0 * t), (0 * t + 1, t), (1 - t, 0 * t + 1), (0 * t, 1 - t))
-    ]
-    return torch.cat([*edges, torch.zeros(1, 2)]) * side + torch.tensor(corner)
+    zero = 0 * t
+    one = zero + 1
+    edges = [(t, zero), (one, t), (1 - t, one), (zero, 1 - t)]
+    points = torch.cat([*(torch.stack(edge, 1) for edge in edges), torch.zeros(1, 2)])
+    return points * side + torch.tensor(corner)
 
 
 @dataclass(frozen=True)
@@ -46,21 +48,23 @@ class Stage:
     log_det: float  # mean over the points of log |det| of the parts so far
 
 
+@torch.no_grad()
 def stages(flow: Chain, y: Tensor, *, n: int = 61) -> list[Stage]:
     """The K + 1 stages of a flow of K parts, on the square that holds 99 % of the points."""
-    found, x, total = [], y, torch.zeros(len(y))
+    result = []
+    x = y
+    total = torch.zeros(len(y))
     lines = grid_lines(limit=2.4, n_lines=13)
-    with torch.no_grad():
-        for k in range(len(flow.parts) + 1):
-            low, high = x.quantile(0.005, dim=0), x.quantile(0.995, dim=0)
-            middle = ((low + high) / 2).tolist()
-            limit = 0.6 * float((high - low).max())
-            u, v, density = density_on_grid(
-                Chain(list(flow.parts)[k:]), limit=limit, n=n, centre=(middle[0], middle[1])
-            )
-            found.append(Stage(x, lines, (u, v), density, float(total.mean())))
-            if k < len(flow.parts):
-                lines = flow.parts[k](lines.flatten(0, 1))[0].unflatten(0, lines.shape[:2])
-                x, log_det = flow.parts[k](x)
-                total = total + log_det
-    return found
+    for k in range(len(flow.parts) + 1):
+        if k:
+            part = flow.parts[k - 1]
+            lines = part(lines.flatten(0, 1))[0].unflatten(0, lines.shape[:2])
+            x, log_det = part(x)
+            total = total + log_det
+        low, high = x.quantile(torch.tensor([0.005, 0.995], dtype=x.dtype), dim=0)
+        across, up = ((low + high) / 2).tolist()
+        limit = 0.6 * float((high - low).max())
+        rest = Chain(list(flow.parts)[k:])
+        u, v, density = density_on_grid(rest, limit=limit, n=n, centre=(across, up))
+        result.append(Stage(x, lines, (u, v), density, float(total.mean())))
+    return result

@@ -13,18 +13,14 @@ from PIL import Image
 from plotly.subplots import make_subplots
 
 from differnet_course.plots.style import TEMPLATE
-from differnet_lite.oldchecks import checked, whole
 from differnet_lite.images import ImageLike, as_rgb
 
 __all__ = ["jpeg", "jpeg_bytes", "jpeg_uri", "plot_feature_maps", "plot_images"]
 
-HIDDEN = {"visible": False, "constrain": "domain"}
 
-
-@checked(side=whole(1), quality=whole(1, 100))
-def jpeg(image: ImageLike, side: int = 224, *, quality: int = 70) -> str:
+def jpeg(image: ImageLike, side: int = 224) -> str:
     """An image, squeezed to a square, as the data URI of a JPEG: some kilobytes."""
-    return jpeg_uri(jpeg_bytes(as_rgb(image).resize((side, side), Image.Resampling.BOX), quality))
+    return jpeg_uri(jpeg_bytes(as_rgb(image).resize((side, side), Image.Resampling.BOX), 70))
 
 
 def jpeg_bytes(picture: Image.Image, quality: int) -> bytes:
@@ -39,7 +35,6 @@ def jpeg_uri(content: bytes) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(content).decode()
 
 
-@checked(side=whole(1))
 def plot_images(images: Mapping[str, ImageLike], *, side: int = 224) -> go.Figure:
     """Photographs side by side, each under its name.
 
@@ -47,22 +42,15 @@ def plot_images(images: Mapping[str, ImageLike], *, side: int = 224) -> go.Figur
         images: name to image; shown as squares.
         side: of each, pixels.
     """
-    if not images:
-        raise ValueError("images: expected at least one, got none")
     figure = make_subplots(1, len(images), subplot_titles=list(images), horizontal_spacing=0.02)
     for column, image in enumerate(images.values(), 1):
-        figure.add_trace(go.Image(source=jpeg(image, side), hoverinfo="skip"), 1, column)
-        _square(figure, 1, column)
-    width = round(len(images) * (side + 6) + 20)
-    return figure.update_layout(
-        template=TEMPLATE,
-        width=width,
-        height=side + 50,
-        margin={"l": 10, "r": 10, "t": 36, "b": 10},
-    )
+        picture = go.Image(source=jpeg(image, side), hoverinfo="skip")
+        _add_square(figure, picture, 1, column)
+    margin = {"l": 10, "r": 10, "t": 36, "b": 10}
+    width = len(images) * (side + 6) + 20
+    return figure.update_layout(template=TEMPLATE, width=width, height=side + 50, margin=margin)
 
 
-@checked
 def plot_feature_maps(rows: Mapping[str, Sequence[tuple[str, ArrayLike]]]) -> go.Figure:
     """Feature maps as heat maps, one row a scale; all maps of a row share one colour scale.
 
@@ -71,50 +59,38 @@ def plot_feature_maps(rows: Mapping[str, Sequence[tuple[str, ArrayLike]]]) -> go
             image, uint8. Every row has the same number of panels. Colours of a row start at 0,
             where a ReLU is silent.
     """
-    first = next(iter(rows.values()), ())
-    if not len(first) or len({len(panels) for panels in rows.values()}) > 1:
-        raise ValueError("rows: expected at least one, with as many panels as the others")
+    n_columns = len(next(iter(rows.values())))
     titles = [title for panels in rows.values() for title, _ in panels]
-    figure = make_subplots(
-        len(rows), len(first), subplot_titles=titles, horizontal_spacing=0.03, vertical_spacing=0.1
-    )
+    spacing = {"horizontal_spacing": 0.03, "vertical_spacing": 0.1}
+    figure = make_subplots(len(rows), n_columns, subplot_titles=titles, **spacing)
     for row, (name, panels) in enumerate(rows.items(), 1):
         maps = [np.asarray(values) for _, values in panels]
         top = max((float(m.max()) for m in maps if m.dtype != np.uint8), default=0.0) or 1.0
         for column, values in enumerate(maps, 1):
             if values.dtype == np.uint8:
-                figure.add_trace(go.Image(source=jpeg(values, 168), hoverinfo="skip"), row, column)
+                panel = go.Image(source=jpeg(values, 168), hoverinfo="skip")
             else:
-                shown = np.float32(values.astype(float).round(3))
-                heat = go.Heatmap(z=shown, zmin=0, zmax=top, colorscale="Cividis", showscale=False)
-                figure.add_trace(
-                    heat.update(
-                        hovertemplate="row %{y}, column %{x}<br>response %{z:.2f}<extra></extra>"
-                    ),
-                    row,
-                    column,
+                panel = go.Heatmap(
+                    z=np.float32(values.astype(float).round(3)),
+                    zmin=0,
+                    zmax=top,
+                    colorscale="Cividis",
+                    showscale=False,
+                    hovertemplate="row %{y}, column %{x}<br>response %{z:.2f}<extra></extra>",
                 )
-            _square(figure, row, column)
-        figure.update_yaxes(
-            visible=True,
-            showticklabels=False,
-            ticks="",
-            showline=False,
-            title_text=name,
-            row=row,
-            col=1,
-        )
+            _add_square(figure, panel, row, column)
+        label = {"visible": True, "showticklabels": False, "ticks": "", "showline": False}
+        figure.update_yaxes(label, title_text=name, row=row, col=1)
     figure.update_annotations(font_size=12)
-    size = {"width": 190 * len(first) + 60, "height": 212 * len(rows) + 20}
-    return figure.update_layout(
-        size, template=TEMPLATE, margin={"l": 50, "r": 10, "t": 30, "b": 10}
-    )
+    size = {"width": 190 * n_columns + 60, "height": 212 * len(rows) + 20}
+    margin = {"l": 50, "r": 10, "t": 30, "b": 10}
+    return figure.update_layout(size, template=TEMPLATE, margin=margin)
 
 
-def _square(figure: go.Figure, row: int, column: int) -> None:
-    """No axes, square cells, and the first row on top."""
-    panel = next(figure.select_traces(row=row, col=column))
-    figure.update_xaxes(HIDDEN, row=row, col=column)
-    figure.update_yaxes(
-        HIDDEN, row=row, col=column, autorange="reversed", scaleanchor=panel.xaxis or "x"
-    )
+def _add_square(figure: go.Figure, panel: go.Image | go.Heatmap, row: int, column: int) -> None:
+    """A panel without axes, of square cells, its first row on top."""
+    figure.add_trace(panel, row, column)
+    hidden = {"visible": False, "constrain": "domain"}
+    anchor = figure.data[-1].xaxis or "x"
+    figure.update_xaxes(hidden, row=row, col=column)
+    figure.update_yaxes(hidden, autorange="reversed", scaleanchor=anchor, row=row, col=column)

@@ -8,7 +8,6 @@ import numpy as np
 import plotly.graph_objects as go
 import torch
 import torch.nn.functional as F
-from numpy.typing import ArrayLike
 from PIL import Image
 
 from differnet_course.plots.images import jpeg_bytes, jpeg_uri
@@ -29,9 +28,8 @@ def picture_layer(rgb: Image.Image, longest: int, most: int) -> go.Image:
         content = jpeg_bytes(small, quality)
         if len(content) <= most:
             break
-    return go.Image(
-        source=jpeg_uri(content), **_placed((small.height, small.width), rgb.size), hoverinfo="skip"
-    )
+    grid = _cell_grid((small.height, small.width), rgb.size)
+    return go.Image(grid, source=jpeg_uri(content), hoverinfo="skip")
 
 
 def heat_layer(
@@ -42,11 +40,11 @@ def heat_layer(
     longest: int,
 ) -> go.Heatmap:
     """A map over an image of this size (width, height), rounded to a thousandth of the scale."""
-    cells = _reduced(values, longest)
+    cells = _means(values, longest)
     decimals = 3 - math.floor(math.log10(scale[1] - scale[0]))
     return go.Heatmap(
+        _cell_grid(cells.shape, size),
         z=np.float32(cells.round(decimals)),
-        **_placed(cells.shape, size),
         zsmooth="best",
         opacity=opacity,
         coloraxis="coloraxis",
@@ -61,70 +59,54 @@ def level_layers(
 
     A cell shows the largest value in it, so that nothing is marked or spared by being averaged.
     """
-    z = np.float32(ramp_position(_highest(values, longest), levels).round(3))
-    shared = _placed(z.shape, size) | {"hoverinfo": "skip"}
-    heat = go.Heatmap(z=z, **shared, zsmooth="best", coloraxis="coloraxis")
-    line = go.Contour(
-        z=z,
-        **shared,
-        showscale=False,
-        showlegend=False,
-        autocontour=False,
-        contours={"coloring": "none", "start": MARKED, "end": MARKED, "size": 1},
-        line={"color": LINE, "width": 1.5},
-    )
-    return heat, line
+    whole = torch.from_numpy(np.float32(values))[None]
+    cells = F.adaptive_max_pool2d(whole, _cell_count(values, longest))[0].numpy()
+    z = np.float32(ramp_position(cells, levels).round(3))
+    grid = _cell_grid(z.shape, size)
+    heat = go.Heatmap(grid, z=z, zsmooth="best", coloraxis="coloraxis", hoverinfo="skip")
+    return heat, _line_at(MARKED, z, grid, {"color": LINE, "width": 1.5})
 
 
-def outline_layer(name: str, mask: ArrayLike, size: tuple[int, int]) -> go.Contour:
-    """A line around the defects of a mask (H, W); `name` stands in the error of a wrong shape."""
-    values = np.asarray(mask)
-    if values.ndim != 2 or not values.size:
-        raise ValueError(f"{name}: expected a mask (H, W), got shape {values.shape}")
+def outline_layer(mask: np.ndarray, size: tuple[int, int]) -> go.Contour:
+    """A line around the defects of a mask (H, W)."""
     # the rim closes outlines at the image's edge
-    cells = np.pad(_reduced((values != 0) * 100.0, MASK_CELLS), 1)
-    inside = np.flatnonzero(cells.any(axis=1)), np.flatnonzero(cells.any(axis=0))
-    top, bottom, left, right = (
-        (inside[0][0], inside[0][-1], inside[1][0], inside[1][-1])
-        if len(inside[0])
-        else (1, 1, 1, 1)
-    )
-    place = _placed((cells.shape[0] - 2, cells.shape[1] - 2), size)
-    place["x0"] += (left - 2) * place["dx"]
-    place["y0"] += (top - 2) * place["dy"]
-    return go.Contour(
-        z=np.uint8(cells[top - 1 : bottom + 2, left - 1 : right + 2]),
-        **place,
-        showscale=False,
-        hoverinfo="skip",
-        showlegend=False,
-        autocontour=False,
-        contours={"coloring": "none", "start": 40, "end": 40, "size": 1},
-        line={"color": SKY, "width": 2},
-    )
+    cells = np.pad(_means((mask != 0) * 100.0, MASK_CELLS), 1)
+    grid = _cell_grid((cells.shape[0] - 2, cells.shape[1] - 2), size)
+    rows, columns = np.nonzero(cells)
+    top, left = min(rows, default=1), min(columns, default=1)
+    bottom, right = max(rows, default=1), max(columns, default=1)
+    grid["x0"] += (left - 2) * grid["dx"]
+    grid["y0"] += (top - 2) * grid["dy"]
+    z = np.uint8(cells[top - 1 : bottom + 2, left - 1 : right + 2])
+    return _line_at(40, z, grid, {"color": SKY, "width": 2})
 
 
-def _placed(shape: tuple[int, ...], size: tuple[int, int]) -> dict[str, float]:
+def _line_at(
+    level: float, z: np.ndarray, grid: dict[str, float], line: dict[str, object]
+) -> go.Contour:
+    """The line around the cells that reach the level."""
+    contours = {"coloring": "none", "start": level, "end": level, "size": 1}
+    quiet = {"showscale": False, "showlegend": False, "hoverinfo": "skip"}
+    return go.Contour(grid | quiet, z=z, autocontour=False, contours=contours, line=line)
+
+
+def _cell_grid(shape: tuple[int, ...], size: tuple[int, int]) -> dict[str, float]:
     """Centre of the first cell and cell sizes, px: (rows, columns) cells cover the image."""
-    dx, dy = size[0] / shape[1], size[1] / shape[0]
+    dx = size[0] / shape[1]
+    dy = size[1] / shape[0]
     return {"x0": dx / 2 - 0.5, "dx": dx, "y0": dy / 2 - 0.5, "dy": dy}
 
 
-def _highest(values: np.ndarray, longest: int) -> np.ndarray:
-    """Maxima over boxes, so that the longer side has at most this many cells."""
+def _cell_count(values: np.ndarray, longest: int) -> tuple[int, int]:
+    """Rows and columns that a map is reduced to: at most `longest` on the longer side."""
     shrink = min(1.0, longest / max(values.shape))
-    height, width = (max(1, round(side * shrink)) for side in values.shape)
-    whole = torch.from_numpy(np.float32(values))[None]
-    return F.adaptive_max_pool2d(whole, (height, width))[0].numpy()
+    return max(1, round(shrink * values.shape[0])), max(1, round(shrink * values.shape[1]))
 
 
-def _reduced(values: np.ndarray, longest: int) -> np.ndarray:
+def _means(values: np.ndarray, longest: int) -> np.ndarray:
     """Means over boxes, so that the longer side has at most this many cells."""
-    shrink = min(1.0, longest / max(values.shape))
-    if shrink == 1:
+    height, width = _cell_count(values, longest)
+    if (height, width) == values.shape:
         return values
-    height, width = (max(1, round(side * shrink)) for side in values.shape)
-    return np.asarray(
-        Image.fromarray(values.astype(np.float32)).resize((width, height), Image.Resampling.BOX),
-        dtype=float,
-    )
+    picture = Image.fromarray(values.astype(np.float32))
+    return np.asarray(picture.resize((width, height), Image.Resampling.BOX), dtype=float)

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 
 from differnet_course.plots.layers import heat_layer, level_layers, outline_layer, picture_layer
 from differnet_course.plots.ramp import level_axis
-from differnet_course.plots.style import TEMPLATE, colour_axis, finite, literal, shortened
-from differnet_lite.oldchecks import checked, real, whole
+from differnet_course.plots.style import TEMPLATE, colour_axis, literal, shortened
+from differnet_lite.checks import finite
 from differnet_lite.images import ImageLike, as_rgb
 from differnet_lite.maps import MapLevels
 
@@ -20,9 +20,9 @@ __all__ = ["plot_gallery", "plot_map"]
 
 MAP_CELLS, MAP_BYTES = 56, 60_000  # longest side of a map, and of a JPEG, in a figure of one
 GALLERY_CELLS, GALLERY_BYTES = 48, 12_000  # the same in a gallery
+CELL, GAP, HEAD = 168, 10, 42  # px: side of an image, space between images, room for a title
 
 
-@checked(opacity=real(0, 1))
 def plot_map(
     image: ImageLike,
     anomaly_map: ArrayLike,
@@ -48,22 +48,23 @@ def plot_map(
     Raises:
         ValueError: the map is not 2-D or not finite, or lo < hi does not hold.
     """
-    rgb, cells = as_rgb(image), _cells("anomaly_map", anomaly_map)
-    lo, hi = _limits([cells], scale)
+    rgb = as_rgb(image)
+    cells = _cells("anomaly_map", anomaly_map)
     width, height = rgb.size
     figure = go.Figure(picture_layer(rgb, 448, MAP_BYTES))
     if levels is None:
-        figure.add_trace(heat_layer(cells, rgb.size, (lo, hi), opacity, MAP_CELLS))
-        own = " (own scale)" if scale is None else ""
-        axis = colour_axis(lo, hi, f"map value{own}, no unit")
+        limits = _limits([cells], scale)
+        figure.add_trace(heat_layer(cells, rgb.size, limits, opacity, MAP_CELLS))
+        whose = " (own scale)" if scale is None else ""
+        axis = colour_axis(*limits, f"map value{whose}, no unit")
     else:
         figure.add_traces(level_layers(cells, rgb.size, levels, MAP_CELLS))
         axis = level_axis(levels)
-    figure.update_xaxes(visible=False, range=[-0.5, width - 0.5], constrain="domain")
-    figure.update_yaxes(
-        visible=False, range=[height - 0.5, -0.5], constrain="domain", scaleanchor="x"
-    )
-    longest, top = max(rgb.size), 44 if title else 16
+    hidden = {"visible": False, "constrain": "domain"}
+    figure.update_xaxes(hidden, range=[-0.5, width - 0.5])
+    figure.update_yaxes(hidden, range=[height - 0.5, -0.5], scaleanchor="x")
+    longest = max(rgb.size)
+    top = 44 if title else 16
     return figure.update_layout(
         template=TEMPLATE,
         title_text=literal(title),
@@ -74,7 +75,6 @@ def plot_map(
     )
 
 
-@checked(columns=whole(1), opacity=real(0, 1))
 def plot_gallery(
     images: Sequence[ImageLike],
     maps: Sequence[ArrayLike],
@@ -83,7 +83,7 @@ def plot_gallery(
     levels: MapLevels | None = None,
     scale: tuple[float, float] | None = None,
     columns: int = 4,
-    masks: Sequence[ArrayLike | None] | None = None,
+    masks: Sequence[np.ndarray | None] | None = None,
     opacity: float = 0.45,
     bar: str = "map value, one scale for all, no unit",
 ) -> go.Figure:
@@ -101,66 +101,43 @@ def plot_gallery(
         bar: what the colour bar says of maps without levels.
 
     Raises:
-        ValueError: the numbers of images, maps, titles and masks differ, or an array has the wrong
+        ValueError: the numbers of images, maps, titles and masks differ, or a map has the wrong
             shape.
     """
-    masks = [None] * len(images) if masks is None else masks
-    counts = [len(images), len(maps), len(titles), len(masks)]
-    if len(set(counts)) > 1 or not len(images) or columns < 1:
-        raise ValueError(
-            "expected as many images as maps, titles and masks, at least one, and columns >= 1; "
-            f"got {counts} and {columns}"
-        )
     cells = [_cells(f"maps[{i}]", values) for i, values in enumerate(maps)]
-    lo, hi = _limits(cells, scale)
+    limits = _limits(cells, scale)
     columns = min(columns, len(images))
-    rows = math.ceil(len(images) / columns)
-    cell, gap, head = 168, 10, 42  # px: side of an image, space between images, room for a title
-    plot_width = columns * (cell + gap) - gap
-    plot_height = rows * (head + 2 * cell + gap)
-
+    width = columns * (CELL + GAP) - GAP
+    height = math.ceil(len(images) / columns) * (HEAD + 2 * CELL + GAP)
+    outlines = masks or [None] * len(images)
     figure = go.Figure()
     for i, (image, values, title, mask) in enumerate(
-        zip(images, cells, titles, masks, strict=True)
+        zip(images, cells, titles, outlines, strict=True)
     ):
         rgb = as_rgb(image)
-        left = (i % columns) * (cell + gap)
-        top = (i // columns) * (head + 2 * cell + gap) + head
-        picture, half = picture_layer(rgb, 224, GALLERY_BYTES), max(rgb.size) / 2
-        middle = ((rgb.width - 1) / 2, (rgb.height - 1) / 2)
-        for number, offset in ((2 * i + 1, 0), (2 * i + 2, cell + 4)):
-            x, y = f"x{number}", f"y{number}"
-            figure.add_trace(go.Image(picture).update(xaxis=x, yaxis=y))
-            if offset:
-                layers = (
-                    (heat_layer(values, rgb.size, (lo, hi), opacity, GALLERY_CELLS),)
-                    if levels is None
-                    else level_layers(values, rgb.size, levels, GALLERY_CELLS)
-                )
-                figure.add_traces([layer.update(xaxis=x, yaxis=y) for layer in layers])
-                if mask is not None:  # not on the plain image: there one sees the defect itself
-                    figure.add_trace(
-                        outline_layer(f"masks[{i}]", mask, rgb.size).update(xaxis=x, yaxis=y)
-                    )
-            hidden = {"visible": False, "fixedrange": True, "constrain": "domain"}
-            domain_x = [left / plot_width, (left + cell) / plot_width]
-            domain_y = [1 - (top + offset + cell) / plot_height, 1 - (top + offset) / plot_height]
-            figure.layout[f"xaxis{number}"] = hidden | {
-                "domain": domain_x,
-                "anchor": y,
-                "range": [middle[0] - half, middle[0] + half],
-            }
-            figure.layout[f"yaxis{number}"] = hidden | {
-                "domain": domain_y,
-                "anchor": x,
-                "range": [middle[1] + half, middle[1] - half],
-                "scaleanchor": x,
-            }
+        left = (i % columns) * (CELL + GAP)
+        top = (i // columns) * (HEAD + 2 * CELL + GAP) + HEAD
+        picture = picture_layer(rgb, 224, GALLERY_BYTES)
+        if levels is None:
+            layers = [picture, heat_layer(values, rgb.size, limits, opacity, GALLERY_CELLS)]
+        else:
+            layers = [picture, *level_layers(values, rgb.size, levels, GALLERY_CELLS)]
+        if mask is not None:  # not on the plain image: there one sees the defect itself
+            layers.append(outline_layer(mask, rgb.size))
+        for number, panel, y in (
+            (2 * i + 1, [picture], top),
+            (2 * i + 2, layers, top + CELL + 4),
+        ):
+            domains = (
+                [left / width, (left + CELL) / width],
+                [1 - (y + CELL) / height, 1 - y / height],
+            )
+            _add_panel(figure, number, panel, rgb.size, domains)
         lines = [literal(shortened(line, 26)) for line in str(title).split("\n")[:2]]
         figure.add_annotation(
             text="<br>".join(lines),
-            x=(left + cell / 2) / plot_width,
-            y=1 - (top - 2) / plot_height,
+            x=(left + CELL / 2) / width,
+            y=1 - (top - 2) / height,
             xref="paper",
             yref="paper",
             xanchor="center",
@@ -170,12 +147,32 @@ def plot_gallery(
         )
     return figure.update_layout(
         template=TEMPLATE,
-        coloraxis=colour_axis(lo, hi, bar) if levels is None else level_axis(levels),
-        width=plot_width + (104 if levels is None else 154),
-        height=plot_height + 20,
+        coloraxis=colour_axis(*limits, bar) if levels is None else level_axis(levels),
+        width=width + (104 if levels is None else 154),
+        height=height + 20,
         margin={"l": 12, "r": 92 if levels is None else 142, "t": 4, "b": 16},
         dragmode=False,
     )
+
+
+def _add_panel(
+    figure: go.Figure,
+    number: int,
+    layers: Sequence[go.Image | go.Heatmap | go.Contour],
+    size: tuple[int, int],
+    domains: tuple[list[float], list[float]],
+) -> None:
+    """Layers over each other on axes of their own; the image, of this size, in the middle."""
+    x, y = f"x{number}", f"y{number}"
+    for layer in layers:
+        figure.add_trace(type(layer)(layer).update(xaxis=x, yaxis=y))
+    half = max(size) / 2
+    across, down = (size[0] - 1) / 2, (size[1] - 1) / 2
+    hidden = {"visible": False, "fixedrange": True, "constrain": "domain"}
+    x_axis = {"domain": domains[0], "anchor": y, "range": [across - half, across + half]}
+    y_axis = {"domain": domains[1], "anchor": x, "range": [down + half, down - half]}
+    figure.layout[f"xaxis{number}"] = hidden | x_axis
+    figure.layout[f"yaxis{number}"] = hidden | y_axis | {"scaleanchor": x}
 
 
 def _cells(name: str, values: ArrayLike) -> np.ndarray:
@@ -187,10 +184,11 @@ def _cells(name: str, values: ArrayLike) -> np.ndarray:
 
 def _limits(maps: Sequence[np.ndarray], scale: tuple[float, float] | None) -> tuple[float, float]:
     if scale is None:
-        lo, hi = float(min(m.min() for m in maps)), float(max(m.max() for m in maps))
+        lo = float(min(m.min() for m in maps))
+        hi = float(max(m.max() for m in maps))
         # a constant map has no range of its own
         return (lo, hi) if lo < hi else (lo, lo + (abs(lo) or 1.0))
     lo, hi = float(scale[0]), float(scale[1])
-    if not (math.isfinite(lo) and math.isfinite(hi) and lo < hi):
+    if not -math.inf < lo < hi < math.inf:
         raise ValueError(f"scale: expected (lo, hi) with lo < hi, got ({lo}, {hi})")
     return lo, hi

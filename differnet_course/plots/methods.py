@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from differnet_course.plots.study_marks import HEAD, label_rows, mark_of
-from differnet_course.plots.style import DARK, GREY, SKY, colour_bar, literal, titled
+from differnet_course.plots.style import DARK, GREY, SKY, colour_bar, curve, literal, titled
 from differnet_course.published import METHODS
-from differnet_lite.oldchecks import checked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,20 +42,16 @@ def plot_published(
         ygap=1,
         hovertemplate="%{x} on %{y}: %{z:.1f} %<extra></extra>",
     )
-    figure = titled(
-        go.Figure(heat),
-        literal(title),
-        "best epoch on the test set for the trained methods; the last row is the mean",
-    )
-    figure.update_xaxes(side="top", showgrid=False, ticks="", showline=False)
-    figure.update_yaxes(autorange="reversed", showgrid=False, ticks="", showline=False)
+    subtitle = "best epoch on the test set for the trained methods; the last row is the mean"
+    figure = titled(go.Figure(heat), literal(title), subtitle)
+    bare = {"showgrid": False, "ticks": "", "showline": False}
+    figure.update_xaxes(bare, side="top")
+    figure.update_yaxes(bare, autorange="reversed")
     figure.add_hline(y=len(table) - 0.5, line={"color": DARK, "width": 2})
-    return figure.update_layout(
-        width=760, height=120 + 24 * len(percent), margin={"t": 100, "b": 20}
-    )
+    height = 120 + 24 * len(percent)
+    return figure.update_layout(width=760, height=height, margin={"t": 100, "b": 20})
 
 
-@checked
 def plot_shifts(shifts: Mapping[str, float], *, title: str = "What a defect moves") -> go.Figure:
     """By how much a defect raises the score of the same part: a mark for each method.
 
@@ -65,33 +60,22 @@ def plot_shifts(shifts: Mapping[str, float], *, title: str = "What a defect move
             deviation over normal images.
         title: of the figure.
     """
-    figure, methods = go.Figure(), list(shifts)
+    figure = go.Figure()
+    names = [literal(METHODS.get(method, method)) for method in shifts]
     for row, (method, shift) in enumerate(shifts.items()):
-        name = literal(METHODS.get(method, method))
-        figure.add_scatter(
-            x=[0, float(shift)],
-            y=[row, row],
-            mode="lines",
-            line={"color": GREY, "width": 1},
-            hoverinfo="skip",
-            showlegend=False,
-        )
+        stem = curve([0, float(shift)], [row, row], "", GREY, width=1, hoverinfo="skip")
+        figure.add_trace(stem.update(name=None, showlegend=False))
         figure.add_scatter(
             x=[round(float(shift), 3)],
             y=[row],
             mode="markers",
-            name=name,
-            marker={**mark_of(method, methods), "size": 11},
+            name=names[row],
+            marker=mark_of(method, list(shifts)) | {"size": 11},
             hovertemplate="%{fullData.name}: %{x:.2f} deviations<extra></extra>",
             showlegend=False,
         )
     figure.add_vline(x=1, line={"color": DARK, "dash": "dot", "width": 1.5})
-    label_rows(
-        figure,
-        [literal(METHODS.get(method, method)) for method in methods],
-        HEAD + 34 * len(methods),
-        "",
-    )
+    label_rows(figure, names, HEAD + 34 * len(names), "")
     axis = "score with the defect minus score without, in standard deviations of normal scores"
     figure.update_xaxes(title_text=axis)
     return titled(figure, literal(title), "dotted: as far as normal images differ among themselves")

@@ -8,6 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from differnet_course.plots.study_marks import error_bars
 from differnet_course.plots.style import (
     BLUE,
     GREEN,
@@ -36,6 +37,11 @@ LEGEND = (
     "filled: proved to be at most alpha (split: on average; PAC: in 9 of 10 sets); "
     "dotted: a larger bound is proved; open: measured only"
 )
+HOVER = (
+    "<br>%{y:.2%} on average<br>8 sets in 10: %{customdata[0]:.1%} to %{customdata[1]:.1%}"
+    "<br>above alpha in %{customdata[2]:.0%} of the sets"
+    "<br>defects found: %{customdata[3]:.0%}<extra></extra>"
+)
 
 
 def plot_promise(
@@ -57,37 +63,28 @@ def plot_promise(
         rules: which rules, some of the keys of `RULES`.
 
     Raises:
-        ValueError: no cell is of this category and detector, or a rule is unknown.
+        ValueError: no cell is of this category and detector.
     """
     chosen = [c for c in cells if (c["category"], c["detector"]) == (category, detector)]
     if not chosen:
-        known = sorted({f"{c['category']} with {c['detector']}" for c in cells})
-        raise ValueError(f"expected one of {known}, got {category} with {detector}")
-    if unknown := [rule for rule in rules if rule not in RULES]:
-        raise ValueError(f"rules: expected some of {', '.join(RULES)}, got {', '.join(unknown)}")
+        options = sorted({f"{c['category']} with {c['detector']}" for c in cells})
+        raise ValueError(f"expected one of {options}, got {category} with {detector}")
     sizes = sorted({c["n"] for c in chosen})
     alphas = list(dict.fromkeys(row["alpha"] for row in chosen[0]["rates"]))
     titles = [f"asked: {alpha:.0%}" for alpha in alphas]
     figure = make_subplots(1, len(alphas), subplot_titles=titles, horizontal_spacing=0.07)
     for column, alpha in enumerate(alphas, 1):
-        found = {
-            (row["rule"], c["n"]): row
-            for c in chosen
-            for row in c["rates"]
-            if row["alpha"] == alpha
-        }
+        table = {(r["rule"], c["n"]): r for c in chosen for r in c["rates"] if r["alpha"] == alpha}
         for k, rule in enumerate(rules):
             shift = 0.8 * (k - (len(rules) - 1) / 2) / len(rules)
-            rows = [(i + shift, found[rule, n]) for i, n in enumerate(sizes)]
-            _add_rule(figure, rule, rows, column)
+            rows = [(i + shift, table[rule, n]) for i, n in enumerate(sizes)]
+            for trace in _traces(rule, rows):
+                figure.add_trace(trace, row=1, col=column)
+            figure.data[-2].showlegend = column == 1
         figure.add_hline(y=alpha, line={"color": "black", "dash": "dash", "width": 1}, col=column)
-        figure.update_xaxes(title_text="normal images", col=column)
-    figure.update_xaxes(
-        tickvals=list(range(len(sizes))),
-        ticktext=[str(n) for n in sizes],
-        range=[-0.5, len(sizes) - 0.5],
-        showgrid=False,
-    )
+    ticks = {"tickvals": list(range(len(sizes))), "ticktext": [str(n) for n in sizes]}
+    figure.update_xaxes(ticks, range=[-0.5, len(sizes) - 0.5], showgrid=False)
+    figure.update_xaxes(title_text="normal images")
     figure.update_yaxes(tickformat="~%", rangemode="tozero")
     figure.update_yaxes(title_text="true false-alarm rate", col=1)
     titled(figure, f"False alarms: {literal(category)}, {literal(detector)}", LEGEND)
@@ -95,54 +92,32 @@ def plot_promise(
     return figure.update_layout(height=440, margin_t=110, margin_b=110, legend=legend)
 
 
-def _add_rule(
-    figure: go.Figure, rule: str, rows: Sequence[tuple[float, Mapping[str, Any]]], column: int
-) -> None:
+def _traces(rule: str, rows: Sequence[tuple[float, Mapping[str, Any]]]) -> list[go.Scatter]:
+    """Marks with a thin and with a thick line, and crosses where the rule refuses."""
     name, colour, symbol = RULES[rule]
-    known = [(x, row) for x, row in rows if row["mean"] is not None]
-    common: dict[str, Any] = {"mode": "markers", "name": name, "legendgroup": rule}
+    common = {"mode": "markers", "name": name, "legendgroup": rule, "showlegend": False}
     common["cliponaxis"] = False  # a rate of 0 is a whole mark, too
-    thin = _reach([(r["mean"], r["low"], r["high"]) for _, r in known], colour, 1)
-    errors = [(r["mean"], 2 * (r["error"] or 0)) for _, r in known]
-    thick = _reach([(mean, mean - e, mean + e) for mean, e in errors], colour, 4)
-    for reach, shown in ((thin, False), (thick, True)):
-        figure.add_scatter(
-            x=[x for x, _ in known],
-            y=[row["mean"] for _, row in known],
-            error_y=reach,
+    measured = [(x, row) for x, row in rows if row["mean"] is not None]
+    mean = [row["mean"] for _, row in measured]
+    error = [2 * (row["error"] or 0) for _, row in measured]
+    lows = [row["low"] for _, row in measured], [m - e for m, e in zip(mean, error, strict=True)]
+    highs = [row["high"] for _, row in measured], [m + e for m, e in zip(mean, error, strict=True)]
+    traces = [
+        go.Scatter(
+            common,
+            x=[x for x, _ in measured],
+            y=mean,
+            error_y=error_bars(mean, low, high, color=colour, thickness=thickness),
             marker={"symbol": symbol, "color": colour, "size": 9, "line": {"width": 1.5}},
-            showlegend=shown and column == 1,
-            customdata=[
-                [row["low"], row["high"], row["exceeds"], row["detected"]] for _, row in known
-            ],
-            hovertemplate=f"{name}<br>%{{y:.2%}} on average<br>8 sets in 10: %{{customdata[0]:.1%}}"
-            " to %{customdata[1]:.1%}<br>above alpha in %{customdata[2]:.0%} of the sets"
-            "<br>defects found: %{customdata[3]:.0%}<extra></extra>",
-            row=1,
-            col=column,
-            **common,
+            customdata=[[r["low"], r["high"], r["exceeds"], r["detected"]] for _, r in measured],
+            hovertemplate=name + HOVER,
         )
-    figure.add_scatter(
-        x=[x for x, row in rows if row["mean"] is None],
-        y=[0 for _, row in rows if row["mean"] is None],
-        marker={"symbol": "x-thin", "size": 7, "line": {"width": 1.5, "color": colour}},
-        showlegend=False,
-        hovertemplate=f"{name}: too few scores for this alpha<extra></extra>",
-        row=1,
-        col=column,
-        **common,
+        for low, high, thickness in zip(lows, highs, (1, 4), strict=True)
+    ]
+    refused = [x for x, row in rows if row["mean"] is None]
+    cross = {"symbol": "x-thin", "size": 7, "line": {"width": 1.5, "color": colour}}
+    hover = f"{name}: too few scores for this alpha<extra></extra>"
+    traces.append(
+        go.Scatter(common, x=refused, y=[0] * len(refused), marker=cross, hovertemplate=hover)
     )
-
-
-def _reach(
-    values: Sequence[tuple[float, float, float]], colour: str, thickness: int
-) -> dict[str, Any]:
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [high - mean for mean, _, high in values],
-        "arrayminus": [mean - low for mean, low, _ in values],
-        "color": colour,
-        "thickness": thickness,
-        "width": 0,
-    }
+    return traces

@@ -21,12 +21,14 @@ __all__ = [
     "HEAD",
     "add_dots",
     "auroc_axis",
+    "error_bars",
     "hover_lines",
     "in_percent",
     "label_rows",
     "legend_line",
     "mark_of",
-    "pale",
+    "open_mark",
+    "separate",
 ]
 
 HEAD = 120  # px around the rows of a figure
@@ -37,57 +39,51 @@ def add_dots(
 ) -> None:
     """Filled marks with a line from the lowest to the highest seed, and open ones for the paper."""
     mean, low, high = (in_percent(rows[column]) for column in ("auroc", "low", "high"))
-    reach = {
-        "array": [h - m for h, m in zip(high, mean, strict=True)],
-        "arrayminus": [m - v for m, v in zip(mean, low, strict=True)],
-        "color": mark["color"],
-        "thickness": 2,
-        "width": 0,
-    }
     figure.add_scatter(
         x=mean,
         y=at,
         mode="markers",
         name=literal(name),
         legendgroup=name,
-        error_x={"type": "data", "symmetric": False, **reach},
-        marker={**mark, "size": 9},
+        error_x=error_bars(mean, low, high, color=mark["color"], thickness=2),
+        marker=mark | {"size": 9},
         customdata=hover_lines(rows),
         hovertemplate="%{fullData.name}<br>AUROC %{x:.1f} %<br>%{customdata}<extra></extra>",
     )
-    known = [(y, 100 * paper) for y, paper in zip(at, rows["paper"], strict=True) if paper == paper]
-    if known:
-        figure.add_scatter(
-            x=[x for _, x in known],
-            y=[y for y, _ in known],
-            mode="markers",
-            name=f"{literal(name)}, paper",
-            legendgroup=name,
-            showlegend=False,
-            marker={
-                "symbol": f"{mark['symbol']}-open",
-                "color": mark["color"],
-                "size": 11,
-                "line": {"width": 1.5},
-            },
-            hovertemplate="%{fullData.name}<br>AUROC %{x:.1f} %<extra></extra>",
-        )
+    paper = [(100 * value, y) for y, value in zip(at, rows["paper"], strict=True) if value == value]
+    if paper:
+        x, y = zip(*paper, strict=True)
+        hover = "%{fullData.name}<br>AUROC %{x:.1f} %<extra></extra>"
+        trace = open_mark(x, y, literal(name), name, mark)
+        figure.add_trace(trace.update(hovertemplate=hover))
+
+
+def open_mark(
+    x: Sequence[float], y: Sequence[float], name: str, group: str, mark: dict[str, Any]
+) -> go.Scatter:
+    """The paper's numbers."""
+    look = {"symbol": f"{mark['symbol']}-open", "size": 11, "line": {"width": 1.5}}
+    trace = go.Scatter(x=x, y=y, mode="markers", name=f"{name}, paper", marker=mark | look)
+    return trace.update(legendgroup=group, showlegend=False)
+
+
+def error_bars(
+    mean: Sequence[float], low: Sequence[float], high: Sequence[float], **look: Any
+) -> dict[str, Any]:
+    """Plotly's error bars from the lower to the upper ends."""
+    above = [h - m for h, m in zip(high, mean, strict=True)]
+    below = [m - v for m, v in zip(mean, low, strict=True)]
+    ends = {"array": above, "arrayminus": below}
+    return {"type": "data", "symmetric": False, "width": 0} | ends | look
 
 
 def mark_of(name: str, names: Sequence[str]) -> dict[str, Any]:
     """Colour and symbol; a method keeps its own from figure to figure, and DifferNet is blue."""
-    order = (
-        ["differnet", *(method for method in METHODS if method != "differnet")]
-        if name in METHODS
-        else list(names)
-    )
-    colours, k = (*COLOURS, DARK, GREY), order.index(name)
+    if name in METHODS:
+        names = ["differnet", *(method for method in METHODS if method != "differnet")]
+    k = list(names).index(name)
+    colours = (*COLOURS, DARK, GREY)
     return {"color": colours[k % len(colours)], "symbol": SYMBOLS[k % len(SYMBOLS)]}
-
-
-def pale(colour: str) -> str:
-    """A colour such as #0072B2 as the filling of a band."""
-    return f"rgba({','.join(str(int(colour[i : i + 2], 16)) for i in (1, 3, 5))},0.15)"
 
 
 def hover_lines(rows: pd.DataFrame) -> list[str]:
@@ -112,14 +108,14 @@ def legend_line(summary: pd.DataFrame) -> str:
 
 def label_rows(figure: go.Figure, labels: Sequence[str], height: int, title: str) -> None:
     """A row for each label, from top to bottom."""
-    figure.update_yaxes(
-        tickvals=list(range(len(labels))),
-        ticktext=list(labels),
-        range=[len(labels) - 0.5, -0.5],
-        showgrid=False,
-        title_text=title,
-    )
+    ticks = {"tickvals": list(range(len(labels))), "ticktext": list(labels)}
+    figure.update_yaxes(ticks, range=[len(labels) - 0.5, -0.5], showgrid=False, title_text=title)
     figure.update_layout(height=height)
+
+
+def separate(figure: go.Figure, y: float) -> None:
+    """A thin line between two groups of rows."""
+    figure.add_hline(y=y, line={"color": "#D0D0D0", "width": 1})
 
 
 def auroc_axis(figure: go.Figure, axis: str, summary: pd.DataFrame) -> None:

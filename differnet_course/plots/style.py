@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -29,7 +29,7 @@ __all__ = [
     "band",
     "colour_axis",
     "colour_bar",
-    "finite",
+    "curve",
     "legend_above",
     "legend_inside",
     "literal",
@@ -38,7 +38,6 @@ __all__ = [
     "shortened",
     "titled",
     "unit_range",
-    "vector",
     "with_minus",
 ]
 
@@ -55,57 +54,37 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 DARK, GREY = "#222222", "#767676"
 MAX_POINTS = 200  # of a curve: kilobytes, not megabytes
 SQUARE = {"width": 490, "height": 500}
-ABOVE = {
-    "x": 0,
-    "xanchor": "left",
-    "y": 1.02,
-    "yanchor": "bottom",
+
+# a legend in a line above the axes
+ABOVE = {"x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"} | {
     "orientation": "h",
     "borderwidth": 0,
-}  # a legend in a line above the axes
-
-AXIS = {
+}
+LEGEND = {"bgcolor": "rgba(255,255,255,0.85)", "bordercolor": "#D0D0D0", "borderwidth": 1}
+LINES = {"showline": True, "linecolor": GREY, "ticks": "outside", "tickcolor": GREY, "ticklen": 4}
+AXIS = LINES | {
     "showgrid": True,
     "gridcolor": "#E6E6E6",
     "zeroline": False,
-    "showline": True,
-    "linecolor": GREY,
-    "ticks": "outside",
-    "tickcolor": GREY,
-    "ticklen": 4,
     "automargin": True,
     "title": {"standoff": 10, "font": {"size": 13}},
 }
+TITLE = {
+    **{"x": 0, "xref": "paper", "xanchor": "left", "pad": {"t": 14}, "font": {"size": 15}},
+    **{"y": 1, "yref": "container", "yanchor": "top"},
+}
+LABEL = {"bgcolor": "white", "bordercolor": GREY, "font": {"color": DARK, "size": 12}}
 TEMPLATE = go.layout.Template(
     layout={
         "paper_bgcolor": "white",
         "plot_bgcolor": "white",
         "font": {"family": "Arial, Helvetica, sans-serif", "size": 13, "color": DARK},
-        "title": {
-            "x": 0,
-            "xref": "paper",
-            "xanchor": "left",
-            "y": 1,
-            "yref": "container",
-            "yanchor": "top",
-            "pad": {"t": 14},
-            "font": {"size": 15},
-        },
+        "title": TITLE,
         "margin": {"l": 70, "r": 24, "t": 64, "b": 56},
         "xaxis": AXIS,
         "yaxis": AXIS,
-        "hoverlabel": {
-            "bgcolor": "white",
-            "bordercolor": GREY,
-            "font": {"color": DARK, "size": 12},
-            "align": "left",
-        },
-        "legend": {
-            "bgcolor": "rgba(255,255,255,0.85)",
-            "bordercolor": "#D0D0D0",
-            "borderwidth": 1,
-            "font": {"size": 12},
-        },
+        "hoverlabel": LABEL | {"align": "left"},
+        "legend": LEGEND | {"font": {"size": 12}},
         "modebar": {"bgcolor": "rgba(255,255,255,0.8)", "color": GREY, "activecolor": DARK},
         "hovermode": "closest",
         "height": 400,
@@ -121,12 +100,8 @@ def titled(figure: go.Figure, title: str, subtitle: str) -> go.Figure:
 
 def legend_inside(x: str, y: str) -> dict[str, object]:
     """A legend in a corner of the axes: left or right, bottom or top."""
-    return {
-        "x": {"left": 0.02, "right": 0.98}[x],
-        "xanchor": x,
-        "y": {"bottom": 0.03, "top": 0.97}[y],
-        "yanchor": y,
-    }
+    at = {"left": 0.02, "right": 0.98, "bottom": 0.03, "top": 0.97}
+    return {"x": at[x], "xanchor": x, "y": at[y], "yanchor": y}
 
 
 def legend_above(figure: go.Figure, shown: bool) -> go.Figure:
@@ -146,9 +121,8 @@ def log_axis(values: np.ndarray) -> dict[str, object]:
     decades = math.log10(values.max() / values.min())
     if decades > 2.5:
         return {"type": "log", "dtick": math.ceil(decades / 8), "exponentformat": "power"}
-    return {"type": "log", "tickformat": "~g"} | (
-        {"dtick": "D2"} if decades > 0.7 else {"nticks": 6}
-    )
+    marks = {"dtick": "D2"} if decades > 0.7 else {"nticks": 6}
+    return {"type": "log", "tickformat": "~g"} | marks
 
 
 def colour_axis(lo: float, hi: float, title: str) -> dict[str, object]:
@@ -158,38 +132,35 @@ def colour_axis(lo: float, hi: float, title: str) -> dict[str, object]:
 
 def colour_bar(title: str) -> dict[str, object]:
     """A thin colour bar with its title along it."""
-    return {
-        "title": {"text": title, "side": "right", "font": {"size": 12}},
-        "thickness": 14,
-        "outlinewidth": 0,
-        "tickformat": "~g",
-    }
+    words = {"text": title, "side": "right", "font": {"size": 12}}
+    return {"title": words, "thickness": 14, "outlinewidth": 0, "tickformat": "~g"}
 
 
-def reference_line(x: Sequence[float], y: Sequence[float], name: str) -> go.Scatter:
+def curve(
+    x: ArrayLike,
+    y: ArrayLike,
+    name: str,
+    colour: str,
+    *,
+    width: float = 2,
+    dash: str | None = None,
+    **more: Any,
+) -> go.Scatter:
+    """A line; `more` are further properties of `go.Scatter`."""
+    line = {"color": colour, "width": width, "dash": dash}
+    return go.Scatter({"x": x, "y": y, "name": name, "mode": "lines", "line": line} | more)
+
+
+def reference_line(x: ArrayLike, y: ArrayLike, name: str) -> go.Scatter:
     """The dashed grey line of what one would expect."""
-    return go.Scatter(
-        x=x,
-        y=y,
-        mode="lines",
-        line={"color": GREY, "dash": "dash", "width": 1.5},
-        name=name,
-        hoverinfo="skip",
-    )
+    return curve(x, y, name, GREY, dash="dash", width=1.5, hoverinfo="skip")
 
 
 def band(x: np.ndarray, low: np.ndarray, high: np.ndarray, colour: str, name: str) -> go.Scatter:
     """What lies between two curves, filled."""
-    outline = {"x": np.concatenate([x, x[::-1]]), "y": np.concatenate([high, low[::-1]]).round(4)}
-    return go.Scatter(
-        outline,
-        fill="toself",
-        fillcolor=colour,
-        line={"width": 0},
-        mode="lines",
-        hoverinfo="skip",
-        name=name,
-    )
+    around = np.concatenate([high, low[::-1]]).round(4)
+    look = {"fill": "toself", "fillcolor": colour, "line": {"width": 0}, "mode": "lines"}
+    return go.Scatter(look, x=np.concatenate([x, x[::-1]]), y=around, name=name, hoverinfo="skip")
 
 
 def literal(value: object) -> str:
@@ -199,33 +170,11 @@ def literal(value: object) -> str:
 
 def shortened(text: str, length: int) -> str:
     """A text of at most this length, its middle left out."""
-    return (
-        text
-        if len(text) <= length
-        else f"{text[: length // 2 - 1]}…{text[-(length - length // 2) :]}"
-    )
+    if len(text) <= length:
+        return text
+    return f"{text[: length // 2 - 1]}…{text[-(length - length // 2) :]}"
 
 
 def with_minus(value: float, form: str) -> str:
     """A number in this format, with a proper minus sign."""
     return f"{value:{form}}".replace("-", "\N{MINUS SIGN}")
-
-
-def vector(name: str, values: ArrayLike) -> np.ndarray:
-    """A vector of at least one finite number, or a `ValueError` that names it."""
-    vector = np.asarray(values, dtype=float)
-    if vector.ndim != 1 or not len(vector):
-        raise ValueError(
-            f"{name}: expected a vector of at least one number, got shape {vector.shape}"
-        )
-    return finite(name, vector)
-
-
-def finite(name: str, values: np.ndarray) -> np.ndarray:
-    """The values if all are finite, else a `ValueError` that names them."""
-    if not np.isfinite(values).all():
-        raise ValueError(
-            f"{name}: expected finite numbers, "
-            f"got {int((~np.isfinite(values)).sum())} that are not, of {values.size}"
-        )
-    return values
