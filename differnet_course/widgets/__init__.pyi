@@ -1,5 +1,3 @@
-from .assessment import QuestionCard as QuestionCard
-from .assessment import SelfAssessment as SelfAssessment
 from .density import DensityExplorer as DensityExplorer
 from .localization import LocalizationExplorer as LocalizationExplorer
 from .rotation import RotationExplorer as RotationExplorer

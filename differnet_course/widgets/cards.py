@@ -15,6 +15,8 @@ __all__ = ["Cards"]
 
 THUMBNAIL, CARD = 40, 52  # px: of a thumbnail, and width of its card
 NEIGHBOURS = 3  # images shown on each side of theta
+STRIP = "background:white;color:{};padding:4px;display:flex;flex-wrap:wrap;font-size:11px"
+ROW = "display:flex;flex-wrap:wrap;gap:4px;min-height:{}px;width:{}px"
 
 
 class Cards:
@@ -35,8 +37,9 @@ class Cards:
         images: Sequence[ImageLike] | None,
     ) -> None:
         self.order = np.argsort(scores, kind="stable")
-        self.anomalous, self.names = anomalous, names
-        self.thumbnails = [""] * len(names) if images is None else [_thumbnail(i) for i in images]
+        self.anomalous = anomalous
+        self.names = names
+        self.pictures = [""] * len(names) if images is None else [_picture(i) for i in images]
 
     def strip(self, flagged: np.ndarray, before: np.ndarray | None) -> str:
         """Three groups: next to be flagged, next to pass, and just flipped.
@@ -48,47 +51,36 @@ class Cards:
         below = [i for i in self.order if not flagged[i]][-NEIGHBOURS:]
         above = [i for i in self.order if flagged[i]][:NEIGHBOURS]
         flipped = [] if before is None else [i for i in self.order if flagged[i] != before[i]]
-        shown, more = flipped[: 2 * NEIGHBOURS], len(flipped) - 2 * NEIGHBOURS
+        shown = flipped[: 2 * NEIGHBOURS]
         groups = [
-            ("Next to be flagged, as θ falls", below, 0),
-            ("Next to pass, as θ rises", above, 0),
-            (f"Just flipped ({len(flipped)})", shown, more),
+            self._group("Next to be flagged, as θ falls", below, 0, flagged),
+            self._group("Next to pass, as θ rises", above, 0, flagged),
+            self._group(
+                f"Just flipped ({len(flipped)})", shown, len(flipped) - len(shown), flagged
+            ),
         ]
-        cells = "".join(self._group(*group, flagged) for group in groups)
-        style = (
-            f"background:white;color:{DARK};padding:4px;display:flex;flex-wrap:wrap;"
-            "font-size:11px;line-height:1.25"
-        )
-        return f"<div style='{style}'>{cells}</div>"
+        return f"<div style='{STRIP.format(DARK)}'>{''.join(groups)}</div>"
 
-    def _group(self, title: str, chosen: Sequence[int], more: int, flagged: np.ndarray) -> str:
-        cards = "".join(self._card(i, bool(flagged[i])) for i in chosen) or "<i>none</i>"
-        rest = f"<i>and {more} more</i>" if more > 0 else ""
-        width = NEIGHBOURS * (CARD + 4) - 4
-        row = f"display:flex;flex-wrap:wrap;gap:4px;min-height:{THUMBNAIL + 40}px;width:{width}px"
-        return (
-            f"<div style='margin-right:6px'><b>{title}</b><div style='{row}'>{cards}{rest}</div>"
-            "</div>"
-        )
+    def _group(self, title: str, shown: Sequence[int], more: int, flagged: np.ndarray) -> str:
+        cards = "".join(self._card(i, bool(flagged[i])) for i in shown) or "<i>none</i>"
+        rest = f"<i>and {more} more</i>" if more else ""
+        row = ROW.format(THUMBNAIL + 40, NEIGHBOURS * (CARD + 4) - 4)
+        return f"<div><b>{title}</b><div style='{row}'>{cards}{rest}</div></div>"
 
     def _card(self, i: int, flagged: bool) -> str:
         """Thumbnail, name and decision; wrong ones have a thick vermillion frame."""
         wrong = flagged != self.anomalous[i]
         verdicts = ("missed", "false alarm") if wrong else ("passed", "detected")
-        picture = (
-            f"<img src='{self.thumbnails[i]}' width={THUMBNAIL} height={THUMBNAIL} alt=''>"
-            if self.thumbnails[i]
-            else ""
-        )
         frame = f"3px solid {VERMILLION}" if wrong else f"3px dotted {BLUE}"
         return (
             f"<div style='width:{CARD}px;text-align:center'>"
-            f"<div style='border:{frame};display:inline-block;line-height:0'>{picture}</div>"
+            f"<div style='border:{frame};display:inline-block'>{self.pictures[i]}</div>"
             f"<div>{html.escape(self.names[i])}<br>"
             f"<b>{'✗' if wrong else '✓'} {verdicts[flagged]}</b></div></div>"
         )
 
 
-def _thumbnail(image: ImageLike) -> str:
-    """A JPEG of some 2 kB as a data URI."""
-    return jpeg_uri(jpeg_bytes(as_rgb(image).resize((THUMBNAIL, THUMBNAIL)), 75))
+def _picture(image: ImageLike) -> str:
+    """A thumbnail, a JPEG of some 2 kB as a data URI."""
+    source = jpeg_uri(jpeg_bytes(as_rgb(image).resize((THUMBNAIL, THUMBNAIL)), 75))
+    return f"<img src='{source}' width={THUMBNAIL} height={THUMBNAIL} alt='' style='display:block'>"

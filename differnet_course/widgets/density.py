@@ -10,7 +10,6 @@ from torch import Tensor
 from differnet_course.flows import Chain
 from differnet_course.plots.flow_stages import stages
 from differnet_course.plots.flows import ends, stage_traces, style
-from differnet_lite.oldchecks import checked
 
 __all__ = ["DensityExplorer"]
 
@@ -31,7 +30,6 @@ class DensityExplorer(widgets.VBox):
         figure: a Plotly FigureWidget of three traces: grid, points, density.
     """
 
-    @checked
     def __init__(self, flow: Chain, y: Tensor) -> None:
         self.stages = stages(flow, y)
         last = len(self.stages) - 1
@@ -52,11 +50,13 @@ class DensityExplorer(widgets.VBox):
         super().__init__([self.slider, self.label, self.figure])
 
     def _show(self) -> None:
-        k, last = self.slider.value, len(self.stages) - 1
+        k = self.slider.value
+        last = len(self.stages) - 1
         stage = self.stages[k]
         with self.figure.batch_update():
-            for mine, new in zip(self.figure.data, stage_traces(stage), strict=True):
-                mine.x, mine.y = new.x, new.y
+            for trace, new in zip(self.figure.data, stage_traces(stage), strict=True):
+                trace.x = new.x
+                trace.y = new.y
             self.figure.data[2].z = new.z
             self.figure.data[2].zmax = float(stage.density.max())
             self.figure.update_xaxes(range=ends(stage.axes[0])).update_yaxes(

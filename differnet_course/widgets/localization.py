@@ -9,24 +9,23 @@ import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
+from PIL import Image
 
+from differnet_course.gradient_maps import BLURS, GradientMaps
 from differnet_course.plots.maps import plot_map
-from differnet_course.plots.style import SKY
+from differnet_lite.overlay import level_axis, ramp_position
+from differnet_course.plots.style import SKY, colour_axis
 from differnet_course.widgets.layout import BESIDE, columns, labelled, slider_style
-from differnet_course.widgets.map_colours import levelled, outline, scaled
-from differnet_course.widgets.maps_state import CELLS, MapStates
-from differnet_course.widgets.model_maps import WORK
-from differnet_lite.oldchecks import checked
+from differnet_course.widgets.maps_state import CELLS, WORK, MapStates
+from differnet_lite import DifferNet
 from differnet_lite.images import ImageLike
-from differnet_lite.localizer import BLURS
-from differnet_lite.maps import MapLevels
-from differnet_lite.model import DifferNet
+from differnet_lite.maps import SIGMA, MapLevels
 
 __all__ = ["LocalizationExplorer"]
 
 LABEL = "64px"
 ALPHAS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
-NO_LEVELS = MapLevels(1.0, 1.0, 1.0)  # of a model that has no distance maps
+NO_LEVELS = MapLevels(1.0, 1.0, 1.0)  # of maps that have none
 OPACITY = 0.6  # of maps without levels
 
 
@@ -34,15 +33,13 @@ class LocalizationExplorer(widgets.HBox):
     """See where a defect is, and how a map depends on its level, its colours and the rotations.
 
     "distance" maps have a level for each rate. The others have none: under "more" stand their
-    rotations, blur and colour scale. Attribution and deviation maps of all images and numbers of
-    rotations are computed when the explorer is made, so that every control answers at once;
-    gradient maps when first asked for, and kept; the label says so while they are.
-
-    The maps are the package's, the turned ones blurred at 112 px.
+    rotations, blur and colour scale. They are computed when first asked for, and kept; the label
+    says so while they are. Blur and turning back work at 112 px.
 
     Args:
-        model: a fitted model; without reference maps it has gradient maps alone.
+        model: a fitted model.
         images: images to choose from, normal ones too.
+        maps: draws the other maps; None draws "gradient" alone.
         titles: their names; None numbers them.
         masks: boolean masks (H, W) of defects, or None where there is none; drawn as an outline.
         n_angles: numbers of rotations to choose from; those above the model's are left out.
@@ -52,37 +49,33 @@ class LocalizationExplorer(widgets.HBox):
             top_slider: the controls; set their `value` to move the explorer from code.
         label: says in words what is shown, or that it is computing.
         figure: four traces: photograph, map, line around what is marked, outline of the defect.
-        top: upper end of the common colour scale.
 
     Raises:
         NotFittedError: the model has not been fitted.
         ValueError: there is no image, or the lengths differ.
     """
 
-    @checked
     def __init__(
         self,
         model: DifferNet,
         images: Sequence[ImageLike],
         *,
+        maps: GradientMaps | None = None,
         titles: Sequence[str] | None = None,
         masks: Sequence[ArrayLike | None] | None = None,
         n_angles: Sequence[int] = (1, 2, 4, 8, 16),
     ) -> None:
-        model.check_fitted()
         count = len(images)
-        names = [f"image {i}" for i in range(count)] if titles is None else [*map(str, titles)]
-        outlines = [None] * count if masks is None else list(masks)
-        if not count or len({count, len(names), len(outlines)}) > 1:
+        self.model = model
+        self.names = list(titles or [f"image {i}" for i in range(count)])
+        outlines = list(masks or [None] * count)
+        if not count or {count} != {len(self.names), len(outlines)}:
             raise ValueError(
                 "expected at least one image, and as many titles and masks as images; "
-                f"got {count}, {len(names)} and {len(outlines)}"
+                f"got {count}, {len(self.names)} and {len(outlines)}"
             )
-        self.model, self.names = model, names
-        self._outlines = [
-            np.zeros((WORK, WORK), np.uint8) if mask is None else outline(mask) for mask in outlines
-        ]
-        self._states = MapStates(model, images, n_angles)
+        self._outlines = [_outline(mask) for mask in outlines]
+        self._states = MapStates(maps or GradientMaps(model), images, n_angles)
         self._make_controls()
         self.figure = go.FigureWidget(self._draw())
         self._drawn = 0
@@ -98,38 +91,14 @@ class LocalizationExplorer(widgets.HBox):
         ]
         super().__init__(columns(controls, [self.figure]), layout=BESIDE)
 
-    def map(
-        self,
-        index: int,
-        *,
-        n_angles: int | None = None,
-        blur: float | None = None,
-        method: str | None = None,
-    ) -> np.ndarray:
-        """The map of one image as it is drawn, (56, 56) float32, at least 0.
-
-        Args:
-            index: of the image.
-            n_angles: number of rotations; None takes the most.
-            blur: deviation of the Gaussian blur, pixels of the input; None takes the method's own.
-            method: see `Localizer.anomaly_map`; None takes the first that the model has.
-        """
-        method = self._states.methods[0] if method is None else method
+    def map(self) -> np.ndarray:
+        """The map that is shown, (56, 56) float32, at least 0."""
         return self._states.map(
-            index,
-            n_angles=self._states.n_angles[-1] if n_angles is None else n_angles,
-            blur=BLURS[method] if blur is None else blur,
-            method=method,
+            self.method_buttons.value,
+            self.image_slider.value,
+            self.angles_slider.value,
+            self.blur_slider.value,
         )
-
-    def score(self, index: int) -> float:
-        """tau of one image, at all of the model's angles."""
-        return self._states.score(index)
-
-    @property
-    def top(self) -> float:
-        """The largest map value of all images at the method's own blur and the most rotations."""
-        return self._states.top(self.method_buttons.value, self._say_busy)
 
     @property
     def levels(self) -> MapLevels | None:
@@ -139,35 +108,44 @@ class LocalizationExplorer(widgets.HBox):
         return self.model.map_levels(self.alpha_slider.value, if_too_few="fallback")
 
     def _make_controls(self) -> None:
-        methods, counts, wide = self._states.methods, self._states.n_angles, slider_style(LABEL)
+        wide = slider_style(LABEL)
         numbered = [
             (name if self.names.count(name) == 1 else f"{name} ({i})", i)
             for i, name in enumerate(self.names)
         ]
-        self.image_slider = widgets.SelectionSlider(
-            options=numbered, value=0, description="image", **wide
-        )
+        self.image_slider = widgets.SelectionSlider(options=numbered, description="image", **wide)
+        methods = self._states.methods
         self.method_buttons = widgets.ToggleButtons(
             options=methods, style={"button_width": "104px"}
         )
-        known = self.model.places_
-        fewest = 1 if known is None else 1 / (len(known.maxima) + 1)
-        reachable = [a for a in ALPHAS if a >= fewest] or [max(ALPHAS)]
+        places = self.model.places_
+        smallest = 1 if places is None else 1 / (len(places.maxima) + 1)
+        reachable = [alpha for alpha in ALPHAS if alpha >= smallest] or [ALPHAS[-1]]
         self.alpha_slider = widgets.SelectionSlider(
-            options=[(f"{100 * a:g} %", a) for a in reachable],
+            options=[(f"{100 * alpha:g} %", alpha) for alpha in reachable],
             value=0.05 if 0.05 in reachable else reachable[0],
             description="level",
             **wide,
         )
+        counts = self._states.n_angles
         self.angles_slider = widgets.SelectionSlider(
             options=counts, value=counts[-1], description="rotations", **wide
         )
-        blur = {"min": 0, "max": 24, "step": 1, "description": "blur, px", "readout_format": ".0f"}
-        self.blur_slider = widgets.FloatSlider(value=BLURS[methods[0]], **blur, **wide)
-        scales, style = [("one for all", True), ("each its own", False)], {"button_width": "104px"}
-        self.scale_buttons = widgets.ToggleButtons(options=scales, style=style)
-        top = {"min": 5, "max": 100, "step": 5, "description": "top, %"}
-        self.top_slider = widgets.IntSlider(value=100, **top, **wide)
+        self.blur_slider = widgets.FloatSlider(
+            value=_blur(methods[0]),
+            max=24,
+            step=1,
+            description="blur, px",
+            readout_format=".0f",
+            **wide,
+        )
+        self.scale_buttons = widgets.ToggleButtons(
+            options=[("one for all", True), ("each its own", False)],
+            style={"button_width": "104px"},
+        )
+        self.top_slider = widgets.IntSlider(
+            value=100, min=5, max=100, step=5, description="top, %", **wide
+        )
         self.label = widgets.HTML()
         self.method_buttons.observe(self._change_method, names="value")
         for control in (
@@ -180,10 +158,12 @@ class LocalizationExplorer(widgets.HBox):
         levels = self.levels or NO_LEVELS
         figure = plot_map(self._photograph(0), np.zeros((CELLS, CELLS)), levels=levels)
         cell = self.model.settings.size / WORK
-        place = {"x0": cell / 2 - 0.5, "dx": cell, "y0": cell / 2 - 0.5, "dy": cell}
         figure.add_contour(
             z=self._outlines[0],
-            **place,
+            x0=cell / 2 - 0.5,
+            dx=cell,
+            y0=cell / 2 - 0.5,
+            dy=cell,
             showscale=False,
             hoverinfo="skip",
             autocontour=False,
@@ -193,47 +173,68 @@ class LocalizationExplorer(widgets.HBox):
         )
         return figure.update_layout(height=440, width=540)
 
-    def _change_method(self, change: dict) -> None:
+    def _change_method(self, change: dict[str, str]) -> None:
         before = self.blur_slider.value
-        self.blur_slider.value = BLURS[change["new"]]
+        self.blur_slider.value = _blur(change["new"])
         if self.blur_slider.value == before:
             self._show()
 
     def _show(self) -> None:
-        i, method = self.image_slider.value, self.method_buttons.value
-        n, blur, levels = self.angles_slider.value, self.blur_slider.value, self.levels
-        if not self._states.has(method, i, n):
-            self._say_busy(f"the {method} map of {self.names[i]}, {n} rotations")
-        values = self.map(i, n_angles=n, blur=blur, method=method)
+        index = self.image_slider.value
+        method = self.method_buttons.value
+        n = self.angles_slider.value
+        levels = self.levels
+        if not self._states.is_ready(method, index, n):
+            self._say_busy(f"the {method} map of {self.names[index]}, {n} rotations")
+        values = self.map()
         common = self.scale_buttons.value
-        if levels is None:
-            top = self.top * self.top_slider.value / 100 if common else None
-            shown, axis, said = scaled(values, top)
-        else:
-            shown, axis, said = levelled(values, levels)
         self.alpha_slider.disabled = levels is None
         for control in (self.angles_slider, self.blur_slider, self.scale_buttons):
             control.disabled = levels is not None  # the level is that of one blur alone
         self.top_slider.disabled = levels is not None or not common
-        photograph, heat, line, defect = self.figure.data
-        with self.figure.batch_update():
-            if i != self._drawn:
-                drawn = plot_map(self._photograph(i), values, levels=NO_LEVELS)
-                photograph.source = drawn.data[0].source
-                defect.z, self._drawn = self._outlines[i], i
-            heat.z, heat.opacity = shown, OPACITY if levels is None else 1.0
-            if levels is not None:
-                line.z = shown
-            line.visible = levels is not None
-            self.figure.layout.coloraxis = axis
+        if levels is None:
+            top = self._states.top(method, self._say_busy) if common else None
+            low, high = _scale(values, top, self.top_slider.value / 100)
+            shown = values.round(3 - int(np.floor(np.log10(high - low))))
+            whose = "one scale for all images" if common else "this image's own scale"
+            axis = colour_axis(low, high, f"map value, {whose}, no unit")
+            share = (values > (low + high) / 2).mean()
+            verdict = f"{100 * share:.0f} % of the image is above half the scale"
+        else:
+            shown = ramp_position(values, levels)
+            axis = level_axis(levels)
+            verdict = (
+                f"{100 * (values >= levels.level).mean():.1f} % of the image reaches the level "
+                f"{levels.level:.3g}, which {100 * levels.alpha:.3g} % of normal images reach "
+                "anywhere"
+            )
+        self._redraw(index, np.float32(shown), axis, levels is not None)
         row, column = np.unravel_index(int(values.argmax()), values.shape)
         cell = self.model.settings.size / CELLS
         turns = "" if levels else f" of {n} rotation{'s' * (n > 1)}"
         self.label.value = (
-            f"<b>{html.escape(self.names[i])}</b>: score tau {self.score(i):.2f}; "
-            f"{method} map{turns}, blur {blur:.0f} px: largest value {float(values.max()):.3g} "
-            f"at x {cell * (column + 0.5):.0f}, y {cell * (row + 0.5):.0f} px; {said}"
+            f"<b>{html.escape(self.names[index])}</b>: score tau {self._states.scores[index]:.2f}; "
+            f"{method} map{turns}, blur {self.blur_slider.value:.0f} px: largest value "
+            f"{float(values.max()):.3g} at x {cell * (column + 0.5):.0f}, "
+            f"y {cell * (row + 0.5):.0f} px; {verdict}"
         )
+
+    def _redraw(
+        self, index: int, shown: np.ndarray, axis: dict[str, object], has_level: bool
+    ) -> None:
+        photograph, heat, line, defect = self.figure.data
+        with self.figure.batch_update():
+            if index != self._drawn:
+                drawn = plot_map(self._photograph(index), shown, levels=NO_LEVELS)
+                photograph.source = drawn.data[0].source
+                defect.z = self._outlines[index]
+                self._drawn = index
+            heat.z = shown
+            heat.opacity = 1.0 if has_level else OPACITY
+            line.visible = has_level
+            if has_level:
+                line.z = shown
+            self.figure.layout.coloraxis = axis
 
     def _say_busy(self, what: str) -> None:
         self.label.value = f"<b>computing</b> {html.escape(what)} &hellip;"
@@ -245,3 +246,31 @@ class LocalizationExplorer(widgets.HBox):
         return (
             f"LocalizationExplorer of {len(self.names)} images: run this cell to move its controls"
         )
+
+
+def _blur(method: str) -> float:
+    """The blur of a method, pixels."""
+    return SIGMA if method == "distance" else BLURS[method]
+
+
+def _scale(values: np.ndarray, top: float | None, share: float) -> tuple[float, float]:
+    """The ends of the colour scale: 0 and a share of the top, or those of the map itself."""
+    if top is not None:
+        return 0.0, top * share
+    low, high = float(values.min()), float(values.max())
+    return low, high if high > low else low + 1.0
+
+
+def _outline(mask: ArrayLike | None) -> np.ndarray:
+    """A mask as the share of each cell that it covers, (WORK, WORK) uint8 percent.
+
+    The rim is 0, so that outlines close.
+    """
+    values = np.zeros((WORK, WORK)) if mask is None else np.asarray(mask)
+    if values.ndim != 2 or not values.size:
+        raise ValueError(f"masks: expected masks (H, W) or None, got shape {values.shape}")
+    picture = Image.fromarray((values != 0).astype(np.float32) * 100)
+    cells = np.asarray(picture.resize((WORK, WORK), Image.Resampling.BOX)).astype(np.uint8).copy()
+    cells[[0, -1]] = 0
+    cells[:, [0, -1]] = 0
+    return cells

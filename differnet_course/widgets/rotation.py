@@ -13,13 +13,13 @@ from plotly.subplots import make_subplots
 
 from differnet_course.plots.images import jpeg
 from differnet_course.plots.style import COLOURS, DARK, DASHES, GREY, SYMBOLS, TEMPLATE
-from differnet_lite.oldchecks import checked, real
 from differnet_lite.images import ImageLike, decode
-from differnet_lite.transforms import rotate
+from differnet_lite.resampling import rotate
+from differnet_lite.transforms import Fill
 
 __all__ = ["RotationExplorer"]
 
-NAMES = {"black": "black corners", "reflection": "reflected corners"}
+NAMES: dict[str, str] = {"black": "black corners", "reflection": "reflected corners"}
 
 
 class RotationExplorer(widgets.VBox):
@@ -44,17 +44,16 @@ class RotationExplorer(widgets.VBox):
         ValueError: a fill is unknown, or its features do not fit the angles.
     """
 
-    @checked(unit=real(above=0))
     def __init__(
         self,
         image: ImageLike,
         angles: Sequence[float],
-        features: Mapping[str, ArrayLike],
+        features: Mapping[Fill, ArrayLike],
         *,
         unit: float = 1.0,
     ) -> None:
         self.angles = [float(angle) for angle in angles]
-        self.distances: dict[str, np.ndarray] = {}
+        self.distances: dict[Fill, np.ndarray] = {}
         for fill, values in features.items():
             y = np.asarray(values, dtype=float)
             if fill not in NAMES or y.ndim != 2 or len(y) != len(self.angles):
@@ -62,8 +61,6 @@ class RotationExplorer(widgets.VBox):
                     f"features: expected {sorted(NAMES)} with ({len(self.angles)}, D) each, "
                     f"got {fill!r} with {y.shape}"
                 )
-            if not np.isfinite(y).all():
-                raise ValueError(f"features: expected finite numbers, got others in {fill!r}")
             self.distances[fill] = np.linalg.norm(y - y[0], axis=1) / unit
         self.pictures = {fill: _turned(image, self.angles, fill) for fill in self.distances}
         self.slider = widgets.SelectionSlider(
@@ -81,75 +78,49 @@ class RotationExplorer(widgets.VBox):
         n = len(self.distances)
         titles = [*(NAMES[fill] for fill in self.distances), "how far y moved"]
         figure = make_subplots(
-            1,
-            n + 1,
-            subplot_titles=titles,
-            column_widths=[1.0] * n + [1.7],
-            horizontal_spacing=0.04,
+            rows=1, cols=n + 1, subplot_titles=titles, column_widths=[1.0] * n + [1.7]
         )
-        for k, fill in enumerate(self.distances):
-            figure.add_trace(go.Image(source=self.pictures[fill][0], hoverinfo="skip"), 1, k + 1)
-            figure.update_xaxes(visible=False, constrain="domain", row=1, col=k + 1)
-            figure.update_yaxes(visible=False, constrain="domain", row=1, col=k + 1)
-        for k, (fill, distance) in enumerate(self.distances.items()):
-            line = {"color": COLOURS[k], "dash": DASHES[k], "width": 2}
-            figure.add_scatter(
-                x=self.angles,
-                y=distance,
-                mode="lines",
-                line=line,
-                name=NAMES[fill],
-                row=1,
-                col=n + 1,
-            )
-        for k, distance in enumerate(self.distances.values()):
-            marker = {
-                "color": COLOURS[k],
-                "symbol": SYMBOLS[k],
-                "size": 13,
-                "line": {"color": DARK, "width": 1.5},
-            }
-            figure.add_scatter(
-                x=[self.angles[0]],
-                y=[distance[0]],
-                mode="markers",
-                marker=marker,
-                showlegend=False,
-                row=1,
-                col=n + 1,
-            )
-        cursor = {"color": GREY, "width": 1, "dash": "dot"}
-        self.top = 1.08 * max(float(distance.max()) for distance in self.distances.values())
-        figure.add_scatter(
-            x=[self.angles[0]] * 2,
-            y=[0, self.top],
-            mode="lines",
-            line=cursor,
-            showlegend=False,
-            row=1,
-            col=n + 1,
-        )
-        figure.update_xaxes(title_text="angle (degrees)", row=1, col=n + 1)
-        figure.update_yaxes(
-            title_text="distance from angle 0",
-            range=[-0.03 * self.top, self.top],
-            side="right",
-            row=1,
-            col=n + 1,
-        )
-        legend = {"x": 1, "xanchor": "right", "y": -0.22, "yanchor": "top", "orientation": "h"}
-        margin = {"l": 10, "r": 60, "t": 40, "b": 90}
+        for k, sources in enumerate(self.pictures.values()):
+            figure.add_trace(go.Image(source=sources[0], hoverinfo="skip"), 1, k + 1)
+        figure.update_xaxes(visible=False, constrain="domain")
+        figure.update_yaxes(visible=False, constrain="domain")
+        curves = [
+            go.Scatter(x=self.angles, y=distance, mode="lines", name=NAMES[fill])
+            for fill, distance in self.distances.items()
+        ]
+        marks = [
+            go.Scatter(x=[self.angles[0]], y=[0.0], mode="markers", showlegend=False)
+            for _ in curves
+        ]
+        for k, (curve, mark) in enumerate(zip(curves, marks, strict=True)):
+            curve.line = {"color": COLOURS[k], "dash": DASHES[k], "width": 2}
+            mark.marker = {"color": COLOURS[k], "symbol": SYMBOLS[k], "size": 13}
+            mark.marker.line = {"color": DARK, "width": 1.5}
+        top = 1.08 * max(float(distance.max()) for distance in self.distances.values())
+        cursor = go.Scatter(x=[self.angles[0]] * 2, y=[0, top], mode="lines", showlegend=False)
+        cursor.line = {"color": GREY, "width": 1, "dash": "dot"}
+        for trace in (*curves, *marks, cursor):
+            figure.add_trace(trace, 1, n + 1)
+        title = "distance from angle 0"
+        ends = [-0.03 * top, top]
+        figure.update_xaxes(visible=True, title_text="angle (degrees)", col=n + 1)
+        figure.update_yaxes(visible=True, title_text=title, range=ends, side="right", col=n + 1)
         return figure.update_layout(
-            template=TEMPLATE, width=900, height=360, margin=margin, legend=legend
+            template=TEMPLATE,
+            width=900,
+            height=360,
+            margin={"l": 10, "r": 60, "t": 40, "b": 90},
+            legend={"x": 1, "xanchor": "right", "y": -0.22, "yanchor": "top", "orientation": "h"},
         )
 
     def _show(self) -> None:
-        k, n = self.slider.value, len(self.distances)
+        k = self.slider.value
+        n = len(self.distances)
         with self.figure.batch_update():
             for j, (fill, distance) in enumerate(self.distances.items()):
                 self.figure.data[j].source = self.pictures[fill][k]
-                marker = self.figure.data[2 * n + j]
-                marker.x, marker.y = [self.angles[k]], [distance[k]]
+                self.figure.data[2 * n + j].x = [self.angles[k]]
+                self.figure.data[2 * n + j].y = [distance[k]]
             self.figure.data[-1].x = [self.angles[k]] * 2
         moved = ", ".join(
             f"{distance[k]:.2f} with {NAMES[fill]}" for fill, distance in self.distances.items()
@@ -160,9 +131,9 @@ class RotationExplorer(widgets.VBox):
         return f"RotationExplorer of {len(self.angles)} angles: run this cell to move its slider"
 
 
-def _turned(image: ImageLike, angles: Sequence[float], fill: str) -> list[str]:
+def _turned(image: ImageLike, angles: Sequence[float], fill: Fill) -> list[str]:
     """The image at every angle, as JPEG data URIs."""
     x = decode(image, 224)[None].float() / 255  # (1, 3, 224, 224)
-    turned = torch.cat([rotate(x, angle, fill=fill) for angle in angles])  # type: ignore[arg-type]
+    turned = torch.cat([rotate(x, angle, fill=fill) for angle in angles])
     pixels = (255 * turned).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
     return [jpeg(picture) for picture in pixels]

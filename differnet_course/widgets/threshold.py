@@ -13,8 +13,7 @@ from differnet_course.widgets.cards import Cards
 from differnet_course.widgets.layout import BESIDE, columns, slider_style
 from differnet_course.widgets.threshold_figure import draw_threshold, move_threshold
 from differnet_course.widgets.threshold_states import ThresholdStates
-from differnet_lite.oldchecks import checked, rate
-from differnet_lite.oldchecks import kinds as check_kinds
+from differnet_lite.checks import rate, vector
 from differnet_lite.images import ImageLike
 
 __all__ = ["ThresholdExplorer"]
@@ -49,7 +48,6 @@ class ThresholdExplorer(widgets.HBox):
         ValueError: lengths differ, there is no score, or one is not finite.
     """
 
-    @checked(alpha=rate)
     def __init__(
         self,
         calibration: ArrayLike,
@@ -60,13 +58,17 @@ class ThresholdExplorer(widgets.HBox):
         names: Sequence[str] | None = None,
         alpha: float = 0.05,
     ) -> None:
-        self.calibration = np.sort(np.asarray(calibration, dtype=float).ravel())
-        self.scores = np.asarray(scores, dtype=float).ravel()
+        self.calibration = np.sort(vector("calibration", calibration))
+        self.scores = vector("scores", scores)
         count = len(self.scores)
-        self.kinds = np.array(["good"] * count if kinds is None else check_kinds("kinds", kinds))
-        self.names = _names(images, self.kinds) if names is None else [str(name) for name in names]
-        shown = count if images is None else len(images)
-        lengths = [count, len(self.kinds), len(self.names), shown]
+        self.kinds = np.array(["good"] * count if kinds is None else kinds)
+        self.names = _names(images, self.kinds) if names is None else list(names)
+        lengths = [
+            count,
+            len(self.kinds),
+            len(self.names),
+            count if images is None else len(images),
+        ]
         if not count or not len(self.calibration) or len(set(lengths)) > 1:
             raise ValueError(
                 "expected at least one score, as many kinds, names and images, and calibration "
@@ -74,22 +76,34 @@ class ThresholdExplorer(widgets.HBox):
             )
         self.anomalous = self.kinds != "good"
         self._states = ThresholdStates(self.calibration, self.scores)
-        self.thetas, self.alphas = self._states.thetas, self._states.alphas
+        self.thetas = self._states.thetas
+        self.alphas = self._states.alphas
         self._cards = Cards(self.scores, self.anomalous, self.names, images)
-        self.figure = go.FigureWidget(
-            draw_threshold(
-                self.calibration,
-                self.scores,
-                self.kinds,
-                self.names,
-                ends=self._states.ends,
-                logarithmic=self._states.logarithmic,
-            )
+        figure = draw_threshold(
+            self.calibration,
+            self.scores,
+            self.kinds,
+            self.names,
+            ends=self._states.ends,
+            logarithmic=self._states.logarithmic,
         )
-        self._make_controls()
-        self._was: np.ndarray | None = None  # what was flagged before
-        self._busy = False
-        self._chosen(self._states.nearest_alpha(alpha))
+        self.figure = go.FigureWidget(figure)
+        wide = slider_style("90px")
+        options = [(f"{theta:.3g}", i) for i, theta in enumerate(self.thetas)]
+        self.theta_slider = widgets.SelectionSlider(
+            options=options, description="threshold θ", **wide
+        )
+        rates = [(f"{a:.1%}", float(a)) for a in self.alphas]
+        self.alpha_slider = widgets.SelectionSlider(
+            options=rates, description="or its rate α", **wide
+        )
+        self.label = widgets.HTML()
+        self.flips = widgets.HTML()
+        self._before: np.ndarray | None = None  # what was flagged before
+        self._moving = False
+        self.theta_slider.observe(lambda change: self._move(change["new"]), names="value")
+        self.alpha_slider.observe(lambda change: self._take(change["new"]), names="value")
+        self._take(self._states.nearest_alpha(rate("alpha", alpha)))
         controls = [self.theta_slider, self.alpha_slider, self.label]
         super().__init__(columns(controls, [self.figure, self.flips]), layout=BESIDE)
 
@@ -101,60 +115,40 @@ class ThresholdExplorer(widgets.HBox):
     def confusion(self) -> np.ndarray:
         """Counts, (2, 2): rows normal and anomalous, columns passed and flagged."""
         flagged = self._states.flagged[self.theta_slider.value]
-        return np.array(
-            [
-                [(~flagged[rows]).sum(), flagged[rows].sum()]
-                for rows in (~self.anomalous, self.anomalous)
-            ]
-        )
+        rows = [flagged[~self.anomalous], flagged[self.anomalous]]
+        return np.array([[(~row).sum(), row.sum()] for row in rows])
 
-    def _make_controls(self) -> None:
-        wide = slider_style("90px")
-        self.theta_slider = widgets.SelectionSlider(
-            options=[(f"{theta:.3g}", i) for i, theta in enumerate(self.thetas)],
-            description="threshold θ",
-            **wide,
-        )
-        self.alpha_slider = widgets.SelectionSlider(
-            options=[(f"{a:.1%}", float(a)) for a in self.alphas],
-            description="or its rate α",
-            **wide,
-        )
-        self.label, self.flips = widgets.HTML(), widgets.HTML()
-        self.theta_slider.observe(lambda change: self._moved(change["new"]), names="value")
-        self.alpha_slider.observe(lambda change: self._chosen(change["new"]), names="value")
+    def _take(self, alpha: float) -> None:
+        """Take the smallest theta that guarantees this rate."""
+        self._move(self._states.of_alpha(alpha))
 
-    def _chosen(self, alpha: float) -> None:
-        """The alpha slider moved: take the smallest theta that guarantees this rate."""
-        self._moved(self._states.of_alpha(alpha))
-
-    def _moved(self, state: int) -> None:
+    def _move(self, state: int) -> None:
         """Set both sliders to one state, and show it once."""
-        if self._busy:
+        if self._moving:
             return
-        self._busy = True
+        self._moving = True
         try:
             self.theta_slider.value = state
-            guaranteed = self._states.guaranteed[state]
-            self.alpha_slider.value = self._states.nearest_alpha(guaranteed)
+            self.alpha_slider.value = self._states.nearest_alpha(self._states.guaranteed[state])
         finally:
-            self._busy = False
-        self._show()
+            self._moving = False
+        self._show(state)
 
-    def _show(self) -> None:
-        state, theta, counts = self.theta_slider.value, self.theta, self.confusion()
-        move_threshold(self.figure, theta, counts, logarithmic=self._states.logarithmic)
+    def _show(self, state: int) -> None:
+        counts = self.confusion()
+        move_threshold(self.figure, self.theta, counts, logarithmic=self._states.logarithmic)
         guaranteed = self._states.guaranteed[state]
         promise = f"guarantees α ≤ {guaranteed:.1%}" if guaranteed < 1 else "guarantees nothing"
-        sentence = [f"θ = {theta:.3g}, {promise} (n = {len(self.calibration)})"]
+        parts = [f"θ = {self.theta:.3g}, {promise} (n = {len(self.calibration)})"]
         words = ("normal images: false alarms", "anomalies: detected")
         for name, (passed, caught) in zip(words, counts, strict=True):
-            if count := passed + caught:
-                sentence.append(f"{name} {caught} of {count}, {caught / count:.1%}")
-        self.label.value = "; ".join(sentence)
+            if passed + caught:
+                share = caught / (passed + caught)
+                parts.append(f"{name} {caught} of {passed + caught}, {share:.1%}")
+        self.label.value = "; ".join(parts)
         flagged = self._states.flagged[state]
-        self.flips.value = self._cards.strip(flagged, self._was)
-        self._was = flagged
+        self.flips.value = self._cards.strip(flagged, self._before)
+        self._before = flagged
 
     def __repr__(self) -> str:
         return f"ThresholdExplorer of {len(self.scores)} images: run this cell to move its sliders"

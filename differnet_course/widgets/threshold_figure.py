@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -14,7 +13,6 @@ from differnet_course.plots.style import COLOURS, DARK, GREY, SYMBOLS, TEMPLATE
 
 __all__ = ["draw_threshold", "move_threshold"]
 
-HELD_OUT = "held out"  # the row of the calibration scores
 WIDTH, HEAD, ROW = 540, 120, 36  # px: of the figure, around its rows, of a row
 
 
@@ -31,68 +29,38 @@ def draw_threshold(
 
     The first and the last two traces and the first annotation are what moves.
     """
-    anomalous = kinds != "good"
     rows = _rows(calibration, scores, kinds, names)
     top, bottom = -0.6, len(rows) - 0.4
+    shade = _line([ends[1]] * 4, [top, top, bottom, bottom], width=0)
+    shade.update(fill="toself", fillcolor="rgba(230,159,0,0.16)")
+    cursor = _line([ends[1]] * 2, [top, bottom], width=2)
+    cursor.line.update(color="black", dash="dash")
+    truth = ["normal", "anomalous"] if (kinds != "good").any() else ["normal"]
     figure = make_subplots(1, 2, column_widths=[0.7, 0.3], horizontal_spacing=0.18)
-    figure.add_scatter(
-        x=[ends[1]] * 4,
-        y=[top, top, bottom, bottom],
-        fill="toself",
-        fillcolor="rgba(230,159,0,0.16)",
-        mode="lines",
-        line={"width": 0},
-        hoverinfo="skip",
-        showlegend=False,
-        row=1,
-        col=1,
-    )
-    for row, (name, values, text) in enumerate(rows):
-        figure.add_trace(_marks(row, name, values, text), row=1, col=1)
-    figure.add_scatter(
-        x=[ends[1]] * 2,
-        y=[top, bottom],
-        mode="lines",
-        line={"color": "black", "dash": "dash", "width": 2},
-        hoverinfo="skip",
-        showlegend=False,
-        row=1,
-        col=1,
-    )
-    truth = ["normal", "anomalous"] if anomalous.any() else ["normal"]
+    for trace in (shade, *(_marks(k, *row) for k, row in enumerate(rows)), cursor):
+        figure.add_trace(trace, row=1, col=1)
     figure.add_trace(_matrix(len(truth)), row=1, col=2)
-    figure.update_layout(
-        template=TEMPLATE,
-        width=WIDTH,
-        height=HEAD + ROW * len(rows),
-        margin={"l": 84, "r": 8, "t": 40, "b": 52},
-    )
-    scale: dict[str, Any] = {"range": list(ends)}
+    height = HEAD + ROW * len(rows)
+    margin = {"l": 84, "r": 8, "t": 40, "b": 52}
+    figure.update_layout(template=TEMPLATE, width=WIDTH, height=height, margin=margin)
+    words = " (logarithmic)" if logarithmic else ""
+    figure.update_xaxes(title_text=f"anomaly score{words}; shaded: flagged", col=1)
     if logarithmic:
-        scale = {"type": "log", "range": np.log10(ends).tolist(), "tickformat": "~g"}
-    title = "anomaly score" + " (logarithmic)" * logarithmic + "; shaded: flagged"
-    figure.update_xaxes(title_text=title, row=1, col=1, **scale)
+        figure.update_xaxes(type="log", range=np.log10(ends).tolist(), tickformat="~g", col=1)
+    else:
+        figure.update_xaxes(range=list(ends), col=1)
     ticks = [
         f"{html.escape(name)}<br><span style='font-size:11px'>n = {len(values)}</span>"
         for name, values, _ in rows
     ]
-    labels = {"tickvals": list(range(len(rows))), "ticktext": ticks, "showgrid": False}
-    figure.update_yaxes(range=[bottom, top], row=1, col=1, **labels)
-    bare: dict[str, Any] = {"showline": False, "ticks": "", "showgrid": False, "fixedrange": True}
-    bare |= {"row": 1, "col": 2}
-    figure.update_xaxes(side="top", tickvals=[0, 1], ticktext=["passed", "flagged"], **bare)
-    labels = {"tickvals": list(range(len(truth))), "ticktext": truth}
-    figure.update_yaxes(autorange="reversed", **labels, **bare)
-    return figure.add_annotation(
-        x=0,
-        y=1,
-        xref="x",
-        yref="y domain",
-        yanchor="bottom",
-        text="",
-        showarrow=False,
-        font={"size": 13, "color": "black"},
-    )
+    figure.update_yaxes(range=[bottom, top], tickvals=[*range(len(rows))], ticktext=ticks, col=1)
+    figure.update_yaxes(showgrid=False)
+    figure.update_xaxes(side="top", tickvals=[0, 1], ticktext=["passed", "flagged"], col=2)
+    figure.update_yaxes(autorange="reversed", tickvals=[*range(len(truth))], ticktext=truth, col=2)
+    for update in (figure.update_xaxes, figure.update_yaxes):
+        update(showline=False, ticks="", showgrid=False, fixedrange=True, col=2)
+    theta = {"text": "", "font": {"size": 13, "color": "black"}, "showarrow": False}
+    return figure.add_annotation(theta, x=0, y=1, yref="y domain", yanchor="bottom")
 
 
 def move_threshold(
@@ -116,46 +84,37 @@ def _rows(
     order = sorted(
         set(kinds), key=lambda kind: (kind != "good", np.median(scores[kinds == kind]), kind)
     )
-    rows = [(HELD_OUT, calibration, [f"held out {i}" for i in range(len(calibration))])]
+    rows = [("held out", calibration, [f"held out {i}" for i in range(len(calibration))])]
     for kind in order:
         chosen = np.flatnonzero(kinds == kind)
         rows.append((kind, scores[chosen], [html.escape(names[int(i)]) for i in chosen]))
     return rows
 
 
+def _line(x: list[float], y: list[float], *, width: float) -> go.Scatter:
+    return go.Scatter(
+        x=x, y=y, mode="lines", line={"width": width}, hoverinfo="skip", showlegend=False
+    )
+
+
 def _marks(row: int, name: str, values: np.ndarray, text: Sequence[str]) -> go.Scatter:
     """A mark for each score, spread within its row by the golden ratio: no chance in it."""
     jitter = 0.5 * ((np.arange(len(values)) * (np.sqrt(5) - 1) / 2) % 1 - 0.5)
-    marker: dict[str, Any] = {"color": GREY, "symbol": "circle-open", "line": {"width": 1.5}}
+    marks = go.Scatter(x=values, y=row + jitter, mode="markers", text=text, showlegend=False)
+    marks.update(name=html.escape(name), marker={"size": 8, "opacity": 0.85})
+    marks.hovertemplate = "%{text}<br>score %{x:.4g}<extra></extra>"
     if row:
-        colour, symbol = COLOURS[(row - 1) % len(COLOURS)], SYMBOLS[(row - 1) % len(SYMBOLS)]
-        marker = {"color": colour, "symbol": symbol, "line": {"color": DARK, "width": 0.5}}
-    return go.Scatter(
-        x=values,
-        y=row + jitter,
-        mode="markers",
-        name=html.escape(name),
-        text=text,
-        showlegend=False,
-        marker=marker | {"size": 8, "opacity": 0.85},
-        hovertemplate="%{text}<br>score %{x:.4g}<extra></extra>",
-    )
+        marks.marker.color = COLOURS[(row - 1) % len(COLOURS)]
+        marks.marker.symbol = SYMBOLS[(row - 1) % len(SYMBOLS)]
+        marks.marker.line = {"color": DARK, "width": 0.5}
+    else:
+        marks.marker.update(color=GREY, symbol="circle-open", line={"width": 1.5})
+    return marks
 
 
 def _matrix(rows: int) -> go.Heatmap:
     """The confusion matrix without its numbers: right decisions blue, wrong ones orange."""
-    return go.Heatmap(
-        z=[[0, 1], [1, 0]][:rows],
-        x=[0, 1],
-        y=list(range(rows)),
-        text=[["", ""]] * rows,
-        texttemplate="%{text}",
-        textfont={"size": 22, "color": DARK},
-        colorscale=[[0, "#D6E9F5"], [1, "#FBDCC4"]],
-        zmin=0,
-        zmax=1,
-        showscale=False,
-        xgap=3,
-        ygap=3,
-        hoverinfo="skip",
-    )
+    cells = go.Heatmap(z=[[0, 1], [1, 0]][:rows], x=[0, 1], y=[*range(rows)], zmin=0, zmax=1)
+    cells.update(text=[["", ""]] * rows, texttemplate="%{text}")
+    cells.update(textfont={"size": 22, "color": DARK}, xgap=3, ygap=3, hoverinfo="skip")
+    return cells.update(colorscale=[[0, "#D6E9F5"], [1, "#FBDCC4"]], showscale=False)

@@ -25,26 +25,19 @@ class ThresholdStates:
         flagged: whether an image is flagged, (M, N).
         logarithmic: whether all scores are positive, so that the axis may be logarithmic.
         ends: of the axis of scores.
-
-    Raises:
-        ValueError: a score is not finite.
     """
 
     def __init__(self, calibration: np.ndarray, scores: np.ndarray) -> None:
-        every, n = np.concatenate([calibration, scores]), len(calibration)
-        if not np.isfinite(every).all():
-            bad = int((~np.isfinite(every)).sum())
-            raise ValueError(f"expected finite scores, got {bad} that are not")
-        self.logarithmic = bool(every.min() > 0)
+        both = np.concatenate([calibration, scores])
+        n = len(calibration)
         self.alphas = np.arange(1, n + 2) / (n + 1)
         conformal = [conformal_threshold(calibration, float(a)).value for a in self.alphas[:-1]]
-        margin = 0.05 * float(np.ptp(np.log(every) if self.logarithmic else every) or 1.0)
-        if self.logarithmic:
-            self.ends = (every.min() * np.exp(-margin), every.max() * np.exp(margin))
-            grid = np.geomspace(*self.ends, GRID)
-        else:
-            self.ends = (every.min() - margin, every.max() + margin)
-            grid = np.linspace(*self.ends, GRID)
+        self.logarithmic = bool(both.min() > 0)
+        drawn = np.log(both) if self.logarithmic else both
+        margin = 0.05 * float(np.ptp(drawn) or 1.0)
+        grid = np.linspace(drawn.min() - margin, drawn.max() + margin, GRID)
+        grid = np.exp(grid) if self.logarithmic else grid
+        self.ends = (grid[0], grid[-1])
         self.thetas = np.unique(np.concatenate([grid, conformal]))
         self.guaranteed = p_values(calibration, self.thetas)
         self.flagged = scores >= self.thetas[:, None]

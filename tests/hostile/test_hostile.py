@@ -9,7 +9,6 @@ import pytest
 from tests.hostile import (
     archives,
     arguments,
-    explorers,
     folders,
     kept,
     lines,
@@ -25,7 +24,7 @@ from tests.hostile.harness import Case, tried
 CASES: list[Case] = [
     case
     for module in (
-        *(arguments, archives, explorers, folders, kept, lines, methods, models, others),
+        *(arguments, archives, folders, kept, lines, methods, models, others),
         *(pictures, switches),
     )
     for case in module.cases()
@@ -50,7 +49,7 @@ def test_hostile(
 
 @pytest.mark.parametrize(
     "call",
-    [*arguments.CALLS, *arguments.RULES, *explorers.CALLS],
+    [*arguments.CALLS, *arguments.RULES],
     ids=lambda c: f"{c.name}-{'-'.join(c.arguments)}"[:60],
 )
 def test_the_good_call_works(call: arguments.Call, surroundings: Surroundings) -> None:

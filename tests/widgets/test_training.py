@@ -3,54 +3,29 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 pytest.importorskip("ipywidgets")
 pytest.importorskip("anywidget")
 
 from differnet_course.widgets import LiveLoss
-from differnet_lite import Settings, Transformations
-from differnet_lite.sampling import view_sampler
-from differnet_lite.training import train_flow
 
 
-def test_on_epoch_sees_every_epoch_and_changes_nothing():
-    y = torch.randn(8, 2, 6, generator=torch.Generator().manual_seed(0))
-    settings = Settings(transformations=Transformations.grid(2), epochs=4, hidden=8, n_blocks=2)
-    seen: list[tuple[int, int]] = []
-    live = LiveLoss(settings.epochs)
-
-    def watch(epoch, history, flow):
-        seen.append((epoch, len(history["train"])))
-        live(epoch, history, flow)
-        assert flow(y.mean(1, keepdim=True).flatten(0, 1))[0].shape == (8, 6)
-
-    common = {"n_features": 6, "held_out": y[:3].mean(1, keepdim=True), "progress": False}
-    _, watched = train_flow(
-        view_sampler(y, views_per_image=settings.views_per_image, pool_views=True),
-        8,
-        settings,
-        on_epoch=watch,
-        **common,
-    )
-    _, alone = train_flow(
-        view_sampler(y, views_per_image=settings.views_per_image, pool_views=True),
-        8,
-        settings,
-        **common,
-    )
-    assert seen == [(1, 1), (2, 2), (3, 3), (4, 4)] and watched == alone
-    assert (
-        list(live.figure.data[0].y) == watched["train"]
-        and list(live.figure.data[1].y) == watched["held_out"]
-    )
-    assert "epoch 4 of 4" in live.label.value
-
-
-def test_cleared_it_waits_again():
+def test_it_draws_the_history_and_cleared_it_waits_again():
     live = LiveLoss(3)
     live(1, {"epoch": [1], "train": [0.5], "held_out": [0.7]})
-    assert "epoch 1 of 3" in live.label.value and len(live.figure.data[0].y) == 1
+    live(2, {"epoch": [1, 2], "train": [0.5, 0.4], "held_out": [0.7, 0.6]}, None)
+    train, held_out = live.figure.data
+    assert list(train.x) == [1, 2] and list(train.y) == [0.5, 0.4]
+    assert list(held_out.y) == [0.7, 0.6]
+    losses = "loss of training images 0.40, held-out normal images 0.60"
+    assert live.label.value == f"epoch 2 of 3: {losses}"
     live.clear()
     assert live.label.value == LiveLoss(3).label.value
     assert not any(curve.x or curve.y for curve in live.figure.data)
+
+
+def test_without_held_out_images_there_is_one_curve():
+    live = LiveLoss(3)
+    live(1, {"epoch": [1], "train": [0.5], "held_out": []})
+    assert live.label.value == "epoch 1 of 3: loss of training images 0.50"
+    assert not live.figure.data[1].x
