@@ -1,14 +1,15 @@
 from .cache import FeatureError as FeatureError
 from .checkpoint import CheckpointError as CheckpointError
-from .detector import Detector as Detector
+from .detector import DifferNet as DifferNet
 from .detector import NotFittedError as NotFittedError
+from .detector import load as load
+from .discoveries import select as select
 from .evaluation import Evaluation as Evaluation
 from .evaluation import evaluate as evaluate
 from .folders import Category as Category
 from .folders import DatasetError as DatasetError
 from .folders import load_category as load_category
 from .images import ImageError as ImageError
-from .model import DifferNet as DifferNet
 from .settings import Settings as Settings
 from .thresholds import TooFewNormalsError as TooFewNormalsError
 from .thresholds import conformal_threshold as conformal_threshold

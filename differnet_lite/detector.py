@@ -1,112 +1,171 @@
-"""The one contract of every method: fit on normal images, score, decide, keep.
+"""The whole detector: photographs of good parts in, scores, decisions and maps out.
 
-`DifferNet` and the baselines differ in what they learn and how they score. Here is what all share:
-which images train and which calibrate, threshold, p-values, files, switches, scikit-learn's manners
+model = DifferNet().fit("photographs_of_good_parts")
+scores = model.anomaly_scores("new_photographs")    # higher is more anomalous
+flagged = model.predict("new_photographs", alpha=0.05)
 """
 
 from __future__ import annotations
 
 import dataclasses
-import inspect
+import hashlib
+import json
 import os
-from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Self
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
+from tqdm.auto import tqdm
 
-from differnet_lite import thresholds as thresholding
+from differnet_lite.cache import FeatureCache
 from differnet_lite.checkpoint import read_checkpoint, rebuilding, write_checkpoint
-from differnet_lite.oldchecks import checked, finite, one_of, options_of, vector, whole
-from differnet_lite.folders import check_normal, training_images
+from differnet_lite.checks import finite, one_of, whole
+from differnet_lite.features import MultiScaleExtractor
+from differnet_lite.files import made_folder
+from differnet_lite.flow import CouplingFlow
+from differnet_lite.folders import DatasetError, Images, as_images, check_normal, training_images
 from differnet_lite.groups import apart, near_copies, without_copies
-from differnet_lite.images import ImageLike
-from differnet_lite.listing import Images, as_images
-from differnet_lite.schema import check_contents, plain
-from differnet_lite.splits import CALIBRATIONS, Split, splits
-from differnet_lite.switches import with_default_switches
-from differnet_lite.thresholds import Judgement, Threshold
+from differnet_lite.images import ImageLike, digest, iter_decoded
+from differnet_lite.maps import MapLevels, PlaceStatistics, distance_maps, evenly, place_statistics
+from differnet_lite.model_file import check_trunk, contents, restore_fit, restore_settings
+from differnet_lite.sampling import fresh_view_sampler, view_sampler
+from differnet_lite.scoring import Scorer, flow_score
+from differnet_lite.settings import PRESETS, Settings
+from differnet_lite.splits import Split, splits
+from differnet_lite.thresholds import Calibration, Judgement, Threshold
+from differnet_lite.training import History, train_flow
+from differnet_lite.transforms import Transformations
 from differnet_lite.trunk import resolve_device
 
-__all__ = ["Detector", "NotFittedError"]
+__all__ = ["DifferNet", "NotFittedError", "load"]
 
 
-class Detector(BaseEstimator):
-    """The frame of every method; a method adds its settings and the four functions below `fit`.
+class DifferNet(BaseEstimator):
+    """A normalizing-flow anomaly detector in scikit-learn's manner.
 
     Args:
-        settings: of the method, a frozen dataclass, before `options`.
-        seed: of everything random. The same seed, images, machine and number of threads give the
-            same bits.
+        preset: "default" or "paper": the settings that are not given. See `Settings` for the
+            meaning of each, and for what the two presets differ in.
+        seed: of everything random.
         device: "auto" takes CUDA, then MPS, then the CPU.
-        cache: folder of the feature cache, "auto" or None; see `FeatureCache`.
+        cache: folder that stores features, "auto" or None; see `FeatureCache`.
         progress: whether to show progress bars.
-        options: single fields of the settings to change.
 
     Attributes:
-        settings: with the options.
-        n_train_: number of images trained on.
-        calibration_scores_: (n,) scores of normal images by a detector that never saw them.
+        flows_: the trained flows: one, or with calibration="cross" one for each fold, which has not
+            seen that fold; a score is the mean of theirs.
+        history_: losses, see `train_flow`; means over the flows.
+        calibration_scores_: (n,) scores of normal images by a flow that never saw them.
         calibrated_by_: "cross", "split" or "none", as the settings say, or "given" to `fit`.
+        angles_: the angles at which images are scored, degrees.
+        places_: what normal images show at each place, for maps; None without `map_images`.
+        n_train_: number of images trained on.
+
+    References:
+        Rudolph, Wandt, Rosenhahn, "Same Same But DifferNet", WACV 2021, arXiv 2008.12577.
     """
 
-    kind: ClassVar[str]
+    preset: str
+    dtype: str | None
+    weights: str | os.PathLike[str] | None
+    seed: int
+    device: str | torch.device
+    cache: str | os.PathLike[str] | None
+    progress: bool
+    flows_: list[CouplingFlow]
+    history_: History
+    calibration_scores_: np.ndarray
+    calibration_groups_: np.ndarray | None
+    calibrated_by_: str
+    angles_: tuple[float, ...]
+    places_: PlaceStatistics | None
+    n_train_: int
 
-    @checked
     def __init__(
         self,
-        settings: Any,
+        preset: str = "default",
         *,
-        seed: int,
-        device: str | torch.device,
-        cache: str | os.PathLike[str] | None,
-        progress: bool,
-        options: dict[str, Any],
+        transformations: Transformations | None = None,
+        pool_views: bool | None = None,
+        backbone: str | None = None,
+        weights: str | os.PathLike[str] | None = None,
+        size: int | None = None,
+        n_scales: int | None = None,
+        downscale: str | None = None,
+        dtype: str | None = None,
+        whiten: bool | None = None,
+        noise: float | None = None,
+        start_as_identity: bool | None = None,
+        n_blocks: int | None = None,
+        hidden: int | None = None,
+        clamp: float | None = None,
+        clamp_factor: float | None = None,
+        epochs: int | None = None,
+        batch_images: int | None = None,
+        views_per_image: int | None = None,
+        learning_rate: float | None = None,
+        betas: tuple[float, float] | None = None,
+        adam_eps: float | None = None,
+        weight_decay: float | None = None,
+        train_dtype: str | None = None,
+        use_log_det: bool | None = None,
+        map_images: int | None = None,
+        calibration: str | None = None,
+        folds: int | None = None,
+        holdout: float | None = None,
+        seed: int = 0,
+        device: str | torch.device = "auto",
+        cache: str | os.PathLike[str] | None = "auto",
+        progress: bool = True,
     ) -> None:
-        options_of(type(self).__name__, options, [f.name for f in dataclasses.fields(settings)])
-        self.settings = dataclasses.replace(settings, **options)
-        self.seed = whole(0, 2**63 - 1)("seed", seed)
-        resolve_device(device)  # refuses what is none; the extractor takes it on first use
-        self.device, self.cache, self.progress = device, cache, progress
-        self._options = options
+        arguments = dict(locals())
+        for name in self._get_param_names():
+            setattr(self, name, arguments[name])
+        self._extractor: MultiScaleExtractor | None = None
+        self._trunk_weights: dict[str, Tensor] | None = None  # of a model file that holds them
+        whole("seed", seed, least=0)
+        resolve_device(device)
+        _ = self.settings  # refuses what is out of range
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The arguments of the constructor as they were given."""
-        common = {name: getattr(self, name) for name in ("seed", "device", "cache", "progress")}
-        return common | self._options
+    @property
+    def settings(self) -> Settings:
+        """The settings: the preset's, but for those that were given."""
+        preset = PRESETS[one_of("preset", self.preset, tuple(PRESETS))]
+        names = [field.name for field in dataclasses.fields(Settings)]
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return dataclasses.replace(preset, **given)
 
-    def set_params(self, **params: Any) -> Self:
-        """Change arguments of the constructor; the detector is then no longer fitted."""
-        self.__dict__ = type(self)(**(self.get_params() | params)).__dict__
-        return self
+    @property
+    def extractor(self) -> MultiScaleExtractor:
+        """The frozen trunk; its weights are loaded on first use."""
+        if self._extractor is None:
+            s = self.settings
+            self._extractor = MultiScaleExtractor(
+                backbone=s.backbone,
+                weights=self._trunk_weights or s.weights,
+                size=s.size,
+                n_scales=s.n_scales,
+                downscale=s.downscale,
+                device=self.device,
+                dtype=s.dtype,
+            )
+        return self._extractor
 
-    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
-        """The arguments that change something: an option with its preset's own value is none."""
-        given = self.get_params().items()
-        common = {name: value for name, value in given if name not in self._options}
-        preset, known = type(self)(**common).settings, inspect.signature(type(self)).parameters
-        changed = {n: value for n, value in common.items() if value != known[n].default}
-        ours = {n: getattr(self.settings, n) for n in self._options}
-        changed |= {n: value for n, value in ours.items() if value != getattr(preset, n)}
-        inner = ", ".join(f"{n}={value!r}" for n, value in sorted(changed.items()))
-        return f"{type(self).__name__}({inner})"
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return "calibration_scores_" in vars(self)
-
-    def check_fitted(self) -> None:
-        """Raise scikit-learn's `NotFittedError` before `fit`."""
-        if not self.__sklearn_is_fitted__():
-            name = type(self).__name__
-            raise NotFittedError(f"this {name} has not been fitted; call fit() first, or load()")
-
-    @with_default_switches
-    def fit(self, images: Images, y: Any = None, *, calibration: Images | None = None) -> Self:
+    def fit(
+        self,
+        images: Images,
+        y: ArrayLike | None = None,
+        *,
+        calibration: Images | None = None,
+        groups: Sequence[object] | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+    ) -> Self:
         """Train on NORMAL images, and score normal ones that were not trained on.
 
         Args:
@@ -114,74 +173,130 @@ class Detector(BaseEstimator):
             y: labels are not needed; a zero for each image is accepted, anything else refused.
             calibration: normal images to calibrate on; None takes some of `images`, as the
                 settings say.
+            groups: for each image the part (day, batch, ...) that it shows: images of one group
+                stay on one side of every split, and count once in a threshold.
+            checkpoint: a folder; an interrupted training resumes there after its last whole epoch.
 
         Returns:
-            self. An interruption leaves the detector as it was; computed features are kept.
+            self. An interruption leaves the detector as it was; computed features are stored.
 
         Raises:
             OSError, DatasetError, ImageError, FeatureError: images are missing, few or damaged.
             ValueError, FloatingPointError: of y; of a loss that is no longer finite.
         """
-        check_normal(y, len(listed := training_images(images)))
-        train, s = without_copies(listed), self.settings
-        given = [] if calibration is None else apart(training_images(calibration), train)
-        chosen = [Split([*range(n := len(train))], [*range(n, n + len(given))])]
-        if calibration is None:
-            groups = range(n) if s.calibration == "none" else near_copies(train)
-            chosen = splits(s.calibration, groups, folds=s.folds, holdout=s.holdout, seed=self.seed)
-        fitted, parts = self._fit(train + given, chosen)
-        order = np.argsort(np.concatenate([split.calibrate for split in chosen]))
-        scores = vector("the scores of the calibration images", np.concatenate(parts))
-        rule = "given" if calibration is not None else s.calibration
-        common = {"n_train_": len(chosen[0].train), "calibrated_by_": rule}
-        self.__dict__ |= fitted | common | {"calibration_scores_": scores[order.astype(int)]}
+        s = self.settings
+        train = training_images(images)
+        check_normal(y, len(train))
+        train = without_copies(train)
+        n = len(train)
+        if n < 2:
+            raise DatasetError(f"expected at least 2 different normal images, got {n}; add images")
+        others = [] if calibration is None else apart(training_images(calibration), train)
+        everyone = train + others
+        if calibration is not None:
+            chosen = [Split([*range(n)], [*range(n, len(everyone))])]
+        else:
+            numbers = range(n) if s.calibration == "none" else near_copies(train)
+            chosen = splits(
+                s.calibration, numbers, folds=s.folds, holdout=s.holdout, seed=self.seed
+            )
+        features = None
+        if s.transformations.angles is not None:
+            features = self.features(everyone, description="features of normal images")
+        parts = chosen[1:] or chosen  # cross-fitted: no flow sees all images
+        flows: list[CouplingFlow] = []
+        histories: list[History] = []
+        scores = np.full(len(everyone), np.nan)
+        for k, split in enumerate(parts):
+            seen = [everyone[i] for i in split.train]
+            if features is None:  # new views in each step, and only what calibrates is stored
+                sample = fresh_view_sampler(self.extractor, seen, s.transformations)
+                unseen = self.features([everyone[i] for i in split.calibrate])
+            else:
+                sample = view_sampler(
+                    features[split.train],
+                    views_per_image=s.views_per_image,
+                    pool_views=s.pool_views,
+                )
+                unseen = features[split.calibrate]
+            flow, history = train_flow(
+                sample,
+                len(seen),
+                s,
+                n_features=self.extractor.n_features,
+                held_out=unseen.mean(1, keepdim=True) if s.pool_views else unseen,
+                device=self.extractor.device,
+                seed=self.seed + k,
+                progress=self.progress,
+                description=f"training flow {k + 1} of {len(parts)}",
+                state_file=self._state_file(checkpoint, seen, self.seed + k),
+            )
+            flows.append(flow)
+            histories.append(history)
+            scorer = Scorer(flow_score(flow, use_log_det=s.use_log_det), s.pool_views)
+            scores[split.calibrate] = scorer.scores(unseen)
+        calibrating = sorted(i for split in parts for i in split.calibrate)
+        trained = chosen[0].train
+        n_map_images = min(s.map_images, len(trained))
+        map_images = [train[trained[i]] for i in evenly(len(trained), n_map_images)]
+        places = place_statistics(self.extractor, map_images)
+        self.calibration_scores_ = finite("calibration scores", scores[calibrating])
+        self.calibrated_by_ = "given" if calibration is not None else s.calibration
+        self.flows_ = flows
+        self.history_ = _mean_history(histories)
+        self.angles_ = s.transformations.test_angles(self.seed)
+        self.places_ = places
+        self.n_train_ = len(trained)
         return self
 
-    @abstractmethod
-    def _fit(
-        self, images: Sequence[ImageLike], chosen: Sequence[Split]
-    ) -> tuple[dict[str, Any], list[np.ndarray]]:
-        """The fitted attributes of the first split; for each split the scores that calibrate."""
+    def features(self, images: Images, *, description: str = "features") -> Tensor:
+        """Features of every view that scoring takes, (N, T, D) float32."""
+        angles = self.settings.transformations.test_angles(self.seed)
+        return self._feature_cache.features(as_images(images), angles, description=description)
 
-    @abstractmethod
-    def _iter_scores(self, images: Sequence[ImageLike]) -> Iterator[np.ndarray]:
-        """Scores of images, batch by batch, in constant memory."""
+    @property
+    def scorer(self) -> Scorer:
+        """From features (N, T, D) to scores: the mean of the flows'."""
+        self._check_fitted()
+        use_log_det = self.settings.use_log_det
+        flow_scores = [flow_score(flow, use_log_det=use_log_det) for flow in self.flows_]
 
-    @abstractmethod
-    def _pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """What was fitted, as tensors and as what JSON can hold."""
+        def score_rows(rows: Tensor) -> Tensor:
+            return torch.stack([score(rows) for score in flow_scores]).mean(0)
 
-    @abstractmethod
-    def _unpack(self, tensors: dict[str, Tensor], header: dict[str, Any]) -> dict[str, Any]:
-        """The fitted attributes, from what `_pack` gave; any error says that the file is wrong."""
+        return Scorer(score_rows, self.settings.pool_views)
 
-    @with_default_switches
     def iter_anomaly_scores(self, images: Images) -> Iterator[np.ndarray]:
         """Anomaly scores batch by batch, in constant memory, for any number of images."""
-        self.check_fitted()
-        for scores in self._iter_scores(as_images(images)):
-            yield finite("score", scores)
+        scorer = self.scorer
+        batches = self._feature_cache.iter_features(
+            as_images(images), self.angles_, description="scoring"
+        )
+        for features in batches:
+            yield finite("scores", scorer.scores(features))
 
     def anomaly_scores(self, images: Images) -> np.ndarray:
         """The anomaly score of each image, (N,) float64; higher is more anomalous.
 
         Args:
-            images: see `as_images`; one image, a folder with its sub-folders, or a list.
+            images: one image, a folder with its sub-folders, or a list; see `as_images`.
         """
         return np.concatenate([np.empty(0), *self.iter_anomaly_scores(images)])
 
+    @property
+    def calibration_(self) -> Calibration:
+        """What the scores of normal images say about new scores."""
+        self._check_fitted()
+        return Calibration(self.calibration_scores_, self.calibrated_by_)
+
     def threshold(self, alpha: float = 0.05, *, if_too_few: str = "raise") -> Threshold:
         """The conformal threshold for a false-alarm rate alpha; see `conformal_threshold`."""
-        self.check_fitted()
-        cross, scores = self.calibrated_by_ == "cross", self.calibration_scores_
-        return thresholding.conformal_threshold(scores, alpha, if_too_few=if_too_few, cross=cross)
+        return self.calibration_.threshold(alpha, if_too_few=if_too_few)
 
     def judge(self, images: Images, *, alpha: float = 0.05, if_too_few: str = "raise") -> Judgement:
         """Scores, p-values and decisions, from one pass over the images."""
-        threshold = self.threshold(alpha, if_too_few=if_too_few)
-        scores = self.anomaly_scores(images)
-        p = thresholding.p_values(self.calibration_scores_, scores)
-        return Judgement(scores, p, scores >= threshold.value, threshold)
+        self.threshold(alpha, if_too_few=if_too_few)  # refuses before the work, not after it
+        return self.calibration_.judge(self.anomaly_scores(images), alpha, if_too_few=if_too_few)
 
     def predict(self, images: Images, *, alpha: float = 0.05) -> np.ndarray:
         """(N,) bool, True where an image is anomalous, as in PyOD; scikit-learn's own say -1."""
@@ -189,23 +304,47 @@ class Detector(BaseEstimator):
 
     def p_values(self, images: Images) -> np.ndarray:
         """Conformal p-values, (N,): at most alpha for a share of at most alpha of normal images."""
-        self.check_fitted()
-        return thresholding.p_values(self.calibration_scores_, self.anomaly_scores(images))
+        return self.calibration_.p_values(self.anomaly_scores(images))
+
+    def iter_anomaly_maps(self, images: Images) -> Iterator[np.ndarray]:
+        """Anomaly maps (size, size) one by one, in constant memory; see `maps`."""
+        places = self._places()
+        listed = as_images(images)
+        silent = not self.progress
+        with tqdm(total=len(listed), desc="maps", unit="image", disable=silent, leave=False) as bar:
+            for batch in iter_decoded(listed, size=self.settings.size, batch=4):
+                for image in batch:
+                    yield finite("map", distance_maps(self.extractor, places, image[None])[0])
+                    bar.update()
+
+    def anomaly_maps(self, images: Images) -> np.ndarray:
+        """How far each place lies from what normal images show: (N, size, size) float32.
+
+        All maps of one model are on one scale; `map_levels` says what is unusual on it, and
+        `predict_masks` marks it.
+        """
+        size = self.settings.size
+        maps = list(self.iter_anomaly_maps(images))
+        return np.stack(maps) if maps else np.empty((0, size, size), np.float32)
+
+    def map_levels(self, alpha: float = 0.05, *, if_too_few: str = "raise") -> MapLevels:
+        """What maps are compared with; see `PlaceStatistics.levels`."""
+        return self._places().levels(alpha, if_too_few=if_too_few)
+
+    def predict_masks(self, images: Images, *, alpha: float = 0.05) -> np.ndarray:
+        """(N, size, size) bool: where the map reaches the level for alpha.
+
+        Of normal images a share of about alpha has any place marked.
+        """
+        return self.anomaly_maps(images) >= self.map_levels(alpha).level
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the detector to one safetensors file in an existing folder, whole or not at all."""
-        self.check_fitted()
-        return write_checkpoint(path, *self._contents(), kind=self.kind)
-
-    def _contents(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        tensors, header = self._pack()
-        tensors["calibration_scores"] = torch.from_numpy(self.calibration_scores_.copy())
-        header |= {"seed": self.seed, "n_train": self.n_train_, "settings": plain(self.settings)}
-        return tensors, header | {"calibrated_by": self.calibrated_by_}
+        self._check_fitted()
+        tensors, header = contents(self)
+        return write_checkpoint(path, tensors, header)
 
     @classmethod
-    @with_default_switches
-    @checked
     def load(
         cls,
         path: str | os.PathLike[str],
@@ -213,38 +352,84 @@ class Detector(BaseEstimator):
         device: str | torch.device = "auto",
         cache: str | os.PathLike[str] | None = "auto",
         progress: bool = True,
-        foreign_weights: bool = False,
+        dtype: str | None = None,
+        weights: str | os.PathLike[str] | None = None,
     ) -> Self:
         """Read a detector that `save` wrote; on the same machine its scores are identical.
 
         Args:
-            foreign_weights: let the file name weights of the trunk that are to be downloaded or
-                read; a stranger's file must not.
+            dtype: number format of the trunk; None: the one that the model was calibrated with.
+            weights: file of the trunk's weights, of a model whose file is without them.
 
         Raises:
-            FileNotFoundError, CheckpointError: no such file; damaged, of another method or version.
+            FileNotFoundError, CheckpointError: no such file; it is damaged or of another version.
         """
-        header, tensors = read_checkpoint(path, kind=cls.kind)
+        header, tensors = read_checkpoint(path)
         with rebuilding(path):
-            weights = header["settings"].get("weights", "bundled")
-            if not foreign_weights and weights != "bundled":
-                raise ValueError(f"it asks for weights {weights!r}: see foreign_weights=True")
-            common: dict[str, Any] = {"device": device, "cache": cache, "progress": progress}
-            detector = cls(seed=header["seed"], **common, **cls._saved_options(header))
-            detector._options = {n: getattr(detector.settings, n) for n in detector._options}
-            scores = vector("calibration_scores", tensors["calibration_scores"].numpy())
-            rule = one_of("given", *CALIBRATIONS)("calibrated_by", header["calibrated_by"])
-            common = {"n_train_": whole(1)("n_train", header["n_train"]), "calibrated_by_": rule}
-            common["calibration_scores_"] = scores
-            fitted = {n: x for n, x in tensors.items() if n != "calibration_scores"}
-            detector.__dict__ |= detector._unpack(fitted, header) | common
-            if header["settings"].get("dtype") == "auto":  # it is what calibrated the model
-                header["settings"]["dtype"] = detector._options["dtype"]
-            check_contents((tensors, header), detector._contents())
+            detector = cls(
+                header["preset"],
+                seed=header["seed"],
+                device=device,
+                cache=cache,
+                progress=progress,
+            )
+        restore_settings(detector, header, tensors, dtype=dtype, weights=weights)
+        check_trunk(path, header["trunk"], detector.extractor.identity, detector.extractor.device)
+        with rebuilding(path):
+            restore_fit(detector, header, tensors)
         return detector
 
-    @classmethod
-    def _saved_options(cls, header: dict[str, Any]) -> dict[str, Any]:
-        """The constructor's arguments that give a header's settings: what differs from its own."""
-        own = plain(cls().settings)  # type: ignore[call-arg]
-        return {name: value for name, value in header["settings"].items() if value != own[name]}
+    def set_params(self, **params: object) -> Self:
+        """Change arguments of the constructor; the detector is then no longer fitted."""
+        fresh = type(self)(**(self.get_params() | params))
+        self.__dict__ = fresh.__dict__
+        return self
+
+    def set_trunk_weights(self, weights: dict[str, Tensor]) -> None:
+        """Take the trunk's weights from here, and not from where the setting `weights` says."""
+        self._trunk_weights = weights
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "calibration_scores_" in vars(self)
+
+    def _check_fitted(self) -> None:
+        if not self.__sklearn_is_fitted__():
+            raise NotFittedError("this DifferNet has not been fitted; call fit() first, or load()")
+
+    def _places(self) -> PlaceStatistics:
+        self._check_fitted()
+        if self.places_ is None:
+            raise ValueError(
+                "this model has no statistics for maps; fit it with map_images=64 and at least "
+                "3 images"
+            )
+        return self.places_
+
+    @property
+    def _feature_cache(self) -> FeatureCache:
+        return FeatureCache(
+            self.extractor,
+            self.settings.transformations,
+            folder=self.cache,
+            seed=self.seed,
+            progress=self.progress,
+        )
+
+    def _state_file(
+        self, folder: str | os.PathLike[str] | None, images: Sequence[ImageLike], seed: int
+    ) -> Path | None:
+        """Where the state of one training is stored, by a name of all that it depends on."""
+        if folder is None:
+            return None
+        names = [self.settings.to_json(), seed, self.extractor.identity, *map(digest, images)]
+        key = hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16]
+        return made_folder(folder) / f"{key}.training"
+
+
+def _mean_history(histories: Sequence[History]) -> History:
+    """Losses averaged over the flows."""
+    losses = {name: [h[name] for h in histories] for name in histories[0]}
+    return {name: np.mean(values, axis=0).tolist() for name, values in losses.items()}
+
+
+load = DifferNet.load

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from differnet_lite.oldchecks import rate, vector
+from differnet_lite.checks import rate, vector
 
 __all__ = ["fewest_discoveries", "select"]
 
@@ -37,7 +37,7 @@ def select(p_values: ArrayLike, fdr: float = 0.1) -> np.ndarray:
     """
     from scipy.stats import false_discovery_control  # 0.5 s to import
 
-    rate("fdr", fdr)
+    fdr = rate("fdr", fdr)
     p = vector("p_values", p_values)
     if not len(p):
         return np.zeros(0, bool)
@@ -57,4 +57,5 @@ def fewest_discoveries(n_calibration: int, n_batch: int, fdr: float = 0.1) -> in
         >>> fewest_discoveries(80, 90, fdr=0.1)
         12
     """
-    return max(1, math.ceil(n_batch / ((n_calibration + 1) * rate("fdr", fdr)) - 1e-9))
+    share = rate("fdr", fdr)
+    return max(1, math.ceil(n_batch / ((n_calibration + 1) * share) - 1e-9))

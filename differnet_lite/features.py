@@ -9,21 +9,21 @@ respect to the image to flow through it.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from differnet_lite.oldchecks import checked, one_of
-from differnet_lite.transforms import Transformations, iter_resampled, iter_views, jitter, rotate
-from differnet_lite.trunk import DTYPE, fast_dtype, load_trunk, resolve_device
+from differnet_lite.checks import one_of
+from differnet_lite.resampling import iter_views, jitter, rotate, shared_views
+from differnet_lite.transforms import Transformations
+from differnet_lite.trunk import fast_dtype, load_trunk, resolve_device, weights_digest
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "MultiScaleExtractor", "check_geometry"]
+__all__ = ["DTYPES", "IMAGENET_MEAN", "IMAGENET_STD", "MultiScaleExtractor", "check_geometry"]
 
+DTYPES = ("auto", "float32", "bfloat16", "float16")
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -56,12 +56,11 @@ class MultiScaleExtractor(nn.Module):
     mean: Tensor
     std: Tensor
 
-    @checked(downscale=one_of("area", "nearest"), dtype=DTYPE)
     def __init__(
         self,
         *,
         backbone: str = "alexnet",
-        weights: str | Path = "bundled",
+        weights: str | Path | Mapping[str, Tensor] = "bundled",
         size: int = 448,
         n_scales: int = 3,
         downscale: str = "area",
@@ -70,19 +69,18 @@ class MultiScaleExtractor(nn.Module):
     ) -> None:
         super().__init__()
         check_geometry(size, n_scales)
-        self.size, self.n_scales, self.downscale = size, n_scales, downscale
+        self.size = size
+        self.n_scales = n_scales
+        self.downscale = one_of("downscale", downscale, ("area", "nearest"))
         self.device = resolve_device(device)
-        self.dtype: torch.dtype = (
-            fast_dtype(self.device) if dtype == "auto" else getattr(torch, dtype)
-        )
+        if one_of("dtype", dtype, DTYPES) == "auto":
+            self.dtype = fast_dtype(self.device)
+        else:
+            self.dtype = getattr(torch, dtype)
         trunk = load_trunk(backbone, weights)
-        checksum = hashlib.sha256()
-        for name, tensor in trunk.state_dict().items():
-            checksum.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
-        self.identity = "/".join(
-            [backbone, checksum.hexdigest()[:16], f"{size}px", f"{n_scales}scales", downscale]
-            + [str(self.dtype).removeprefix("torch.")]
-        )
+        number_format = str(self.dtype).removeprefix("torch.")
+        geometry = [f"{size}px", f"{n_scales}scales", downscale]
+        self.identity = "/".join([backbone, weights_digest(trunk), *geometry, number_format])
         trunk = trunk.to(self.device, self.dtype)
         self.trunk = trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
@@ -141,14 +139,11 @@ class MultiScaleExtractor(nn.Module):
             for t, view in iter_views(images, angles, transformations):
                 yield t, self.feature_maps(view)
             return
-        for resampled, views in iter_resampled(images, angles, transformations):
+        for resampled, views in shared_views(images, angles, transformations):
             levels = self.pyramid(resampled)
             for t, turns in views:
-                turned = [torch.rot90(x, turns, (2, 3)) for x in levels] if turns else levels
-                yield (
-                    t,
-                    [self.trunk(x.contiguous(memory_format=torch.channels_last)) for x in turned],
-                )
+                turned = [torch.rot90(x, turns, (2, 3)) if turns else x for x in levels]
+                yield t, [self.trunk(_channels_last(x)) for x in turned]
 
     def forward(self, images: Tensor) -> Tensor:
         """Features y, (N, D) float32, of images (N, 3, size, size) in [0, 1]; differentiable."""
@@ -171,35 +166,52 @@ class MultiScaleExtractor(nn.Module):
 
         Args:
             images: (N, 3, size, size) uint8.
-            angles: T angles in degrees for all, or a tensor (N, T) with angles of each image's own.
+            angles: T angles in degrees for all, or a tensor (N, T) of angles for each image.
             transformations: how corners are filled and pixels interpolated, and the jitter.
             generator: a CPU generator for the jitter; needed only if the transformations jitter.
 
         Returns:
             (N, T, D) float32, on the CPU.
         """
-        t, x = transformations, images.to(self.device).float() / 255
-        if t.jitters and generator is None:
+        x = images.to(self.device).float() / 255
+        if transformations.jitters and generator is None:
             raise ValueError("the transformations jitter: pass a torch.Generator")
-        own = angles.T if isinstance(angles, Tensor) and angles.ndim == 2 else None  # (T, N)
-        turns: list[Any] = [float(a) for a in angles] if own is None else list(own)
-        features = x.new_empty(len(x), len(turns), self.n_features)  # float32
-        if own is None and not t.jitters:
-            for k, maps in self.iter_view_maps(x, turns, t):
-                features[:, k] = self.pool(maps)
-            return features.cpu()  # once: a copy for each view would wait for the device each time
-        views: Any = iter_views(x, turns, t)
-        if own is not None:
-            how: Any = {"fill": t.fill, "interpolation": t.interpolation}
-            views = enumerate(rotate(x, a, **how) for a in turns)
-        for k, view in views:
-            features[:, k] = self(view if generator is None else jitter(view, t, generator))
-        return features.cpu()
+        drawn = isinstance(angles, Tensor) and angles.ndim == 2
+        n_views = angles.shape[1] if isinstance(angles, Tensor) and drawn else len(angles)
+        pooled: Iterator[tuple[int, Tensor]]
+        if drawn or transformations.jitters:
+            views = self._drawn_views(x, angles, transformations)
+            pooled = ((t, self(jitter(v, transformations, generator))) for t, v in views)
+        else:
+            maps = self.iter_view_maps(x, [float(a) for a in angles], transformations)
+            pooled = ((t, self.pool(scales)) for t, scales in maps)
+        features = x.new_empty(len(x), n_views, self.n_features)  # float32
+        for t, rows in pooled:
+            features[:, t] = rows
+        return features.cpu()  # once: a copy for each view would wait for the device each time
+
+    @staticmethod
+    def _drawn_views(
+        images: Tensor, angles: Sequence[float] | Tensor, transformations: Transformations
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Number and pixels of every view, at angles of all images or of each."""
+        if isinstance(angles, Tensor) and angles.ndim == 2:
+            fill = transformations.fill
+            interpolation = transformations.interpolation
+            for t in range(angles.shape[1]):
+                yield t, rotate(images, angles[:, t], fill=fill, interpolation=interpolation)
+        else:
+            yield from iter_views(images, [float(a) for a in angles], transformations)
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 def check_geometry(size: int, n_scales: int) -> None:
     """Refuse an input size that does not halve evenly, or whose smallest scale is too small."""
-    smallest, halvings = 63, n_scales - 1  # pixels, of AlexNet's input
+    smallest = 63  # pixels, of AlexNet's input
+    halvings = n_scales - 1
     if halvings < 0 or size % 2**halvings or size // 2**halvings < smallest:
         raise ValueError(
             f"size and n_scales: expected a size that halves {halvings} times and stays at "

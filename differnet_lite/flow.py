@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from differnet_lite.oldchecks import checked, positive, whole
+from differnet_lite.checks import real, whole
 
 __all__ = [
     "CouplingFlow",
@@ -32,11 +32,9 @@ __all__ = [
     "soft_clamp",
 ]
 
-_GENERATORS = threading.Lock()  # one flow at a time is built with the global ones
-RULES = {"clamp": positive, "clamp_factor": positive, "seed": whole(0, 2**63 - 1)}
+_GENERATORS = threading.Lock()  # one flow at a time is built with the global generators
 
 
-@checked(clamp=positive, factor=positive)
 def soft_clamp(h: Tensor, clamp: float = 3.0, *, factor: float = 2 / math.pi) -> Tensor:
     r"""Bound a log-scale smoothly: :math:`\sigma_c(h) = \frac{2 c}{\pi} \arctan(h / c)`.
 
@@ -97,7 +95,7 @@ class PreciseLinear(Fm.FixedLinearTransform):
     """FrEIA's fixed linear map, whose product and inverse are taken in float64 and then rounded.
 
     A whitening stretches some directions hundreds of times more than others: in float32 the way
-    there and back loses three more digits than a row has. Apple's MPS has but float32.
+    there and back loses three more digits than a row has. Apple's MPS has float32 alone.
     """
 
     def __init__(self, dims_in: Sequence[tuple[int, ...]], *, M: Tensor) -> None:
@@ -107,7 +105,8 @@ class PreciseLinear(Fm.FixedLinearTransform):
     def forward(self, x: tuple[Tensor], rev: bool = False, jac: bool = True) -> tuple:
         """The mapped rows (N, D) and log |det| (N,), of rows (N, D)."""
         exact = x[0].dtype if x[0].device.type == "mps" else torch.float64
-        matrix, rows = self.M.to(exact), x[0].to(exact)
+        matrix = self.M.to(exact)
+        rows = x[0].to(exact)
         out = torch.linalg.solve(matrix, rows, left=False) if rev else rows @ matrix
         log_det = self.logDetM.expand(len(rows))
         return (out.to(x[0].dtype),), -log_det if rev else log_det
@@ -159,7 +158,6 @@ class CouplingFlow(nn.Module):
         return [p for p in self.parameters() if p.requires_grad]
 
 
-@checked(n_features=whole(2), n_blocks=whole(1), hidden=whole(1), **RULES)
 def build_flow(
     n_features: int,
     *,
@@ -184,8 +182,15 @@ def build_flow(
         start_as_identity: every coupling starts with s = t = 0.
         seed: of the initial weights; None takes them from torch's global generator.
     """
+    whole("n_features", n_features, least=2)
+    whole("n_blocks", n_blocks, least=1)
+    whole("hidden", hidden, least=1)
+    real("clamp", clamp, above=0)
+    subnet = functools.partial(Subnet, hidden=hidden, zero=start_as_identity)
+    activation = functools.partial(_unit_clamp, clamp=clamp, factor=clamp_factor)
     with _contained_randomness(seed):
-        chain, mean = Ff.SequenceINN(n_features), torch.zeros(n_features)
+        chain = Ff.SequenceINN(n_features)
+        mean = torch.zeros(n_features)
         if whitening is not None:
             # contiguous: eigh gives columns, and a loaded model would multiply in another order
             mean, matrix = (x.to(torch.get_default_dtype()).contiguous() for x in whitening)
@@ -194,9 +199,9 @@ def build_flow(
             chain.append(FastPermutation, seed=k)
             chain.append(
                 Fm.GLOWCouplingBlock,
-                subnet_constructor=functools.partial(Subnet, hidden=hidden, zero=start_as_identity),
+                subnet_constructor=subnet,
                 clamp=clamp,
-                clamp_activation=functools.partial(_unit_clamp, clamp=clamp, factor=clamp_factor),
+                clamp_activation=activation,
             )
     return CouplingFlow(chain, mean)
 

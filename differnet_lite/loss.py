@@ -12,12 +12,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from differnet_lite.oldchecks import axes, checked
-
 __all__ = ["nll"]
 
 
-@checked(z=axes("N, D"), log_det=axes("N"))
 def nll(z: Tensor, log_det: Tensor) -> Tensor:
     """Mean negative log-likelihood, nats per dimension, without the constant log(2 pi) / 2.
 
@@ -36,4 +33,7 @@ def nll(z: Tensor, log_det: Tensor) -> Tensor:
         >>> nll(torch.ones(5, 8), torch.zeros(5)).item()
         0.5
     """
+    if z.ndim != 2 or log_det.shape != z.shape[:1]:  # (N, 1) would be averaged over N x N pairs
+        shapes = f"{tuple(z.shape)} and {tuple(log_det.shape)}"
+        raise ValueError(f"expected z (N, D) and log_det (N,), got {shapes}")
     return (0.5 * z.square().sum(1) - log_det).mean() / z.shape[1]

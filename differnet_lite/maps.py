@@ -33,7 +33,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
-from differnet_lite.oldchecks import checked, whole
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.images import ImageLike, iter_decoded
 from differnet_lite.thresholds import conformal_threshold
@@ -53,7 +52,7 @@ __all__ = [
 EPS = 0.1  # of the mean variance; .003 to .1 are alike on bottle and toothbrush, weave wants .1
 SIGMA = 4.0  # px, of the blur; 8 is as good
 RINGS = 4  # cells at the border that the trunk's padding reaches
-TAPS = (7, 11)  # of AlexNet's `features`: ReLU of the third and of the fifth convolution, 27 x 27
+TAPPED_STRIDE = 16  # px between the cells of the tapped layers: 27 x 27 cells of 448 px
 MOST_IMAGES = 64  # that statistics are made from
 USUAL = 0.999  # share of the places of normal images that show no colour
 WORK = 2  # the map is drawn and blurred at half the image's side: the cells are 16 px apart
@@ -73,7 +72,6 @@ class MapLevels(NamedTuple):
     alpha: float
 
 
-@checked(total=whole(1), n=whole(1))
 def evenly(total: int, n: int) -> list[int]:
     """n of `total` positions, as even as possible, the first among them.
 
@@ -123,46 +121,41 @@ class PlaceStatistics:
 
     def tensors(self) -> dict[str, Tensor]:
         """For a file: float16 where that changes a map by less than 0.1 %."""
-        found = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return found | {name: found[name].half() for name in ("mean", "factor")}
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return fields | {"mean": self.mean.half(), "factor": self.factor.half()}
 
     @classmethod
-    def of(cls, tensors: dict[str, Tensor]) -> PlaceStatistics:
-        """From what `tensors` gave; a ValueError if they do not fit together."""
-        found = cls(**{f.name: tensors[f.name].float() for f in dataclasses.fields(cls)})
-        d, *grid = found.mean.shape
-        shapes = [tuple(found.factor.shape), tuple(found.border.shape), found.maxima.ndim]
-        if [*shapes, tuple(found.usual.shape)] != [(d, d), tuple(grid), 1, (1,)]:
-            raise ValueError(f"statistics of places that do not fit together: {shapes} for D = {d}")
-        return found
+    def from_tensors(cls, tensors: dict[str, Tensor]) -> PlaceStatistics:
+        """From what `tensors` gave."""
+        return cls(**{name: tensor.float() for name, tensor in tensors.items()})
 
 
 @torch.inference_mode()
 def place_features(extractor: MultiScaleExtractor, images: Tensor) -> list[Tensor]:
     """Tapped activations, averaged over 3 x 3 cells: L tensors (N, C_l, h, w) float32.
 
+    Tapped are the first and the last activation of the trunk on its grid of 16 pixels: ReLU layers
+    where there are any (AlexNet: of its third and fifth convolution), else blocks (ResNet's third
+    stage). A trunk without such a grid gives its last maps.
+
     Args:
-        extractor: the trunk; one that is no plain sequence of AlexNet's length gives its last maps.
+        extractor: the trunk.
         images: (N, 3, size, size) in [0, 1].
     """
     x = extractor.pyramid(images)[0]
-    trunk, found = extractor.trunk, []
-    if (
-        not isinstance(trunk, nn.Sequential)
-        or len(trunk) <= TAPS[-1]
-        or extractor.n_channels != 256
-    ):
-        found = [trunk(x)]
-    else:
-        for k, layer in enumerate(trunk[: TAPS[-1] + 1]):
-            x = layer(x)
-            if k in TAPS:
-                found.append(x)
-    return [F.avg_pool2d(layer.float(), 3, 1, 1, count_include_pad=False) for layer in found]
+    outputs: list[tuple[nn.Module, Tensor]] = []
+    for layer in extractor.trunk:
+        x = layer(x)
+        outputs.append((layer, x))
+    side = extractor.size / TAPPED_STRIDE
+    tapped = [(layer, x) for layer, x in outputs if abs(x.shape[-1] - side) <= 1]
+    activations = [x for layer, x in tapped if isinstance(layer, nn.ReLU)]
+    layers = activations or [x for _, x in tapped] or [outputs[-1][1]]
+    ends = layers if len(layers) == 1 else [layers[0], layers[-1]]
+    return [F.avg_pool2d(layer.float(), 3, 1, 1, count_include_pad=False) for layer in ends]
 
 
 @torch.inference_mode()
-@checked
 def place_statistics(
     extractor: MultiScaleExtractor, images: Sequence[ImageLike]
 ) -> PlaceStatistics | None:
@@ -178,39 +171,40 @@ def place_statistics(
     n = len(images)
     if n < 3:
         return None
-    layers: list[list[Tensor]] = []
+    batches: list[list[Tensor]] = []
     for batch in iter_decoded(images, size=extractor.size, batch=8):
-        layers.append(place_features(extractor, batch.to(extractor.device).float() / 255))
-    joint = [torch.cat(parts).cpu() for parts in zip(*layers, strict=True)]  # MPS has no float64
+        layers = place_features(extractor, batch.to(extractor.device).float() / 255)
+        batches.append([layer.cpu() for layer in layers])  # MPS has no float64
+    joint = [torch.cat(parts) for parts in zip(*batches, strict=True)]
     scale = torch.stack([layer.square().sum(1).mean().sqrt() for layer in joint]).clamp_min(1e-12)
     phi = _joined(joint, scale)  # (n, D, h, w)
     mean = phi.mean(0)
     flat = (phi - mean).flatten(2)  # (n, D, P)
-    rows = flat.shape[2]
-    each = [(r @ r.T).double() for r in flat]
-    scatter = torch.stack(each).sum(0)
+    n_places = flat.shape[2]
+    squares = [(r @ r.T).double() for r in flat]  # n times (D, D)
+    scatter = torch.stack(squares).sum(0)
     share = n / (n - 1)
-    left_out = torch.cat(
-        [
-            _distance(
-                r.view(1, *mean.shape) * share,
-                _factor((scatter - share * own) / ((n - 2) * rows)),
-            )
-            for r, own in zip(flat, each, strict=True)
-        ]
-    )
+    distances = []
+    for r, square in zip(flat, squares, strict=True):
+        factor = _factor((scatter - share * square) / ((n - 2) * n_places))
+        distances.append(_distance(r.view(1, *mean.shape) * share, factor))
+    left_out = torch.cat(distances)  # (n, h, w)
     border = _border(left_out.mean(0))
     normal = drawn(left_out / border, extractor.size)
     usual = torch.from_numpy(np.quantile(normal[:, ::WORK, ::WORK].numpy(), [USUAL]))
-    factor = _factor(scatter / ((n - 1) * rows))
-    # rounded as in a file, so that a loaded model draws the same
-    mean, factor = mean.half(), factor.half()
-    parts = (scale, mean, factor, border, normal.flatten(1).amax(1), usual)
-    return PlaceStatistics(*(part.float() for part in parts))
+    factor = _factor(scatter / ((n - 1) * n_places))
+    return PlaceStatistics(
+        scale=scale.float(),
+        # rounded as in a file, and in its layout, so that a loaded model draws the same
+        mean=mean.half().float(),
+        factor=factor.half().float().contiguous(),
+        border=border.float(),
+        maxima=normal.flatten(1).amax(1).float(),
+        usual=usual.float(),
+    )
 
 
 @torch.inference_mode()
-@checked
 def distance_maps(
     extractor: MultiScaleExtractor,
     statistics: PlaceStatistics,
@@ -232,9 +226,11 @@ def drawn(distance: Tensor, size: int, *, sigma: float = SIGMA) -> Tensor:
     A tapped cell of AlexNet's sees pixel 15 + 16 v in its centre; a grid of other spacing is taken
     as centred in the image.
     """
-    h, out = distance.shape[-1], size // WORK
-    step = 16 if abs(size / 16 - h - 1) <= 1 else size / h
-    first = 15 if step == 16 else (step - 1) / 2
+    h = distance.shape[-1]
+    out = size // WORK
+    alexnet = 0.5 <= size / 16 - h < 2  # no padding at its first layer: fewer cells than size / 16
+    step = 16 if alexnet else size / h
+    first = 15 if alexnet else (step - 1) / 2
     pixel = (torch.arange(out, device=distance.device) + 0.5) * size / out - 0.5
     u = (pixel - first) / step * 2 / max(h - 1, 1) - 1
     grid = torch.stack(torch.meshgrid(u, u, indexing="ij")[::-1], -1)[None]

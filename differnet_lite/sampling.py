@@ -1,14 +1,13 @@
-"""Which views a training step sees, drawn from known features or made anew; and their whitening."""
+"""Which views a training step sees, drawn from features or made anew; and their whitening."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from differnet_lite.oldchecks import axes, checked, real, whole
+from differnet_lite.checks import real
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.images import ImageLike, decode, iter_decoded
 from differnet_lite.transforms import Transformations
@@ -16,7 +15,6 @@ from differnet_lite.transforms import Transformations
 __all__ = [
     "Sampler",
     "fresh_view_sampler",
-    "training_sampler",
     "view_sampler",
     "whitening_matrix",
     "whitening_of_views",
@@ -27,9 +25,8 @@ Sampler = Callable[[Tensor, torch.Generator], Tensor]
 KEPT_IN_MEMORY = 4000  # images; 2.4 GB at 448 px
 
 
-@checked(features=axes("N, T, D"), views_per_image=whole(1))
 def view_sampler(features: Tensor, *, views_per_image: int, pool_views: bool) -> Sampler:
-    """How a step draws views of images whose features are known.
+    """How a step draws views of images whose features are there.
 
     Args:
         features: (N, T, D), every view of every training image.
@@ -40,7 +37,8 @@ def view_sampler(features: Tensor, *, views_per_image: int, pool_views: bool) ->
     Returns:
         A function of image indices (B,) and a generator that gives (B, V, D).
     """
-    n_angles, n_views = features.shape[1], views_per_image
+    n_angles = features.shape[1]
+    n_views = views_per_image
 
     def draw(indices: Tensor, generator: torch.Generator) -> Tensor:
         chosen = features[indices]  # (B, T, D)
@@ -58,7 +56,6 @@ def view_sampler(features: Tensor, *, views_per_image: int, pool_views: bool) ->
     return draw
 
 
-@checked
 def fresh_view_sampler(
     extractor: MultiScaleExtractor, images: Sequence[ImageLike], transformations: Transformations
 ) -> Sampler:
@@ -72,42 +69,23 @@ def fresh_view_sampler(
     Returns:
         As `view_sampler`.
     """
-    t, size = transformations, extractor.size
-    few = len(images) <= KEPT_IN_MEMORY
-    pixels = torch.cat(list(iter_decoded(images, size=size))).to(extractor.device) if few else None
+    size = extractor.size
+    n_views = transformations.n_train
+    pixels = None
+    if len(images) <= KEPT_IN_MEMORY:
+        pixels = torch.cat(list(iter_decoded(images, size=size))).to(extractor.device)
 
     def draw(indices: Tensor, generator: torch.Generator) -> Tensor:
         if pixels is None:
             batch = torch.stack([decode(images[i], size) for i in indices])
         else:
             batch = pixels[indices.to(pixels.device)]
-        angles = t.draw_angles(len(indices) * t.n_train, generator).view(-1, t.n_train)
-        return extractor.views(batch, angles, t, generator)
+        angles = transformations.draw_angles(len(indices) * n_views, generator).view(-1, n_views)
+        return extractor.views(batch, angles, transformations, generator)
 
     return draw
 
 
-def training_sampler(
-    extractor: MultiScaleExtractor,
-    images: Sequence[ImageLike],
-    known: Tensor | None,
-    settings: Any,
-) -> Sampler:
-    """What a step sees of training images: of their known features, or new views where none are.
-
-    Args:
-        extractor: the trunk.
-        images: N training images.
-        known: (N, T, D), or None.
-        settings: `Settings`, for the views.
-    """
-    if known is None:
-        return fresh_view_sampler(extractor, images, settings.transformations)
-    n, pool = settings.views_per_image, settings.pool_views
-    return view_sampler(known, views_per_image=n, pool_views=pool)
-
-
-@checked(n_images=whole(1), views_per_image=whole(1), noise=real(above=0))
 def whitening_of_views(
     sample: Sampler,
     n_images: int,
@@ -130,7 +108,6 @@ def whitening_of_views(
     return whitening_matrix(torch.cat(draws, dim=1).flatten(0, 1), eps=noise)
 
 
-@checked(y=axes("N, D", filled=True), eps=real(above=0))
 def whitening_matrix(y: Tensor, *, eps: float) -> tuple[Tensor, Tensor]:
     r"""Mean and matrix of the ZCA whitening with a noise-inflated covariance.
 
@@ -149,8 +126,9 @@ def whitening_matrix(y: Tensor, *, eps: float) -> tuple[Tensor, Tensor]:
         The mean (D,) and the matrix (D, D), float64, for (y - mean) @ matrix.
 
     Raises:
-        ValueError: eps is not above 0, or y no matrix of finite numbers with rows.
+        ValueError: eps is not above 0.
     """
+    real("eps", eps, above=0)
     y = y.double()
     mean = y.mean(0)
     centred = y - mean

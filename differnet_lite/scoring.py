@@ -16,14 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from differnet_lite.oldchecks import axes, checked, whole
 from differnet_lite.flow import CouplingFlow
 
 __all__ = ["Scorer", "flow_score", "latents", "score_views"]
 
+RowScore = Callable[[Tensor], Tensor]  # rows (M, D) to scores (M,), differentiable
+
 
 @torch.inference_mode()
-@checked(rows=axes("N, V, D"), batch_size=whole(1))
 def latents(flow: CouplingFlow, rows: Tensor, *, batch_size: int = 4096) -> tuple[Tensor, Tensor]:
     """Latents and log-determinants of every view.
 
@@ -36,11 +36,11 @@ def latents(flow: CouplingFlow, rows: Tensor, *, batch_size: int = 4096) -> tupl
         z (N, V, D) and log |det dz/dy| (N, V), on the CPU.
     """
     parts = [flow(part.to(flow.mean.device)) for part in rows.flatten(0, 1).split(batch_size)]
-    z, log_det = (torch.cat([x.cpu() for x in each]) for each in zip(*parts, strict=True))
+    z = torch.cat([part.cpu() for part, _ in parts])
+    log_det = torch.cat([part.cpu() for _, part in parts])
     return z.unflatten(0, rows.shape[:2]), log_det.unflatten(0, rows.shape[:2])
 
 
-@checked
 def score_views(z: Tensor, log_det: Tensor, *, use_log_det: bool = False) -> Tensor:
     """The score of each view: mean z^2 over dimensions.
 
@@ -51,20 +51,30 @@ def score_views(z: Tensor, log_det: Tensor, *, use_log_det: bool = False) -> Ten
         z: (..., D).
         log_det: (...).
     """
-    if not z.ndim or log_det.shape != z.shape[:-1]:
-        raise ValueError(f"expected z (..., D) and log_det (...), got {z.shape}, {log_det.shape}")
+    if log_det.shape != z.shape[:-1]:
+        shapes = f"{tuple(z.shape)} and {tuple(log_det.shape)}"
+        raise ValueError(f"expected z (..., D) and log_det (...), got {shapes}")
     scores = z.square().mean(-1)
     return scores - 2 * log_det / z.shape[-1] if use_log_det else scores
 
 
-@checked
+def flow_score(flow: CouplingFlow, *, use_log_det: bool = False) -> RowScore:
+    """The score of rows (M, D) by a flow, on the flow's device: see `score_views`."""
+
+    def score_rows(rows: Tensor) -> Tensor:
+        z, log_det = flow(rows.to(flow.mean.device))
+        return score_views(z, log_det, use_log_det=use_log_det)
+
+    return score_rows
+
+
 @dataclasses.dataclass(frozen=True)
 class Scorer:
-    """The one way from features to scores: a score of what is seen, and what is seen of an image.
+    """From features to scores: what the flow sees of an image, and the score of that.
 
     Args:
         score_rows: scores (M,) of rows (M, D), differentiable; see `flow_score`.
-        pool_views: whether the mean of an image's views is seen, or each of them.
+        pool_views: whether the flow sees the mean of an image's views, or each of them.
 
     Example:
         >>> scorer = Scorer(lambda rows: rows.square().mean(1))
@@ -72,12 +82,11 @@ class Scorer:
         (array([1., 1., 1.]), torch.Size([3, 2, 4]))
     """
 
-    score_rows: Callable[[Tensor], Tensor]
+    score_rows: RowScore
     pool_views: bool = True
 
-    @checked(features=axes("N, T, D"))
     def rows(self, features: Tensor) -> Tensor:
-        """What is seen of each image: its T views, or their mean as one, (N, T or 1, D)."""
+        """What the flow sees of each image: its T views, or their mean as one, (N, T or 1, D)."""
         return features.mean(1, keepdim=True) if self.pool_views else features
 
     @torch.inference_mode()
@@ -92,16 +101,7 @@ class Scorer:
 
         With pooled views their mean is seen, so all views share one gradient.
         """
-        seen = self.rows(features).detach().requires_grad_(True)
+        rows = self.rows(features).detach().requires_grad_(True)
         with torch.enable_grad():
-            total = self.score_rows(seen.flatten(0, 1)).sum()
-        return torch.autograd.grad(total, seen)[0].expand_as(features)
-
-
-def flow_score(flow: CouplingFlow, *, use_log_det: bool = False) -> Callable[[Tensor], Tensor]:
-    """The score of rows (M, D) by a flow, on the flow's device: see `score_views`."""
-
-    def score_rows(rows: Tensor) -> Tensor:
-        return score_views(*flow(rows.to(flow.mean.device)), use_log_det=use_log_det)
-
-    return score_rows
+            total = self.score_rows(rows.flatten(0, 1)).sum()
+        return torch.autograd.grad(total, rows)[0].expand_as(features)

@@ -23,64 +23,17 @@ Width 256 gains 0.03 nats of held-out likelihood on 609 images, none on 167, at 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from typing import Any
 
-from differnet_lite.oldchecks import check_fields, flag, one_of, real, reals, whole
-from differnet_lite.features import check_geometry
+from differnet_lite.checks import one_of, real, whole
+from differnet_lite.features import DTYPES, check_geometry
 from differnet_lite.splits import CALIBRATIONS
 from differnet_lite.transforms import Transformations
 
 __all__ = ["DEFAULT", "PAPER", "PRESETS", "WIDE", "Settings"]
 
 WIDE = 1024  # width of subnets from which arithmetic and memory outweigh all else
-
-
-def _transformations(name: str, value: object) -> Transformations:
-    if isinstance(value, dict):  # from JSON
-        return Transformations(**value)
-    if not isinstance(value, Transformations):
-        raise TypeError(f"{name}: expected Transformations, got {value!r}")
-    return value
-
-
-def _word(name: str, value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise TypeError(f"{name}: expected a name, got {value!r}")
-    return value
-
-
-_RULES = {
-    "transformations": _transformations,
-    "pool_views": flag,
-    "backbone": _word,
-    "weights": _word,
-    "size": whole(63, 4096),
-    "n_scales": whole(1, 8),
-    "downscale": one_of("area", "nearest"),
-    "dtype": one_of("auto", "float32", "bfloat16", "float16"),
-    "whiten": flag,
-    "noise": real(0),
-    "start_as_identity": flag,
-    "n_blocks": whole(1, 1000),
-    "hidden": whole(1, 65536),
-    "clamp": real(above=0),
-    "clamp_factor": real(above=0),
-    "epochs": whole(1),
-    "batch_images": whole(1),
-    "views_per_image": whole(1),
-    "learning_rate": real(above=0),
-    "betas": reals(real(0, below=1), n=2),
-    "adam_eps": real(above=0),
-    "weight_decay": real(0),
-    "train_dtype": one_of("auto", "float32", "bfloat16"),
-    "use_log_det": flag,
-    "reference_images": whole(0),
-    "calibration": one_of(*CALIBRATIONS),
-    "folds": whole(2),
-    "holdout": real(above=0, below=1),
-}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,7 +45,7 @@ class Settings:
         pool_views: average the features of an image's views, and let the flow see the mean. In
             training it sees means over random halves of the views. Needs a fixed grid of angles.
         backbone: torchvision name of the trunk.
-        weights: "bundled", "torchvision", "random" or a safetensors file; see `load_trunk`.
+        weights: "bundled", "torchvision", "random" or a weights file; see `load_trunk`.
         size: side of the input, pixels.
         n_scales: number of scales.
         downscale: "area" or "nearest".
@@ -113,8 +66,7 @@ class Settings:
             "auto" takes bfloat16 from a width of 1024 on, where the hardware multiplies it;
             scoring is float32 in any case.
         use_log_det: add the log-determinant to the score; the paper does not.
-        reference_images: training images whose mean maps the attribution maps are measured
-            against; 0 keeps none, and `anomaly_maps` then draws the paper's gradient maps.
+        map_images: of so many training images the statistics for maps are made; 0: no maps.
         calibration: where the scores for the threshold come from. "cross": from `folds` flows, each
             trained on all normals but a fold; a normal's score is of the flow that has not seen it,
             a new image's the mean of all. "split": from a share of the normals that is not trained
@@ -123,7 +75,6 @@ class Settings:
         holdout: share of the images, of "split"; at least 19 where half or more remain.
 
     Raises:
-        TypeError: a field is of the wrong kind.
         ValueError: a field is out of range, or two contradict each other.
     """
 
@@ -151,14 +102,31 @@ class Settings:
     weight_decay: float = 1e-5
     train_dtype: str = "auto"
     use_log_det: bool = False
-    reference_images: int = 32
+    map_images: int = 64
     calibration: str = "cross"
     folds: int = 5
     holdout: float = 0.2
 
     def __post_init__(self) -> None:
-        check_fields(self, _RULES)
+        if not isinstance(self.transformations, Transformations):
+            raise TypeError(
+                "transformations: expected Transformations, such as Transformations.grid(16), "
+                f"got {self.transformations!r}"
+            )
         check_geometry(self.size, self.n_scales)
+        one_of("downscale", self.downscale, ("area", "nearest"))
+        one_of("dtype", self.dtype, DTYPES)
+        one_of("train_dtype", self.train_dtype, ("auto", "float32", "bfloat16"))
+        one_of("calibration", self.calibration, CALIBRATIONS)
+        for name in ("n_blocks", "hidden", "epochs", "batch_images", "views_per_image"):
+            whole(name, getattr(self, name), least=1)
+        for name in ("clamp", "clamp_factor", "learning_rate", "adam_eps"):
+            real(name, getattr(self, name), above=0)
+        for name in ("noise", "weight_decay"):
+            real(name, getattr(self, name), least=0)
+        whole("map_images", self.map_images, least=0)
+        whole("folds", self.folds, least=2)
+        real("holdout", self.holdout, above=0, below=1)
         if self.pool_views and self.transformations.angles is None:
             raise ValueError(
                 "pool_views=True needs a fixed grid of angles; "
@@ -170,25 +138,16 @@ class Settings:
                 f"got noise={self.noise}"
             )
 
-    def of_extractor(self) -> dict[str, Any]:
-        """The arguments of `MultiScaleExtractor`, but for the device."""
-        return self._some("backbone", "weights", "size", "n_scales", "downscale", "dtype")
-
-    def of_flow(self) -> dict[str, Any]:
-        """The arguments of `build_flow` that are settings."""
-        return self._some("n_blocks", "hidden", "clamp", "clamp_factor", "start_as_identity")
-
-    def of_adam(self) -> dict[str, Any]:
-        """The arguments of `torch.optim.Adam`."""
-        named = {"lr": self.learning_rate, "eps": self.adam_eps}
-        return named | self._some("betas", "weight_decay")
-
-    def _some(self, *names: str) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in names}
-
     def to_json(self) -> dict[str, Any]:
         """Plain numbers, strings and lists."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Settings:
+        """The settings that `to_json` gave."""
+        transformations = Transformations(**fields["transformations"])
+        betas = tuple(fields["betas"])
+        return cls(**fields | {"transformations": transformations, "betas": betas})
 
 
 DEFAULT = Settings()
@@ -208,7 +167,7 @@ PAPER = Settings(
     learning_rate=2e-4,
     adam_eps=1e-4,
     train_dtype="float32",
-    reference_images=0,
+    map_images=0,
     calibration="none",
 )
 

@@ -7,9 +7,6 @@ from typing import NamedTuple
 
 import torch
 
-from differnet_lite.oldchecks import checked, rate, whole
-from differnet_lite.listing import DatasetError
-
 __all__ = [
     "CALIBRATIONS",
     "SMALLEST_CALIBRATION",
@@ -42,33 +39,29 @@ def splits(
     return [Split(list(range(len(groups))), [])]
 
 
-@checked(share=rate)
 def held_out_split(groups: Sequence[int], share: float, *, seed: int) -> Split:
     """Hold a share of the images out, at least 19 where half or more remain to train on.
 
     Args:
-        groups: for each image the number of its group; copies of one another share one, and are
-            never torn apart.
+        groups: for each image the number of its group; groups are never torn apart. At least half
+            of the images train: a group that is too large for the other half trains.
         share: of the images that calibrate.
         seed: of the choice.
-
-    Raises:
-        DatasetError: there are fewer than two groups.
 
     Example:
         >>> [len(part) for part in held_out_split(range(200), 0.2, seed=0)]
         [160, 40]
     """
-    members, n = _shuffled(groups, seed), len(groups)
-    wanted = min(max(SMALLEST_CALIBRATION, round(share * n)), n // 2)
+    n = len(groups)
+    most = n // 2
+    wanted = min(max(SMALLEST_CALIBRATION, round(share * n)), most)
     held_out: list[int] = []
-    for group in members[:-1]:
-        if len(held_out) < max(wanted, 1):
-            held_out += group
+    for members in _shuffled(groups, seed):
+        if len(held_out) < wanted and len(held_out) + len(members) <= most:
+            held_out += members
     return Split(sorted(set(range(n)) - set(held_out)), sorted(held_out))
 
 
-@checked(folds=whole(2))
 def cross_splits(groups: Sequence[int], folds: int, *, seed: int) -> list[Split]:
     """All images train the first detector; each of the others trains on all but one fold.
 
@@ -78,24 +71,29 @@ def cross_splits(groups: Sequence[int], folds: int, *, seed: int) -> list[Split]
     scores of new normals are lower, and then fewer are flagged than was asked for (notebook 06).
 
     Args:
-        groups: as in `held_out_split`.
-        folds: K; fewer where there are fewer groups.
+        groups: as in `held_out_split`. A group of more than half of the images always trains.
+        folds: K; fewer where there are fewer groups, more where a fold would else hold more than
+            half of the images.
         seed: of the folds.
 
     Returns:
-        K + 1 splits; the first has nothing to calibrate.
-
-    Raises:
-        DatasetError: there are fewer than two groups.
+        K + 1 splits; the first has nothing to calibrate. Only the first, if all images are of one
+        group.
 
     Example:
         >>> [len(split.calibrate) for split in cross_splits(range(12), 5, seed=0)]
         [0, 3, 3, 2, 2, 2]
     """
-    members, n = _shuffled(groups, seed), len(groups)
-    parts: list[list[int]] = [[] for _ in range(min(folds, len(members)))]
-    for group in sorted(members, key=len, reverse=True):  # large groups first, to even out
-        min(parts, key=len).extend(group)
+    n = len(groups)
+    members = [group for group in _shuffled(groups, seed) if 2 * len(group) <= n]
+    members.sort(key=len, reverse=True)  # large groups first, to even out
+    parts: list[list[int]] = []
+    for n_parts in range(min(folds, len(members)), len(members) + 1):
+        parts = [[] for _ in range(n_parts)]
+        for group in members:
+            min(parts, key=len).extend(group)
+        if all(2 * len(part) <= n for part in parts):
+            break
     everyone = set(range(n))
     cross = [Split(sorted(everyone - set(part)), sorted(part)) for part in parts]
     return [Split(list(range(n)), []), *cross]
@@ -103,15 +101,9 @@ def cross_splits(groups: Sequence[int], folds: int, *, seed: int) -> list[Split]
 
 def _shuffled(groups: Sequence[int], seed: int) -> list[list[int]]:
     """The images of each group, the groups in an order drawn from the seed."""
-    found: dict[int, list[int]] = {}
+    members: dict[int, list[int]] = {}
     for image, group in enumerate(groups):
-        found.setdefault(group, []).append(image)
-    if len(found) < 2:
-        raise DatasetError(
-            "expected at least 2 different normal images, one to train on and one to calibrate "
-            f"the threshold with, got {len(found)}; add images, or pass calibration='none' to "
-            "train without a threshold"
-        )
-    members = list(found.values())
+        members.setdefault(group, []).append(image)
     order = torch.randperm(len(members), generator=torch.Generator().manual_seed(seed)).tolist()
-    return [members[i] for i in order]
+    in_order = list(members.values())
+    return [in_order[i] for i in order]

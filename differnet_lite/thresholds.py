@@ -9,6 +9,9 @@ is exchangeable with them, its rank among them is uniform, and so, for the k-th 
 
 This holds for every n and every distribution, on average over calibration sets. It needs k <= n,
 that is alpha >= 1 / (n + 1): 19 images for 5 %, 99 for 1 %.
+
+Images of one part are not independent. Where images come in groups, a group counts once, with its
+largest score: then no image of a new group reaches the threshold with probability 1 - alpha.
 """
 
 from __future__ import annotations
@@ -20,9 +23,10 @@ import warnings
 import numpy as np
 from numpy.typing import ArrayLike
 
-from differnet_lite.oldchecks import checked, one_of, rate, vector
+from differnet_lite.checks import one_of, rate, vector
 
 __all__ = [
+    "Calibration",
     "Judgement",
     "Threshold",
     "TooFewNormalsError",
@@ -44,7 +48,7 @@ class Threshold:
     Attributes:
         value: theta.
         alpha: the false-alarm rate asked for.
-        n: number of calibration scores.
+        n: number of calibration scores; where images come in groups, of groups.
         rule: "conformal", "cross-conformal", "pac" or "quantile".
         guaranteed: the false-alarm rate that is guaranteed; None where nothing is.
     """
@@ -97,7 +101,44 @@ class Judgement:
     threshold: Threshold
 
 
-@checked
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """What the scores of normal images say about new scores.
+
+    Args:
+        scores: (n,) scores of normal images, each by a detector that never saw the image.
+        rule: where they come from: "cross", "split", "given" or "none".
+        groups: (n,) the group of each image; None: each image is a group.
+    """
+
+    scores: np.ndarray
+    rule: str
+    groups: np.ndarray | None = None
+
+    @property
+    def evidence(self) -> np.ndarray:
+        """(G,) the largest score of each group: what may be compared with a new image's."""
+        if self.groups is None:
+            return self.scores
+        return np.array([self.scores[self.groups == g].max() for g in np.unique(self.groups)])
+
+    def threshold(self, alpha: float = 0.05, *, if_too_few: str = "raise") -> Threshold:
+        """See `conformal_threshold`."""
+        cross = self.rule == "cross"
+        return conformal_threshold(self.evidence, alpha, if_too_few=if_too_few, cross=cross)
+
+    def p_values(self, scores: ArrayLike) -> np.ndarray:
+        """See the function `p_values`."""
+        return p_values(self.evidence, scores)
+
+    def judge(
+        self, scores: np.ndarray, alpha: float = 0.05, *, if_too_few: str = "raise"
+    ) -> Judgement:
+        """Scores (N,) with their p-values and decisions."""
+        threshold = self.threshold(alpha, if_too_few=if_too_few)
+        return Judgement(scores, self.p_values(scores), scores >= threshold.value, threshold)
+
+
 def conformal_threshold(
     scores: ArrayLike, alpha: float = 0.05, *, if_too_few: str = "raise", cross: bool = False
 ) -> Threshold:
@@ -128,8 +169,9 @@ def conformal_threshold(
         >>> print(conformal_threshold(range(1, 20), alpha=0.05))
         theta = 19 (conformal, n = 19, asked 5.0%: false alarms <= 5.0%; smallest reachable 5.0%)
     """
-    ordered = _checked(scores, alpha)
-    one_of("raise", "fallback")("if_too_few", if_too_few)
+    alpha = rate("alpha", alpha)
+    one_of("if_too_few", if_too_few, ("raise", "fallback"))
+    ordered = _ordered(scores)
     n = len(ordered)
     # by the p-values themselves: 20 * 0.95 would be 19.000000000000004, and 7 * (1 / 7) below 1
     k = n + 1 - int((np.arange(1, n + 2) / (n + 1) <= alpha).sum())
@@ -139,11 +181,12 @@ def conformal_threshold(
         needed = nearest - 1 if 1 / nearest <= alpha else nearest
         if if_too_few != "fallback":
             raise TooFewNormalsError(
-                f"a false-alarm rate of {alpha:.2%} needs at least {needed} held-out normal "
-                f"images, got {n}, which can guarantee {1 / (n + 1):.2%} at best; add images, ask "
-                "for more, or pass if_too_few='fallback'"
+                f"a false-alarm rate of {alpha:.2%} needs at least {needed} independent normal "
+                f"images, got {n}, which can promise {1 / (n + 1):.2%} at best; add images of "
+                "other parts, ask for a larger alpha, or pass if_too_few='fallback'"
             )
-        k, guaranteed = n, 1 / (n + 1)
+        k = n
+        guaranteed = 1 / (n + 1)
         warnings.warn(
             f"{n} held-out normals cannot guarantee {alpha:.2%} ({needed} are needed); "
             f"the threshold is their largest score and guarantees {guaranteed:.2%}",
@@ -155,7 +198,6 @@ def conformal_threshold(
     return Threshold(value, alpha, n, "conformal", guaranteed)
 
 
-@checked
 def pac_threshold(scores: ArrayLike, alpha: float = 0.05, *, delta: float = 0.1) -> Threshold:
     """A threshold whose false-alarm rate is at most alpha with probability 1 - delta.
 
@@ -169,8 +211,9 @@ def pac_threshold(scores: ArrayLike, alpha: float = 0.05, *, delta: float = 0.1)
     """
     from scipy.special import betainc  # 0.3 s to import, and rarely wanted
 
-    ordered = _checked(scores, alpha)
+    alpha = rate("alpha", alpha)
     rate("delta", delta)
+    ordered = _ordered(scores)
     n = len(ordered)
     k = np.arange(1, n + 1)
     enough = np.flatnonzero(betainc(n + 1 - k, k, alpha) >= 1 - delta)  # P(Beta <= alpha)
@@ -183,14 +226,13 @@ def pac_threshold(scores: ArrayLike, alpha: float = 0.05, *, delta: float = 0.1)
     return Threshold(float(np.nextafter(ordered[enough[0]], np.inf)), alpha, n, "pac", alpha)
 
 
-@checked
 def quantile_threshold(scores: ArrayLike, alpha: float = 0.05) -> Threshold:
     """The plain (1 - alpha) quantile: the common rule, which guarantees nothing at small n."""
-    ordered = _checked(scores, alpha)
+    alpha = rate("alpha", alpha)
+    ordered = _ordered(scores)
     return Threshold(float(np.quantile(ordered, 1 - alpha)), alpha, len(ordered), "quantile", None)
 
 
-@checked
 def p_values(calibration: ArrayLike, scores: ArrayLike) -> np.ndarray:
     """Conformal p-values (1 + #{s_i >= s}) / (n + 1): small for anomalies, never below 1 / (n + 1).
 
@@ -205,12 +247,17 @@ def p_values(calibration: ArrayLike, scores: ArrayLike) -> np.ndarray:
         >>> p_values([1, 2, 3, 4], [0, 2.5, 9]).tolist()
         [1.0, 0.6, 0.2]
     """
-    ordered = _checked(calibration, 0.5)
+    ordered = _ordered(calibration)
     at_least = len(ordered) - np.searchsorted(ordered, vector("scores", scores), side="left")
     return (1 + at_least) / (len(ordered) + 1)
 
 
-def _checked(scores: ArrayLike, alpha: float) -> np.ndarray:
-    """The scores in order."""
-    rate("alpha", alpha)
-    return np.sort(vector("calibration scores", scores, empty="fit with a calibration set"))
+def _ordered(scores: ArrayLike) -> np.ndarray:
+    """The calibration scores in order; at least one."""
+    ordered = np.sort(vector("calibration scores", scores))
+    if not len(ordered):
+        raise TooFewNormalsError(
+            "there are no calibration scores: the model was fitted with calibration='none', or "
+            "its images are of one group; fit with images of more parts"
+        )
+    return ordered

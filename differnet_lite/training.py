@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from differnet_lite.files import replacing
 from differnet_lite.flow import CouplingFlow, Subnet, build_flow
 from differnet_lite.loss import nll
-from differnet_lite.resuming import UNKEPT, TrainingState
 from differnet_lite.sampling import Sampler, whitening_of_views
 from differnet_lite.settings import WIDE, Settings
 from differnet_lite.trunk import fast_dtype
 
 __all__ = [
+    "History",
     "add_noise",
     "build_optimiser",
-    "products_of",
+    "empty_flow",
+    "product_dtype",
     "set_products",
     "start_flow",
     "train_epoch",
@@ -28,7 +30,7 @@ __all__ = [
     "train_step",
 ]
 
-OnEpoch = Callable[[int, dict[str, list[float]], CouplingFlow], None]
+History = dict[str, list[float]]  # "epoch", "train", "held_out": a number for each epoch
 
 
 def start_flow(
@@ -43,17 +45,48 @@ def start_flow(
     """The untrained flow of a preset, its whitening taken from the training images."""
     whitening = None
     if settings.whiten:
-        views, noise = settings.views_per_image, settings.noise
         whitening = whitening_of_views(
-            sample, n_images, views_per_image=views, noise=noise, generator=generator
+            sample,
+            n_images,
+            views_per_image=settings.views_per_image,
+            noise=settings.noise,
+            generator=generator,
         )
-    return build_flow(n_features, whitening=whitening, seed=seed, **settings.of_flow())
+    return empty_flow(settings, n_features=n_features, whitening=whitening, seed=seed)
+
+
+def empty_flow(
+    settings: Settings,
+    *,
+    n_features: int,
+    whitening: tuple[Tensor, Tensor] | None = None,
+    seed: int = 0,
+) -> CouplingFlow:
+    """A flow of a preset's size, to be trained or to load weights into."""
+    if settings.whiten and whitening is None:
+        whitening = (torch.zeros(n_features), torch.eye(n_features))
+    return build_flow(
+        n_features,
+        n_blocks=settings.n_blocks,
+        hidden=settings.hidden,
+        clamp=settings.clamp,
+        clamp_factor=settings.clamp_factor,
+        start_as_identity=settings.start_as_identity,
+        whitening=whitening,
+        seed=seed,
+    )
 
 
 def build_optimiser(flow: CouplingFlow, settings: Settings) -> torch.optim.Optimizer:
     """Adam with a preset's numbers; its update is one fused call where the device has one."""
-    fused = flow.mean.device.type in ("cpu", "cuda")
-    return torch.optim.Adam(flow.trainable(), fused=fused, **settings.of_adam())
+    return torch.optim.Adam(
+        flow.trainable(),
+        lr=settings.learning_rate,
+        betas=settings.betas,
+        eps=settings.adam_eps,
+        weight_decay=settings.weight_decay,
+        fused=flow.mean.device.type in ("cpu", "cuda"),
+    )
 
 
 def add_noise(y: Tensor, noise: float, generator: torch.Generator) -> Tensor:
@@ -89,7 +122,7 @@ def train_epoch(
     for indices in torch.randperm(n_images, generator=generator).split(batch_images):
         y = add_noise(sample(indices, generator).flatten(0, 1), noise, generator)  # (B * V, D)
         total += train_step(flow, optimiser, y.to(flow.mean.device)) * len(indices)
-    flow.eval().zero_grad(set_to_none=True)  # nothing is kept that only the step needed
+    flow.eval().zero_grad(set_to_none=True)  # nothing stays that only the step needed
     return float(total) / n_images
 
 
@@ -103,9 +136,10 @@ def train_flow(
     device: torch.device | str = "cpu",
     seed: int = 0,
     progress: bool = True,
-    on_epoch: OnEpoch | None = None,
-    state: TrainingState = UNKEPT,
-) -> tuple[CouplingFlow, dict[str, list[float]]]:
+    description: str = "training",
+    on_epoch: Callable[[int, History, CouplingFlow], None] | None = None,
+    state_file: Path | None = None,
+) -> tuple[CouplingFlow, History]:
     """Fit a flow to features of normal images.
 
     Args:
@@ -116,9 +150,10 @@ def train_flow(
         held_out: (n, V, D) rows of normal images that are not trained on, to watch; may be None.
         device: where to train.
         seed: of the initial weights, the order of images, the views and the noise.
-        progress: whether to show a progress bar.
+        progress: whether to show a progress bar, with this description.
         on_epoch: called after each epoch with its number, history and flow; must change nothing.
-        state: where the state after an epoch is kept, and a former run's taken up.
+        state_file: where the state is written after each epoch; an interrupted training resumes
+            from it. The caller names it by everything that the training depends on.
 
     Returns:
         The trained flow, of the last epoch, and the history: "epoch", "train" and "held_out"
@@ -128,32 +163,43 @@ def train_flow(
     Raises:
         FloatingPointError: the loss is no longer finite.
     """
-    s, generator = settings, torch.Generator().manual_seed(seed)
-    flow = start_flow(sample, n_images, s, n_features=n_features, seed=seed, generator=generator)
+    generator = torch.Generator().manual_seed(seed)
+    flow = start_flow(
+        sample, n_images, settings, n_features=n_features, seed=seed, generator=generator
+    )
     flow = flow.to(device)
-    set_products(flow, products_of(s.train_dtype, s.hidden, flow.mean))
-    optimiser = build_optimiser(flow, s)
+    set_products(flow, product_dtype(settings.train_dtype, settings.hidden, flow.mean))
+    optimiser = build_optimiser(flow, settings)
     watched = None
     if held_out is not None and len(held_out):
-        watched = add_noise(held_out.flatten(0, 1), s.noise, generator).to(device)
-    history: dict[str, list[float]] = {"epoch": [], "train": [], "held_out": []}
-    state.restore(flow, optimiser, generator, history)
-    epochs = range(len(history["epoch"]) + 1, s.epochs + 1)
-    batches: Any = {"batch_images": s.batch_images, "noise": s.noise, "generator": generator}
-    with tqdm(epochs, "training", unit="epoch", disable=not progress, leave=False) as bar:
+        watched = add_noise(held_out.flatten(0, 1), settings.noise, generator).to(device)
+    history: History = {"epoch": [], "train": [], "held_out": []}
+    if state_file is not None and state_file.exists():
+        history = _resume(state_file, flow, optimiser, generator)
+    epochs = range(len(history["epoch"]) + 1, settings.epochs + 1)
+    with tqdm(epochs, description, unit="epoch", disable=not progress, leave=False) as bar:
         for epoch in bar:
-            loss = train_epoch(flow, optimiser, sample, n_images, **batches)
+            loss = train_epoch(
+                flow,
+                optimiser,
+                sample,
+                n_images,
+                batch_images=settings.batch_images,
+                noise=settings.noise,
+                generator=generator,
+            )
             if not math.isfinite(loss):
                 raise FloatingPointError(
                     f"the training loss is {loss} in epoch {epoch}: expected a finite number; "
-                    "lower the learning rate, or keep whiten=True"
+                    "lower the learning rate, or set whiten=True"
                 )
             history["epoch"].append(epoch)
             history["train"].append(loss)
             if watched is not None:
                 with torch.inference_mode():
                     history["held_out"].append(float(nll(*flow(watched))))
-            state.keep(flow, optimiser, generator, history)
+            if state_file is not None:
+                _write_state(state_file, flow, optimiser, generator, history)
             if on_epoch is not None:
                 on_epoch(epoch, history, flow)
             bar.set_postfix({k: f"{v[-1]:.3f}" for k, v in history.items() if v and k != "epoch"})
@@ -161,14 +207,48 @@ def train_flow(
 
 
 def set_products(flow: CouplingFlow, dtype: torch.dtype | None) -> None:
-    """Multiply the subnets' matrices in `dtype` while training; None: in their own."""
+    """Multiply the subnets' matrices in `dtype` while training; None: in that of the weights."""
     for module in flow.modules():
         if isinstance(module, Subnet):
             module.products = dtype
 
 
-def products_of(train_dtype: str, hidden: int, weights: Tensor) -> torch.dtype | None:
+def product_dtype(train_dtype: str, hidden: int, weights: Tensor) -> torch.dtype | None:
     """The dtype of products in training; "auto": bfloat16 from `WIDE` on, where it is fast."""
+    if train_dtype == "bfloat16":
+        return torch.bfloat16
     wide = hidden >= WIDE and weights.dtype == torch.float32
-    fast = wide and fast_dtype(weights.device) == torch.bfloat16
-    return torch.bfloat16 if train_dtype == "bfloat16" or (train_dtype == "auto" and fast) else None
+    if train_dtype == "auto" and wide and fast_dtype(weights.device) == torch.bfloat16:
+        return torch.bfloat16
+    return None
+
+
+def _write_state(
+    path: Path,
+    flow: CouplingFlow,
+    optimiser: torch.optim.Optimizer,
+    generator: torch.Generator,
+    history: History,
+) -> None:
+    state = {
+        "flow": flow.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "generator": generator.get_state(),
+        "history": history,
+    }
+    with replacing(path) as file:
+        torch.save(state, file)
+
+
+def _resume(
+    path: Path,
+    flow: CouplingFlow,
+    optimiser: torch.optim.Optimizer,
+    generator: torch.Generator,
+) -> History:
+    """Set everything to the state after the last whole epoch; the history until then."""
+    state = torch.load(path, map_location=flow.mean.device, weights_only=True)
+    flow.load_state_dict(state["flow"])
+    optimiser.load_state_dict(state["optimiser"])
+    generator.set_state(state["generator"].cpu())
+    return state["history"]
