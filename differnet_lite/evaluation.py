@@ -1,4 +1,4 @@
-"""A fitted model measured on the test set of a category: scores and maps against labels."""
+"""A fitted detector measured on the test set of a category: scores and maps against labels."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import dataclasses
 import os
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from differnet_lite import metrics
-from differnet_lite.oldchecks import checked, rate, vector
-from differnet_lite.detector import Detector
-from differnet_lite.folders import Category, DatasetError, load_category, load_mask
-from differnet_lite.listing import some_names
+from differnet_lite.checks import vector
+from differnet_lite.folders import Category, DatasetError, Images, load_category, load_mask
 from differnet_lite.maps import MapLevels
 from differnet_lite.metrics import Interval
 from differnet_lite.thresholds import Threshold
@@ -22,23 +20,38 @@ from differnet_lite.thresholds import Threshold
 __all__ = ["Evaluation", "evaluate"]
 
 
+class Detector(Protocol):
+    """What an evaluation needs of a detector."""
+
+    def anomaly_scores(self, images: Images) -> np.ndarray: ...
+    def threshold(self, alpha: float = ..., *, if_too_few: str = ...) -> Threshold: ...
+
+
+@runtime_checkable
+class DrawsMaps(Protocol):
+    """What it needs of one that draws maps."""
+
+    def anomaly_maps(self, images: Images) -> np.ndarray: ...
+    def map_levels(self, alpha: float = ..., *, if_too_few: str = ...) -> MapLevels: ...
+
+
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What a model does on a test set.
+    """What a detector does on a test set.
 
     Attributes:
         category: the data.
         scores: (N,) of the test images.
-        threshold: chosen on held-out normals, before any label was seen.
+        threshold: chosen on normal images, before any label was seen.
         auroc: image AUROC with its bootstrap interval.
         average_precision: with its interval; compare with the share of anomalies.
         false_alarm_rate: flagged share of the normal test images.
         detection_rate: flagged share of the anomalous ones.
         by_kind: AUROC of each kind of defect against the normal images.
-        pixel_auroc: of the maps; None where no mask or no map is there.
+        pixel_auroc: of the maps; None where there are no masks or no maps.
         aupro: of the maps, up to 30 % false positives; None as above.
         maps: (N, size, size) float32, or None.
-        levels: what "distance" maps are compared with; None of others.
+        levels: what the maps are compared with, or None.
     """
 
     category: Category
@@ -57,32 +70,29 @@ class Evaluation:
     def table(self) -> list[tuple[str, str]]:
         """Rows (label, value) for people."""
         labels = self.category.labels
+        n_normal = int((~labels).sum())
+        n_anomalous = int(labels.sum())
+        kinds = ", ".join(f"{kind} {value:.3f}" for kind, value in self.by_kind.items())
         rows = [
-            ("test images", f"{int((~labels).sum())} normal, {int(labels.sum())} anomalous"),
-            ("image AUROC", f"{self.auroc}"),
+            ("test images", f"{n_normal} normal, {n_anomalous} anomalous"),
+            ("image AUROC", str(self.auroc)),
             ("average precision", f"{self.average_precision} (chance {labels.mean():.3f})"),
             ("threshold", str(self.threshold)),
             ("false-alarm rate", f"{self.false_alarm_rate:.1%} of the normal test images"),
             ("detection rate", f"{self.detection_rate:.1%} of the anomalous test images"),
-            (
-                "AUROC by kind",
-                ", ".join(f"{kind} {value:.3f}" for kind, value in self.by_kind.items()),
-            ),
+            ("AUROC by kind", kinds),
         ]
-        if self.aupro is not None and self.pixel_auroc is not None:
-            rows += [
-                ("pixel AUROC", f"{self.pixel_auroc:.3f}"),
-                ("AUPRO (FPR <= 0.3)", f"{self.aupro:.3f}"),
-            ]
+        if self.aupro is not None:
+            rows.append(("pixel AUROC", f"{self.pixel_auroc:.3f}"))
+            rows.append(("AUPRO (FPR <= 0.3)", f"{self.aupro:.3f}"))
         if self.maps is not None and self.levels is not None:
-            marked = np.array([values.max() >= self.levels.level for values in self.maps])
-            counts = f"{marked[~labels].sum()} of {(~labels).sum()} normal"
-            counts += f", {marked[labels].sum()} of {labels.sum()} anomalous"
-            rows += [(f"marked anywhere (level {self.levels.alpha:.1%})", f"{counts} test images")]
+            marked = self.maps.max(axis=(1, 2)) >= self.levels.level
+            counts = f"{marked[~labels].sum()} of {n_normal} normal"
+            counts += f", {marked[labels].sum()} of {n_anomalous} anomalous"
+            rows.append((f"marked anywhere (level {self.levels.alpha:.1%})", f"{counts} images"))
         return rows
 
 
-@checked(alpha=rate)
 def evaluate(
     model: Detector,
     category: Category | str | os.PathLike[str],
@@ -90,18 +100,16 @@ def evaluate(
     alpha: float = 0.05,
     maps: bool = False,
     scores: np.ndarray | None = None,
-    **map_options: Any,
 ) -> Evaluation:
     """Score the test set of a category and compare with its labels.
 
     Args:
-        model: a fitted model.
+        model: a fitted detector.
         category: the category or its folder; needs normal and anomalous test images.
         alpha: false-alarm rate of the threshold; where the calibration set is too small for it, the
             fallback of `conformal_threshold` is taken, and the threshold says so.
-        maps: whether to draw anomaly maps, and measure them where masks are.
-        scores: (N,) of the test images, where the model has scored them already.
-        **map_options: see `FeatureDetector.anomaly_maps`.
+        maps: draw anomaly maps, if the detector draws any, and measure them where masks are.
+        scores: (N,) of the test images, where the detector has scored them already.
 
     Raises:
         DatasetError: the test set lacks normal or anomalous images.
@@ -113,28 +121,27 @@ def evaluate(
     if not labels.any() or labels.all():
         raise DatasetError(
             f"{category.root}: an evaluation needs test/good/ and at least one test/DEFECT/,"
-            f" found {int((~labels).sum())} normal and {int(labels.sum())} anomalous images;"
+            f" got {int((~labels).sum())} normal and {int(labels.sum())} anomalous images;"
             " use anomaly_scores() for images without labels"
         )
-    if scores is not None and len(vector("scores", scores)) != len(labels):
-        raise ValueError(f"scores: expected {len(labels)}, one a test image, got {len(scores)}")
-    _note_leaks(category)
+    leaks = category.leaks()
+    if leaks:
+        names = ", ".join(path.name for path, _ in leaks[:3])
+        warnings.warn(
+            f"{category.root}: {len(leaks)} test images have the content of a training image, such "
+            f"as {names}; if the model has seen them, the figures are too good",
+            stacklevel=2,
+        )
     threshold = model.threshold(alpha, if_too_few="fallback")
-    scores = model.anomaly_scores(category.test) if scores is None else vector("scores", scores)
+    scores = vector("scores", model.anomaly_scores(category.test) if scores is None else scores)
     false_alarms, detections = metrics.rates(labels, scores >= threshold.value)
-    drawn, pixel_auroc, aupro, levels = None, None, None, None
-    if maps:
-        seen: Any = model  # an image-level method has no maps
-        drawn = seen.anomaly_maps(category.test, **map_options)
-        if map_options.get("method", seen.localizer.methods[0]) == "distance":
-            levels = seen.map_levels(alpha, if_too_few="fallback")
-        if category.has_masks:  # anomalous images without a mask would count as normal pixels
-            known = [
-                i for i, mask in enumerate(category.masks) if mask is not None or not labels[i]
-            ]
-            masks = [load_mask(category.masks[i], drawn.shape[-1]) for i in known]
-            pixel_auroc = metrics.pixel_auroc(masks, list(drawn[known]))
-            aupro = metrics.aupro(masks, list(drawn[known]))
+    drawn = None
+    levels = None
+    pixel_figures: tuple[float | None, float | None] = (None, None)
+    if maps and isinstance(model, DrawsMaps):
+        drawn = model.anomaly_maps(category.test)
+        levels = model.map_levels(alpha, if_too_few="fallback")
+        pixel_figures = _pixel_figures(category, drawn)
     return Evaluation(
         category,
         scores,
@@ -144,19 +151,18 @@ def evaluate(
         false_alarms,
         detections,
         metrics.auroc_by_kind(category.kinds, scores),
-        pixel_auroc,
-        aupro,
+        *pixel_figures,
         drawn,
         levels,
     )
 
 
-def _note_leaks(category: Category) -> None:
-    """Say so where figures may be too good."""
-    if leaks := category.leaks():
-        shown = some_names([path for path, _ in leaks])
-        warnings.warn(
-            f"{category.root}: {len(leaks)} test image(s) have the content of a training image: "
-            f"{shown}; if the model has seen them, the figures are too good",
-            stacklevel=3,
-        )
+def _pixel_figures(category: Category, maps: np.ndarray) -> tuple[float, float] | tuple[None, None]:
+    """Pixel AUROC and AUPRO; an anomalous image without a mask would count as normal pixels."""
+    if not category.has_masks:
+        return None, None
+    pairs = zip(category.masks, category.labels, strict=True)
+    rows = [i for i, (mask, label) in enumerate(pairs) if mask is not None or not label]
+    masks = [load_mask(category.masks[i], maps.shape[-1]) for i in rows]
+    chosen = [maps[i] for i in rows]
+    return metrics.pixel_auroc(masks, chosen), metrics.aupro(masks, chosen)
