@@ -1,4 +1,4 @@
-"""Curves over a common x, the training curve among them, and bars."""
+"""Curves over a common x, the training curve, the evidence of a drift, and bars."""
 
 from __future__ import annotations
 
@@ -10,28 +10,16 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
-from differnet_course.plots.style import (
-    ABOVE,
-    BLUE,
-    COLOURS,
-    DARK,
-    DASHES,
-    GREY,
-    SYMBOLS,
-    TEMPLATE,
-    VERMILLION,
-    curve,
-    legend_above,
-    with_minus,
-)
+from differnet_course.drift import Drift
+from differnet_course.plots import style
 
-__all__ = ["plot_bars", "plot_curves", "plot_history"]
+__all__ = ["plot_bars", "plot_curves", "plot_drift", "plot_history"]
 
 FEW = 60  # points of a curve that are drawn as marks, too
 PATTERN = {"fillmode": "overlay", "fgcolor": "white", "solidity": 0.25}
 HISTORY = {
-    "train": ("training images", BLUE, "solid", "circle"),
-    "held_out": ("held-out normal images", VERMILLION, "dash", "diamond"),
+    "train": ("training images", style.BLUE, "solid", "circle"),
+    "held_out": ("held-out normal images", style.VERMILLION, "dash", "diamond"),
 }
 
 
@@ -69,21 +57,25 @@ def plot_curves(
     figure = go.Figure()
     for k, (name, values) in enumerate(curves.items()):
         y = np.asarray(values, dtype=np.float32)
-        marker = {"symbol": SYMBOLS[k % 11], "size": 6}
-        look = {"dash": DASHES[k % 6], "mode": mode, "marker": marker}
-        figure.add_trace(curve(at.round(decimals), y, name, COLOURS[k % 6], **look))
+        marker = {"symbol": style.SYMBOLS[k % 11], "size": 6}
+        colour = style.COLOURS[k % 6]
+        drawn = style.curve(at.round(decimals), y, name, colour, dash=style.DASHES[k % 6])
+        figure.add_trace(drawn.update(mode=mode, marker=marker))
         if bands and name in bands:
             figure.data[-1].error_y = _error_bars(values, *bands[name])
     if line is not None:
+        name, height = line
         ends = [float(at.min()), float(at.max())]
-        figure.add_trace(curve(ends, [line[1]] * 2, line[0], DARK, dash="dot", width=1.5))
+        figure.add_trace(style.curve(ends, [height] * 2, name, style.DARK, dash="dot", width=1.5))
     if level is not None:
-        figure.add_hline(y=level, line={"color": GREY, "dash": "dot", "width": 1.5})
+        figure.add_hline(y=level, line={"color": style.GREY, "dash": "dot", "width": 1.5})
     figure.update_xaxes(title_text=x_title)
     figure.update_yaxes({"type": "log", "dtick": 1} if log else {}, title_text=y_title)
     shown = len(figure.data) > 1
     figure.update_layout({key.replace("_", "axis_", 1): value for key, value in axes.items()})
-    figure.update_layout(template=TEMPLATE, legend=ABOVE, showlegend=shown, width=760, height=400)
+    figure.update_layout(
+        template=style.TEMPLATE, legend=style.ABOVE, showlegend=shown, width=760, height=400
+    )
     return figure.update_layout(title_text=title, margin_t=88) if title else figure
 
 
@@ -107,15 +99,15 @@ def plot_history(history: Mapping[str, Sequence[float | None]]) -> go.Figure:
         measured = np.isfinite(loss)
         if not measured.any():
             continue
-        name = f"{label}, at the end {with_minus(loss[measured][-1], '.3f')}"
+        name = f"{label}, at the end {style.with_minus(loss[measured][-1], '.3f')}"
         mode = "lines+markers" if measured.sum() <= FEW else "lines"
         hover = f"epoch %{{x}}<br>{label} %{{y:.4f}}<extra></extra>"
-        look = {"dash": dash, "mode": mode, "marker": {"symbol": symbol, "size": 6}}
-        x, y = epoch[measured], loss[measured].round(5)
-        figure.add_trace(curve(x, y, name, colour, hovertemplate=hover, **look))
+        drawn = style.curve(epoch[measured], loss[measured].round(5), name, colour, dash=dash)
+        figure.add_trace(drawn.update(mode=mode, marker={"symbol": symbol, "size": 6}))
+        figure.data[-1].hovertemplate = hover
     figure.update_xaxes(title_text="epoch (passes over the training images)", tickformat="~d")
     figure.update_yaxes(title_text="loss (nats per dimension)")
-    return figure.update_layout(template=TEMPLATE, legend=ABOVE, showlegend=True)
+    return figure.update_layout(template=style.TEMPLATE, legend=style.ABOVE, showlegend=True)
 
 
 def plot_bars(names: Sequence[str], bars: Mapping[str, ArrayLike], *, y_title: str) -> go.Figure:
@@ -127,8 +119,50 @@ def plot_bars(names: Sequence[str], bars: Mapping[str, ArrayLike], *, y_title: s
             x=list(names),
             y=np.asarray(heights, dtype=float).round(5),
             name=name,
-            marker={"color": COLOURS[i % 6], "pattern": pattern},
+            marker={"color": style.COLOURS[i % 6], "pattern": pattern},
             hovertemplate=f"%{{x}}<br>{name} %{{y:.3g}}<extra></extra>",
         )
     figure.update_yaxes(title_text=y_title)
-    return legend_above(figure, len(bars) > 1).update_layout(barmode="group", bargap=0.3)
+    return style.legend_above(figure, len(bars) > 1).update_layout(barmode="group", bargap=0.3)
+
+
+def plot_drift(drift: Drift, *, names: Sequence[str] | None = None) -> go.Figure:
+    """The martingale of a stream on a logarithmic axis, the bar of the alarm, and the first alarm.
+
+    Of more than 200 images every so many-th is drawn, and that of the alarm.
+
+    Args:
+        drift: see `drift_test`; of at least one image.
+        names: N names of images for the hover text; None numbers them.
+    """
+    n = len(drift.log_martingale)
+    alarm = drift.alarm
+    labels = [style.literal(name) for name in names or [f"image {t + 1}" for t in range(n)]]
+    shown = np.linspace(0, n - 1, min(n, style.MAX_POINTS)).round()
+    t = np.union1d(shown, [0 if alarm is None else alarm]).astype(int)
+    evidence = np.exp(np.clip(drift.log_martingale, -690, 690))  # what a float can still hold
+    bar = 1 / drift.delta
+    hover = "%{text}, the %{x}-th<br>M = %{y:.3g}<extra></extra>"
+    text = [labels[i] for i in t]
+    figure = go.Figure(
+        style.curve(t + 1, evidence[t], "evidence M", style.BLUE, text=text, hovertemplate=hover)
+    )
+    figure.add_trace(style.reference_line([1, n], [bar, bar], f"alarm at 1/δ = {bar:.4g}"))
+    if alarm is not None:
+        figure.add_scatter(
+            x=[alarm + 1],
+            y=[evidence[alarm]],
+            mode="markers",
+            name="first alarm",
+            text=[labels[alarm]],
+            marker={"color": style.VERMILLION, "symbol": "diamond", "size": 11},
+            hovertemplate="first alarm: %{text}, the %{x}-th<extra></extra>",
+        )
+    decades = np.ptp(np.log10(np.append(evidence[t], bar)))
+    figure.update_xaxes(title_text="images, in the order in which they came")
+    figure.update_yaxes(title_text="evidence of a change, M (no unit, logarithmic)", type="log")
+    figure.update_yaxes(dtick=max(1, int(np.ceil(decades / 8))), exponentformat="power")
+    outcome = "no alarm" if alarm is None else f"first alarm at image {alarm + 1}"
+    promise = f"a false alarm in the whole stream: at most {drift.delta:.3g}; {n} images"
+    style.titled(figure, f"Drift: {outcome}", promise)
+    return figure.update_layout(legend=style.legend_inside("left", "top"))

@@ -9,17 +9,7 @@ import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 from scipy.stats import norm
 
-from differnet_course.plots.style import (
-    BLUE,
-    MAX_POINTS,
-    SQUARE,
-    colour_bar,
-    curve,
-    legend_inside,
-    reference_line,
-    titled,
-    with_minus,
-)
+from differnet_course.plots import style
 
 __all__ = ["plot_covariance", "plot_qq"]
 
@@ -29,19 +19,19 @@ def plot_qq(z: ArrayLike) -> go.Figure:
     latents = _latents(z)
     edge = -norm.ppf(0.5 / latents.size)
     # even in the quantile: the tails are not lost
-    theory = np.linspace(-edge, edge, min(MAX_POINTS, latents.size))
+    theory = np.linspace(-edge, edge, min(style.MAX_POINTS, latents.size))
     sample = np.quantile(latents, norm.cdf(theory))
     label = f"all {latents.shape[1]} dimensions"
     hover = f"{label}<br>normal %{{x:.2f}}<br>latents %{{y:.2f}}<extra></extra>"
-    look = {"dash": "solid", "width": 3, "hovertemplate": hover}
-    figure = go.Figure(curve(theory.round(4), sample.round(4), label, BLUE, **look))
-    figure.add_trace(reference_line([-edge, edge], [-edge, edge], "standard normal"))
+    drawn = style.curve(theory.round(4), sample.round(4), label, style.BLUE, dash="solid", width=3)
+    figure = go.Figure(drawn.update(hovertemplate=hover))
+    figure.add_trace(style.reference_line([-edge, edge], [-edge, edge], "standard normal"))
     figure.update_xaxes(title_text="standard normal quantile (standard deviations)")
     figure.update_yaxes(title_text="quantile of z (no unit)")
-    mean = with_minus(latents.mean(), ".3f")
+    mean = style.with_minus(latents.mean(), ".3f")
     subtitle = f"mean {mean}, standard deviation {latents.std():.3f}; N = {len(latents)}"
-    titled(figure, "Latents against the standard normal", subtitle)
-    return figure.update_layout(SQUARE, legend=legend_inside("left", "top"))
+    style.titled(figure, "Latents against the standard normal", subtitle)
+    return figure.update_layout(style.SQUARE, legend=style.legend_inside("left", "top"))
 
 
 def plot_covariance(z: ArrayLike, *, n: int = 64) -> go.Figure:
@@ -65,7 +55,7 @@ def plot_covariance(z: ArrayLike, *, n: int = 64) -> go.Figure:
         colorscale="RdBu",
         reversescale=True,
         hoverongaps=False,
-        colorbar=colour_bar("correlation (no unit)"),
+        colorbar=style.colour_bar("correlation (no unit)"),
         hovertemplate="dimensions %{x} and %{y}<br>correlation %{z:.2f}<extra></extra>",
     )
     axis = {"title_text": "latent dimension (index)", "constrain": "domain", "showgrid": False}
@@ -74,7 +64,7 @@ def plot_covariance(z: ArrayLike, *, n: int = 64) -> go.Figure:
     mean = f"{size.mean():.3f}" if len(size) else "none"
     chance = math.sqrt(2 / (math.pi * max(1, len(latents) - 1)))
     subtitle = f"mean |r| {mean}; by chance at N = {len(latents)}: {chance:.3f}"
-    titled(figure, f"Correlation of {len(correlation)} latent dimensions", subtitle)
+    style.titled(figure, f"Correlation of {len(correlation)} latent dimensions", subtitle)
     return figure.update_layout(width=490, height=440)
 
 

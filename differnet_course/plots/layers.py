@@ -8,12 +8,13 @@ import numpy as np
 import plotly.graph_objects as go
 import torch
 import torch.nn.functional as F
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from differnet_course.plots.images import jpeg_bytes, jpeg_uri
-from differnet_course.plots.ramp import LINE, MARKED, ramp_position
 from differnet_course.plots.style import SKY
 from differnet_lite.maps import MapLevels
+from differnet_lite.overlay import LINE, MARKED, ramp_position
 
 __all__ = ["heat_layer", "level_layers", "outline_layer", "picture_layer"]
 
@@ -82,7 +83,7 @@ def outline_layer(mask: np.ndarray, size: tuple[int, int]) -> go.Contour:
 
 
 def _line_at(
-    level: float, z: np.ndarray, grid: dict[str, float], line: dict[str, object]
+    level: float, z: ArrayLike, grid: dict[str, float], line: dict[str, object]
 ) -> go.Contour:
     """The line around the cells that reach the level."""
     contours = {"coloring": "none", "start": level, "end": level, "size": 1}

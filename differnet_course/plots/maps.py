@@ -10,11 +10,11 @@ import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
 from differnet_course.plots.layers import heat_layer, level_layers, outline_layer, picture_layer
-from differnet_course.plots.ramp import level_axis
 from differnet_course.plots.style import TEMPLATE, colour_axis, literal, shortened
 from differnet_lite.checks import finite
 from differnet_lite.images import ImageLike, as_rgb
 from differnet_lite.maps import MapLevels
+from differnet_lite.overlay import level_axis
 
 __all__ = ["plot_gallery", "plot_map"]
 

@@ -8,30 +8,20 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from differnet_course.plots import style
 from differnet_course.plots.study_marks import error_bars
-from differnet_course.plots.style import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILLION,
-    literal,
-    titled,
-)
 
 __all__ = ["plot_promise"]
 
 # rule: name, colour, symbol; filled where the rate itself is proved, open where it is measured
 RULES = {
-    "split": ("split conformal", BLUE, "circle"),
-    "pac": ("PAC, split", SKY, "square"),
-    "cross": ("detector of all", VERMILLION, "circle-open"),
-    "cross-mean": ("mean of folds (the default)", ORANGE, "star-open"),
-    "cv+": ("CV+", GREEN, "diamond-open-dot"),
-    "cross-pac": ("PAC, cross", PURPLE, "square-open"),
-    "quantile": ("plain quantile, split", GREY, "triangle-up-open"),
+    "split": ("split conformal", style.BLUE, "circle"),
+    "pac": ("PAC, split", style.SKY, "square"),
+    "cross": ("detector of all", style.VERMILLION, "circle-open"),
+    "cross-mean": ("mean of folds (the default)", style.ORANGE, "star-open"),
+    "cv+": ("CV+", style.GREEN, "diamond-open-dot"),
+    "cross-pac": ("PAC, cross", style.PURPLE, "square-open"),
+    "quantile": ("plain quantile, split", style.GREY, "triangle-up-open"),
 }
 LEGEND = (
     "filled: proved to be at most alpha (split: on average; PAC: in 9 of 10 sets); "
@@ -87,7 +77,9 @@ def plot_promise(
     figure.update_xaxes(title_text="normal images")
     figure.update_yaxes(tickformat="~%", rangemode="tozero")
     figure.update_yaxes(title_text="true false-alarm rate", col=1)
-    titled(figure, f"False alarms: {literal(category)}, {literal(detector)}", LEGEND)
+    style.titled(
+        figure, f"False alarms: {style.literal(category)}, {style.literal(detector)}", LEGEND
+    )
     legend = {"orientation": "h", "y": -0.24, "x": 0, "borderwidth": 0}
     return figure.update_layout(height=440, margin_t=110, margin_b=110, legend=legend)
 

@@ -11,21 +11,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import beta, binom
 from sklearn.metrics import roc_curve
 
-from differnet_course.plots.style import (
-    BLUE,
-    COLOURS,
-    DASHES,
-    GREY,
-    MAX_POINTS,
-    SQUARE,
-    band,
-    curve,
-    legend_above,
-    legend_inside,
-    reference_line,
-    titled,
-    unit_range,
-)
+from differnet_course.plots import style
 from differnet_lite.checks import vector
 from differnet_lite.metrics import auroc, bootstrap
 
@@ -58,19 +44,21 @@ def plot_roc(labels: ArrayLike, scores: ArrayLike, *, n_resamples: int = 200) ->
     y = np.asarray(labels).astype(int)
     false_alarms, detected, theta = roc_curve(y, np.asarray(scores))
     # evenly along the curve
-    along = np.searchsorted(false_alarms + detected, np.linspace(0, 2, MAX_POINTS) - 1e-9)
+    along = np.searchsorted(false_alarms + detected, np.linspace(0, 2, style.MAX_POINTS) - 1e-9)
     kept = np.unique(np.minimum(along, len(theta) - 1))
     at = ["above every score" if math.isinf(t) else f"{t:.4g}" for t in theta[kept]]
-    figure = go.Figure(band(GRID, low, high, "rgba(0,114,178,0.18)", "95 % band, pointwise"))
-    figure.add_trace(reference_line([0, 1], [0, 1], "chance"))
+    spread = style.band(GRID, low, high, "rgba(0,114,178,0.18)", "95 % band, pointwise")
+    figure = go.Figure(spread)
+    figure.add_trace(style.reference_line([0, 1], [0, 1], "chance"))
     hover = "false alarms %{x:.1%}<br>detected %{y:.1%}<br>θ %{text}<extra></extra>"
-    x, height = false_alarms[kept].round(5), detected[kept].round(5)
-    figure.add_trace(curve(x, height, "ROC", BLUE, width=2.5, text=at, hovertemplate=hover))
-    figure.update_xaxes(unit_range(), title_text="false-alarm rate (share of normal images)")
-    figure.update_yaxes(unit_range(), title_text="detection rate (share of anomalies)")
+    x = false_alarms[kept].round(5)
+    drawn = style.curve(x, detected[kept].round(5), "ROC", style.BLUE, width=2.5)
+    figure.add_trace(drawn.update(text=at, hovertemplate=hover))
+    figure.update_xaxes(style.unit_range(), title_text="false-alarm rate (share of normal images)")
+    figure.update_yaxes(style.unit_range(), title_text="detection rate (share of anomalies)")
     subtitle = f"95 % interval; {(y == 0).sum()} normal, {(y == 1).sum()} anomalous"
-    titled(figure, f"AUROC {interval}", subtitle).update_yaxes(scaleanchor="x")
-    return figure.update_layout(SQUARE, legend=legend_inside("right", "bottom"))
+    style.titled(figure, f"AUROC {interval}", subtitle).update_yaxes(scaleanchor="x")
+    return figure.update_layout(style.SQUARE, legend=style.legend_inside("right", "bottom"))
 
 
 def plot_calibration(p_values: ArrayLike) -> go.Figure:
@@ -84,20 +72,20 @@ def plot_calibration(p_values: ArrayLike) -> go.Figure:
     """
     p = np.sort(vector("p_values", p_values))
     n = len(p)
-    alpha = np.linspace(0, 1, MAX_POINTS + 1)
+    alpha = np.linspace(0, 1, style.MAX_POINTS + 1)
     # 1e-9: 3 / 20 is 0.15 on the grid, not above it
     obtained = np.searchsorted(p, alpha + 1e-9, side="right") / n
     low, high = binom.ppf([[0.025], [0.975]], n, GRID) / n
-    figure = go.Figure(band(GRID, low, high, "rgba(118,118,118,0.18)", "95 %, if uniform"))
-    figure.add_trace(reference_line([0, 1], [0, 1], "as asked"))
-    obtained_curve = curve(alpha.round(5), obtained.round(5), "obtained", BLUE, width=2.5)
+    figure = go.Figure(style.band(GRID, low, high, "rgba(118,118,118,0.18)", "95 %, if uniform"))
+    figure.add_trace(style.reference_line([0, 1], [0, 1], "as asked"))
+    drawn = style.curve(alpha.round(5), obtained.round(5), "obtained", style.BLUE, width=2.5)
     hover = "asked %{x:.1%}<br>obtained %{y:.1%}<extra></extra>"
-    figure.add_trace(obtained_curve.update(line_shape="hv", hovertemplate=hover))
-    figure.update_xaxes(unit_range(), title_text="false-alarm rate asked for (alpha)")
-    figure.update_yaxes(unit_range(), title_text="false-alarm rate obtained", scaleanchor="x")
+    figure.add_trace(drawn.update(line_shape="hv", hovertemplate=hover))
+    figure.update_xaxes(style.unit_range(), title_text="false-alarm rate asked for (alpha)")
+    figure.update_yaxes(style.unit_range(), title_text="false-alarm rate obtained", scaleanchor="x")
     shares = "; ".join(f"{a:.0%} asked: {np.mean(p <= a):.1%}" for a in (0.05, 0.1))
-    titled(figure, "False alarms on normal images", f"{shares}; n = {n}")
-    return figure.update_layout(SQUARE, legend=legend_inside("left", "top"))
+    style.titled(figure, "False alarms on normal images", f"{shares}; n = {n}")
+    return figure.update_layout(style.SQUARE, legend=style.legend_inside("left", "top"))
 
 
 def plot_rate_histograms(
@@ -118,26 +106,26 @@ def plot_rate_histograms(
     """
     figure = go.Figure()
     edges = np.linspace(0, largest, 51)
-    drawn = {name: values for name, values in rates.items() if len(values)}
-    for i, (name, values) in enumerate(drawn.items()):
+    present = {name: values for name, values in rates.items() if len(values)}
+    for i, (name, values) in enumerate(present.items()):
         share = np.append(np.histogram(values, edges)[0] / len(values), 0).round(5)
         hover = f"{name}<br>rate %{{x:.1%}}: %{{y:.1%}} of the sets<extra></extra>"
-        look = {"dash": DASHES[i % 6], "width": 1.5, "fill": "tozeroy", "opacity": 0.75}
-        outline = curve(edges.round(6), share, name, COLOURS[i % 6], hovertemplate=hover, **look)
-        figure.add_trace(outline.update(line_shape="hv"))
+        drawn = style.curve(edges.round(6), share, name, style.COLOURS[i % 6], width=1.5)
+        drawn.update(line={"dash": style.DASHES[i % 6], "shape": "hv"}, hovertemplate=hover)
+        figure.add_trace(drawn.update(fill="tozeroy", opacity=0.75))
     if law is not None:
         n, k = law
         middle = (edges[1:] + edges[:-1]) / 2
         density = beta.pdf(middle, n + 1 - k, k) * (edges[1] - edges[0])
         name = f"Beta({n + 1 - k}, {k})"
-        figure.add_trace(curve(middle.round(6), density.round(5), name, "black"))
+        figure.add_trace(style.curve(middle.round(6), density.round(5), name, "black"))
     figure.add_vline(
         x=alpha,
-        line={"color": GREY, "dash": "dash", "width": 2},
+        line={"color": style.GREY, "dash": "dash", "width": 2},
         annotation_text=f"asked: {alpha:.0%}",
         annotation_position="top right",
     )
     x_title = "true false-alarm rate of a calibration set's threshold"
     figure.update_xaxes(title_text=x_title, tickformat=".0%", range=[0, largest])
     figure.update_yaxes(title_text="share of calibration sets", tickformat=".0%")
-    return legend_above(figure, True)
+    return style.legend_above(figure, True)

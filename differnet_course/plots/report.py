@@ -1,4 +1,4 @@
-"""One self-contained HTML file of figures: it opens offline, on a phone, years later.
+"""One self-contained HTML file of figures and tables: it opens offline, on a phone, years later.
 
 Plotly's script is embedded once (about 5 MB), and a content security policy forbids the page to
 load anything from anywhere.
@@ -15,7 +15,6 @@ import plotly.graph_objects as go
 import plotly.io
 from plotly.offline import get_plotlyjs
 
-from differnet_lite.oldchecks import checked
 from differnet_lite.files import replacing
 
 __all__ = ["write_report"]
@@ -30,14 +29,17 @@ _STYLE = """
 :root { color-scheme: light; }
 body { margin: 0; background: #fff; color: #222; font: 16px/1.5 Arial, Helvetica, sans-serif; }
 main { max-width: 1120px; margin: 0 auto; padding: 24px 20px 40px; }
-h1 { font-size: 26px; line-height: 1.25; margin: 0 0 16px; overflow-wrap: anywhere; }
-h2 { font-size: 18px; line-height: 1.3; margin: 0 0 4px; overflow-wrap: anywhere; }
-p { margin: 0 0 8px; max-width: 72ch; overflow-wrap: anywhere; }
+h1 { font-size: 26px; line-height: 1.25; margin: 0 0 12px; }
+h2 { font-size: 18px; line-height: 1.3; margin: 0 0 4px; }
+p { margin: 0 0 8px; max-width: 72ch; }
+p.lead { font-size: 20px; margin: 0 0 16px; }
+h1, h2, p, th, td { overflow-wrap: anywhere; }
 table { border-collapse: collapse; margin: 0 0 24px; }
 th, td { text-align: left; vertical-align: top; padding: 5px 24px 5px 0; }
-th, td { border-bottom: 1px solid #ddd; overflow-wrap: anywhere; }
+th, td { border-bottom: 1px solid #ddd; }
 th { font-weight: normal; color: #555; min-width: 7em; }
 td { font-variant-numeric: tabular-nums; }
+section table { margin: 8px 0 0; }
 #figures { display: flex; flex-wrap: wrap; gap: 20px; margin-bottom: 24px; }
 section { box-sizing: border-box; flex: 1 1 100%; min-width: 0; padding: 16px; }
 section { border: 1px solid #ddd; border-radius: 6px; }
@@ -45,11 +47,7 @@ section.narrow { flex: 1 1 calc(50% - 10px); }
 .plot { overflow-x: auto; }
 .plot > div { margin: 0 auto; }
 @media (max-width: 1040px) { section.narrow { flex-basis: 100%; } }
-@media (max-width: 600px) {
-  main { padding: 16px 10px; }
-  section { padding: 12px 8px; }
-  h1 { font-size: 22px; }
-}
+@media (max-width: 600px) { main { padding: 16px 10px; } section { padding: 12px 8px; } }
 @page { margin: 12mm; }
 @media print {
   main { padding: 0; max-width: none; }
@@ -82,14 +80,41 @@ fit();
 addEventListener('resize', fit);
 """
 
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>{style}</style>
+<script>{plotly}</script>
+</head>
+<body>
+<main>
+<h1>{title}</h1>
+{lead}
+{summary}
+<noscript><p>The figures need JavaScript; all of it is inside this file.</p></noscript>
+<div id="figures">
+{sections}
+</div>
+{notes}
+</main>
+<script>{fit}</script>
+</body>
+</html>
+"""
+_OPTIONS = {"responsive": True, "displaylogo": False, "plotlyServerURL": ""}
 
-@checked
+
 def write_report(
     path: str | os.PathLike[str],
     *,
     title: str,
     summary: Sequence[tuple[str, str]],
-    figures: Sequence[tuple[str, str, go.Figure]],
+    figures: Sequence[tuple[str, str, go.Figure | Sequence[Sequence[str]]]],
+    lead: str = "",
     notes: Sequence[str] = (),
 ) -> Path:
     """Write figures and their explanations as one HTML file that needs no network.
@@ -100,7 +125,9 @@ def write_report(
         path: the file, usually *.html; its folder exists.
         title: of the page.
         summary: (label, value) pairs, shown as a table at the top.
-        figures: (heading, one-sentence explanation, figure) for each figure, in order.
+        figures: (heading, explanation, figure) for each figure, in order; in place of a figure
+            there may be a table: rows of texts, the first of them the heads of its columns.
+        lead: what the reader should know if they read one sentence.
         notes: short paragraphs at the end.
 
     Returns:
@@ -108,7 +135,6 @@ def write_report(
 
     Raises:
         FileNotFoundError: the folder does not exist.
-        ValueError: `summary` or `figures` is not made of such tuples.
         OSError: the path is a folder, or the file cannot be written.
     """
     target = Path(path)
@@ -116,102 +142,53 @@ def write_report(
         raise FileNotFoundError(
             f"{target.parent}: there is no such folder for the report; create it first"
         )
-    if target.is_dir():
-        raise IsADirectoryError(
-            f"{target}: expected the name of a file for the report, got a folder; "
-            "add a name such as report.html"
-        )
-    page = _page(title, summary, figures, notes)
-    try:
+    page = _PAGE.format(
+        policy=_POLICY,
+        title=_text(title),
+        style=_STYLE,
+        plotly=get_plotlyjs(),
+        lead=f'<p class="lead">{_text(lead)}</p>' if lead else "",
+        summary=_table([_cells("th", [row[0]]) + _cells("td", row[1:]) for row in summary]),
+        sections="\n".join(_section(i, *item) for i, item in enumerate(figures, start=1)),
+        notes="\n".join(f"<p>{_text(note)}</p>" for note in notes),
+        fit=_FIT,
+    )
+    with replacing(target) as file:
         # a lone half of a character, as in odd file names, cannot be UTF-8: it is shown as its code
-        with replacing(
-            target, "x", encoding="utf-8", errors="backslashreplace", newline="\n"
-        ) as file:
-            file.write(page)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise type(error)(
-            error.errno,
-            f"the report cannot be written ({error.strerror}); choose another folder",
-            str(target),
-        ) from error
+        file.write(page.encode("utf-8", "backslashreplace"))
     return target
 
 
-def _page(
-    title: str,
-    summary: Sequence[tuple[str, str]],
-    figures: Sequence[tuple[str, str, go.Figure]],
-    notes: Sequence[str],
+def _section(
+    number: int, heading: str, explanation: str, content: go.Figure | Sequence[Sequence[str]]
 ) -> str:
-    if isinstance(notes, str):
-        raise ValueError(
-            "notes: expected a sequence of paragraphs, got one string; put it in a list"
-        )
-    for pair in summary:
-        if isinstance(pair, str) or len(pair) != 2:
-            raise ValueError(f"summary: expected (label, value) pairs, got {pair!r}")
-    for item in figures:
-        if isinstance(item, str) or len(item) != 3 or not isinstance(item[2], go.Figure):
-            raise ValueError(
-                f"figures: expected (heading, explanation, go.Figure) tuples, got {str(item)[:80]}"
-            )
-    rows = "\n".join(
-        f'<tr><th scope="row">{_text(label)}</th><td>{_text(value)}</td></tr>'
-        for label, value in summary
-    )
-    table = f"<table>\n{rows}\n</table>" if summary else ""
-    sections = "\n".join(_section(i, *item) for i, item in enumerate(figures, start=1))
-    paragraphs = "\n".join(f"<p>{_text(note)}</p>" for note in notes)
-    script = f"<script>{get_plotlyjs()}</script>" if figures else ""
-    fit = f"<script>{_FIT}</script>" if figures else ""
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{_text(title)}</title>
-<style>{_STYLE}</style>
-{script}
-</head>
-<body>
-<main>
-<h1>{_text(title)}</h1>
-{table}
-<noscript><p>The figures need JavaScript; all of it is inside this file.</p></noscript>
-<div id="figures">
-{sections}
-</div>
-{paragraphs}
-</main>
-{fit}
-</body>
-</html>
-"""
-
-
-def _section(number: int, heading: str, explanation: str, figure: go.Figure) -> str:
-    width = figure.layout.width
-    narrow = ' class="narrow"' if width and width <= NARROW else ""
+    words = f"<h2>{_text(heading)}</h2>\n<p>{_text(explanation)}</p>"
+    if not isinstance(content, go.Figure):
+        head, *rows = content
+        table = _table([_cells("th", head), *(_cells("td", row) for row in rows)])
+        return f"<section>\n{words}\n{table}\n</section>"
+    width = content.layout.width
     plot = plotly.io.to_html(
-        figure,
+        content,
         full_html=False,
         include_plotlyjs=False,
         include_mathjax=False,
         div_id=f"figure-{number}",
         default_width=f"{width:g}px" if width else "100%",
-        default_height=f"{figure.layout.height or 400:g}px",
-        config={
-            "responsive": True,
-            "displaylogo": False,
-            "plotlyServerURL": "",
-            "showSendToCloud": False,
-        },
+        default_height=f"{content.layout.height or 400:g}px",
+        config=_OPTIONS,
     )
-    words = f"<h2>{_text(heading)}</h2>\n<p>{_text(explanation)}</p>"
+    narrow = ' class="narrow"' if width and width <= NARROW else ""
     return f'<section{narrow}>\n{words}\n<div class="plot">{plot}</div>\n</section>'
+
+
+def _table(rows: Sequence[str]) -> str:
+    lines = "\n".join(f"<tr>{row}</tr>" for row in rows)
+    return f"<table>\n{lines}\n</table>" if rows else ""
+
+
+def _cells(tag: str, texts: Sequence[str]) -> str:
+    return "".join(f"<{tag}>{_text(text)}</{tag}>" for text in texts)
 
 
 def _text(value: object) -> str:

@@ -9,20 +9,11 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
-from differnet_course.plots.style import (
-    COLOURS,
-    DARK,
-    SYMBOLS,
-    TEMPLATE,
-    colour_bar,
-    curve,
-    literal,
-    log_axis,
-)
+from differnet_course.plots import style
 from differnet_lite.checks import vector
 from differnet_lite.thresholds import Threshold
 
-__all__ = ["plot_scores", "plot_views"]
+__all__ = ["plot_batch", "plot_scores", "plot_views"]
 
 
 def plot_scores(
@@ -49,7 +40,7 @@ def plot_scores(
         ValueError: scores are not finite, or not positive on a logarithmic axis.
     """
     s = vector("scores", scores)
-    labels = names or [f"image {i}" for i in range(len(s))]
+    labels = [style.literal(name) for name in names or [f"image {i}" for i in range(len(s))]]
     theta = threshold.value if isinstance(threshold, Threshold) else threshold
     shown = s if theta is None else np.append(s, theta)
     if log and shown.min() <= 0:
@@ -67,7 +58,10 @@ def plot_scores(
         chosen = np.flatnonzero(kind_of == kind)
         chosen = chosen[np.argsort(s[chosen], kind="stable")]
         x = s[chosen]
-        marker = {"color": COLOURS[row % len(COLOURS)], "symbol": SYMBOLS[row % len(SYMBOLS)]}
+        marker = {
+            "color": style.COLOURS[row % len(style.COLOURS)],
+            "symbol": style.SYMBOLS[row % len(style.SYMBOLS)],
+        }
         _add_box(figure, x, row - 0.27, marker["color"], log)
         # golden ratio: even, and no chance in it
         jitter = 0.12 + 0.42 * ((np.arange(len(x)) * (math.sqrt(5) - 1) / 2) % 1 - 0.5)
@@ -75,20 +69,23 @@ def plot_scores(
             x=x,
             y=row + jitter,
             mode="markers",
-            name=literal(kind),
-            text=[literal(labels[i]) for i in chosen],
+            name=style.literal(kind),
+            text=[labels[i] for i in chosen],
             showlegend=False,
-            marker=marker | {"size": 7, "opacity": 0.8, "line": {"color": DARK, "width": 0.5}},
+            marker=marker
+            | {"size": 7, "opacity": 0.8, "line": {"color": style.DARK, "width": 0.5}},
             hovertemplate="%{text}<br>%{fullData.name}<br>score %{x:.4g}<extra></extra>",
         )
         flagged = "" if theta is None else f", {int((x >= theta).sum())} flagged"
         count = f"n = {len(x)}{flagged}"
         ticks.append(
-            f"{literal(kind)}<br><span style='font-size:11px;color:#555555'>{count}</span>"
+            f"{style.literal(kind)}<br><span style='font-size:11px;color:#555555'>{count}</span>"
         )
     bottom = len(order) - 0.5
     if theta is not None:
-        line = curve([theta, theta], [bottom, -0.5], "threshold", "black", dash="dash", width=1.5)
+        line = style.curve(
+            [theta, theta], [bottom, -0.5], "threshold", "black", dash="dash", width=1.5
+        )
         figure.add_trace(line)
         figure.data[-1].update(
             mode="lines+text",
@@ -99,11 +96,11 @@ def plot_scores(
             hovertemplate="threshold θ = %{x:.4g}<extra></extra>",
         )
     scale = "no unit, logarithmic" if log else "no unit"
-    figure.update_xaxes(log_axis(shown) if log else {}, title_text=f"anomaly score ({scale})")
+    figure.update_xaxes(style.log_axis(shown) if log else {}, title_text=f"anomaly score ({scale})")
     figure.update_yaxes(tickvals=list(range(len(order))), ticktext=ticks, range=[bottom, -0.5])
     figure.update_yaxes(showgrid=False, title_text="kind of image")
     height = 110 + 74 * max(2, len(order))
-    return figure.update_layout(template=TEMPLATE, margin_t=36, height=height)
+    return figure.update_layout(template=style.TEMPLATE, margin_t=36, height=height)
 
 
 def _add_box(figure: go.Figure, x: np.ndarray, y: float, colour: str, log: bool) -> None:
@@ -118,6 +115,43 @@ def _add_box(figure: go.Figure, x: np.ndarray, y: float, colour: str, log: bool)
     look = {"line": {"color": colour, "width": 1.5}, "fillcolor": "white", "width": 0.2}
     quiet = {"hoverinfo": "skip", "showlegend": False}
     figure.add_trace(go.Box(values | fences | look | quiet, orientation="h", y0=y, y=[y]))
+
+
+def plot_batch(
+    scores: np.ndarray, calibration: np.ndarray, theta: float, *, names: Sequence[str]
+) -> go.Figure:
+    """Histograms of new scores (N,) and of those that set the threshold (n,), with the threshold.
+
+    In units of the threshold where all are positive. A mark below stands for each new image.
+    """
+    positive = min(theta, scores.min(initial=theta), calibration.min(initial=theta)) > 0
+    unit = theta if positive else 1.0
+    both = np.concatenate([scores, calibration, [theta]]) / unit
+    ends = both.min(), both.max()
+    edges = np.geomspace(*ends, 31) if positive else np.linspace(*ends, 31)
+    figure = go.Figure()
+    for values, name, colour in (
+        (calibration, f"good parts that set the threshold, {len(calibration)}", style.GREY),
+        (scores, f"these photographs, {len(scores)}", style.BLUE),
+    ):
+        share = np.histogram(values / unit, edges)[0] / max(1, len(values))
+        hover = "%{x:.3g}: %{y:.0%}<extra></extra>"
+        look = style.curve(edges, np.append(share, 0).round(5), name, colour, hovertemplate=hover)
+        figure.add_trace(look.update(line_shape="hv", fill="tozeroy", opacity=0.7))
+    figure.add_scatter(
+        x=scores / unit,
+        y=np.full(len(scores), -0.02),
+        mode="markers",
+        text=[style.literal(name) for name in names],
+        marker={"color": style.BLUE, "symbol": "line-ns-open", "size": 9},
+        showlegend=False,
+        hovertemplate="%{text}<br>%{x:.3g}<extra></extra>",
+    )
+    figure.add_vline(x=theta / unit, line={"color": "black", "dash": "dash", "width": 1.5})
+    title = "score / threshold (logarithmic)" if positive else "score (no unit)"
+    figure.update_xaxes(style.log_axis(both) if positive else {}, title_text=title)
+    figure.update_yaxes(title_text="share of the photographs", tickformat=".0%")
+    return style.legend_above(figure, True)
 
 
 def plot_views(
@@ -146,7 +180,7 @@ def plot_views(
         zmax=round(high, 3),
         x=[f"{a:g}°" for a in angles],
         colorscale="Cividis",
-        colorbar=colour_bar(title) | {"tickformat": None, "tickvals": marks.tolist()},
+        colorbar=style.colour_bar(title) | {"tickformat": None, "tickvals": marks.tolist()},
         customdata=np.float32(values[order].round(3)),
         hovertemplate="%{x}<br>score %{customdata:.3g}<extra></extra>",
     )
@@ -158,4 +192,4 @@ def plot_views(
     figure.update_yaxes(autorange="reversed", tickvals=middles.tolist(), ticktext=names)
     figure.update_yaxes(showgrid=False, title_text="images, by kind")
     figure.update_xaxes(title_text="angle of the view", showgrid=False)
-    return figure.update_layout(template=TEMPLATE, height=460, margin_t=30)
+    return figure.update_layout(template=style.TEMPLATE, height=460, margin_t=30)

@@ -121,8 +121,8 @@ def log_axis(values: np.ndarray) -> dict[str, object]:
     decades = math.log10(values.max() / values.min())
     if decades > 2.5:
         return {"type": "log", "dtick": math.ceil(decades / 8), "exponentformat": "power"}
-    marks = {"dtick": "D2"} if decades > 0.7 else {"nticks": 6}
-    return {"type": "log", "tickformat": "~g"} | marks
+    axis: dict[str, object] = {"type": "log", "tickformat": "~g"}
+    return axis | {"dtick": "D2"} if decades > 0.7 else axis | {"nticks": 6}
 
 
 def colour_axis(lo: float, hi: float, title: str) -> dict[str, object]:
