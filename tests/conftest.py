@@ -16,10 +16,8 @@ from PIL import Image
 from scipy import ndimage
 
 from differnet_course.samples import make_sample_category
+from differnet_lite import DifferNet, Transformations
 from differnet_lite.features import MultiScaleExtractor
-from differnet_lite.model import DifferNet
-from differnet_lite.switches import torch_threads
-from differnet_lite.transforms import Transformations
 
 LONGEST = ("test_browser.py", "test_real_data.py", "test_faults.py", "test_package.py")
 
@@ -27,13 +25,6 @@ LONGEST = ("test_browser.py", "test_real_data.py", "test_faults.py", "test_packa
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files that take minutes first: at the end one would leave the other cores idle."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Flows are trained one after another; see `test_side_by_side.py` for several at once."""
-    with torch_threads(1):
-        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -68,7 +59,7 @@ def small() -> dict[str, Any]:
         "n_blocks": 4,
         "hidden": 32,
         "epochs": 4,
-        "reference_images": 4,
+        "map_images": 12,
         "device": "cpu",
         "progress": False,
     }
@@ -125,13 +116,14 @@ def picture() -> Callable[..., np.ndarray]:
 
 @pytest.fixture(scope="session")
 def program() -> Callable[[str], ModuleType]:
-    """Imports a program that is no part of the package, by its place: "benchmarks/gpu.py"."""
+    """Imports a program that is no part of the package, by its path: "benchmarks/gpu.py"."""
 
-    def load(place: str) -> ModuleType:
-        path = Path(__file__).parents[1] / place
+    def load(program_path: str) -> ModuleType:
+        path = Path(__file__).parents[1] / program_path
         spec = importlib.util.spec_from_file_location(f"program_{path.stem}", path)
         assert spec is not None and spec.loader is not None
-        module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
         spec.loader.exec_module(module)
         return module
 
@@ -149,16 +141,19 @@ def photographs(tmp_path: Path, picture: Callable[..., np.ndarray]) -> list[Path
 
 
 @pytest.fixture
-def untouched_generators() -> Iterator[None]:
-    """Fails the test that moves NumPy's, Python's or torch's global random generator."""
-    import random
-    import threading
-
-    states = np.random.get_state(), torch.get_rng_state(), random.getstate()
+def float64() -> Iterator[None]:
+    """The test runs with torch's default dtype float64."""
+    torch.set_default_dtype(torch.float64)
     yield
-    for before, after in zip(states[0], np.random.get_state(), strict=True):
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
+def untouched_generators() -> Iterator[None]:
+    """Fails the test that moves NumPy's or torch's global random generator."""
+    numpy_state = np.random.get_state()
+    torch_state = torch.get_rng_state()
+    yield
+    for before, after in zip(numpy_state, np.random.get_state(), strict=True):
         np.testing.assert_array_equal(before, after, err_msg="NumPy's global generator was moved")
-    assert torch.equal(states[1], torch.get_rng_state()), "torch's global generator was moved"
-    # Dask's event loop outlives its cluster in a thread of this process, and draws from it.
-    dask = any(thread.name.startswith(("IO loop", "Profile")) for thread in threading.enumerate())
-    assert dask or states[2] == random.getstate(), "Python's global generator was moved"
+    assert torch.equal(torch_state, torch.get_rng_state()), "torch's global generator was moved"

@@ -2,44 +2,77 @@
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torchvision
-from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import load_file
 from safetensors.torch import save_file
 
 from differnet_lite.trunk import BUNDLED_WEIGHTS, fast_dtype, load_trunk, resolve_device
 
+DIGEST = "2b566cc3a4d6f0a7343701af22f461f1ac3dcd03a3ac28cce10968a1d3c85fdc"
 
-def test_shipped_tensors_have_the_known_checksum() -> None:
-    script = Path(__file__).parent.parent / "scripts" / "rebuild_trunk.py"
-    spec = importlib.util.spec_from_file_location("rebuild_trunk", script)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    tensors = load_arrays(BUNDLED_WEIGHTS)
-    assert (
-        module.tensors_digest(tensors)
-        == "2b566cc3a4d6f0a7343701af22f461f1ac3dcd03a3ac28cce10968a1d3c85fdc"
-    )
-    assert len(tensors) == 10
+
+def test_the_bundled_tensors_have_their_published_checksum(
+    program: Callable[[str], ModuleType],
+) -> None:
+    tensors = load_file(BUNDLED_WEIGHTS)
+    assert program("scripts/rebuild_trunk.py").tensors_digest(tensors) == DIGEST
     assert sum(tensor.size for tensor in tensors.values()) == 2_469_696
     assert {tensor.dtype for tensor in tensors.values()} == {np.dtype("float32")}
 
 
-def test_wrong_weight_files_are_errors(tmp_path: Path) -> None:
+def test_a_trunk_is_frozen_and_in_eval_mode() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        trunks = [load_trunk(), load_trunk("resnet18", "random"), load_trunk("vgg11", "random")]
+    for trunk, channels in zip(trunks, (256, 512, 512), strict=True):
+        assert not any(p.requires_grad for p in trunk.parameters())
+        assert not any(module.training for module in trunk.modules())
+        with torch.no_grad():
+            maps = trunk(torch.zeros(1, 3, 96, 96))
+        assert maps.shape[:2] == (1, channels) and maps.ndim == 4
+
+
+def test_weights_of_a_whole_classifier_or_of_its_trunk_are_read(tmp_path: Path) -> None:
+    classifier = torchvision.models.squeezenet1_1(weights=None)
+    torch.save(classifier.state_dict(), tmp_path / "whole.pth")
+    save_file(classifier.features.state_dict(), tmp_path / "trunk.safetensors")
+    expected = classifier.features.state_dict()
+    for name in ("whole.pth", "trunk.safetensors"):
+        state = load_trunk("squeezenet1_1", tmp_path / name).state_dict()
+        assert all(torch.equal(state[key], tensor) for key, tensor in expected.items())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (("alexnot", "random"), ValueError, "classification model, got 'alexnot'"),
+        (("resnet18",), ValueError, "'alexnet' alone"),
+        (("vit_b_16", "random"), ValueError, "choose another"),
+        (("alexnet", "no_such.pth"), FileNotFoundError, "no_such.pth: there is no such weights"),
+    ],
+)
+def test_what_cannot_be_loaded_says_why(
+    arguments: tuple[str, ...], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        load_trunk(*arguments)
+
+
+@pytest.mark.parametrize("name", ["other.safetensors", "cut.safetensors", "program.pth"])
+def test_a_wrong_weights_file_is_an_error_and_runs_no_code(tmp_path: Path, name: str) -> None:
     save_file({"0.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
     (tmp_path / "cut.safetensors").write_bytes(BUNDLED_WEIGHTS.read_bytes()[:1000])
-    for name in ("other.safetensors", "cut.safetensors"):
-        with pytest.raises(
-            RuntimeError, match=f"{name}: the file does not hold the weights of alexnet's trunk"
-        ):
-            load_trunk(weights=tmp_path / name)
+    torch.save(Path("a pickled object"), tmp_path / "program.pth")
+    with pytest.raises(RuntimeError, match=rf"{name}: expected .*state dict"):
+        load_trunk(weights=tmp_path / name)
 
 
 def test_torchvision_weights_without_a_network_say_what_to_do(
@@ -53,18 +86,7 @@ def test_torchvision_weights_without_a_network_say_what_to_do(
         load_trunk(weights="torchvision")
 
 
-def test_devices() -> None:
-    assert resolve_device("cpu") == torch.device("cpu")
-    assert resolve_device().type in ("cpu", "cuda", "mps")
-    if not torch.cuda.is_available():
-        with pytest.raises(RuntimeError, match=r"cuda.*none; use device='auto' or 'cpu'"):
-            resolve_device("cuda")
-
-
-def test_a_wrong_device_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    for wrong in ("gpu", "cuda:x", "meta", "xpu", 1.5, None):
-        with pytest.raises(ValueError, match=r"device: expected 'auto', 'cpu', .*got"):
-            resolve_device(wrong)  # type: ignore[arg-type]
+def test_auto_takes_cuda_then_mps_then_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
@@ -72,11 +94,7 @@ def test_a_wrong_device_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None
     for absent in ("cuda", "cuda:0", "mps"):
         with pytest.raises(RuntimeError, match=r"this machine has none; use device='auto' or"):
             resolve_device(absent)
-
-
-def test_auto_takes_cuda_then_mps_then_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert resolve_device("auto") == torch.device("mps")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
@@ -86,32 +104,26 @@ def test_auto_takes_cuda_then_mps_then_the_cpu(monkeypatch: pytest.MonkeyPatch) 
         resolve_device("cuda:2")
 
 
+@pytest.mark.parametrize("wrong", ["gpu", "cuda:x", "meta"])
+def test_a_name_of_no_device_is_an_error(wrong: str) -> None:
+    with pytest.raises(ValueError, match=r"device: expected 'auto', 'cpu', .*got"):
+        resolve_device(wrong)
+
+
 def test_the_fast_dtype_is_what_the_hardware_multiplies(monkeypatch: pytest.MonkeyPatch) -> None:
-    cuda, cpu = torch.device("cuda"), torch.device("cpu")
     for native, expected in ((True, torch.bfloat16), (False, torch.float16)):
         asked: list[dict[str, Any]] = []
-        monkeypatch.setattr(
-            torch.cuda,
-            "is_bf16_supported",
-            lambda native=native, asked=asked, **options: asked.append(options) or native,
-        )
-        assert fast_dtype(cuda) == expected
+
+        def supported(native: bool = native, asked: list = asked, **options: Any) -> bool:
+            asked.append(options)
+            return native
+
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+        assert fast_dtype(torch.device("cuda")) == expected
         assert asked == [{"including_emulation": False}], "emulated bfloat16 is slow"
     assert fast_dtype(torch.device("mps")) == torch.float32
     for probe in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
         monkeypatch.setattr(torch.cpu, probe, lambda: False, raising=False)
-    assert fast_dtype(cpu) == torch.float32
+    assert fast_dtype(torch.device("cpu")) == torch.float32
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
-    assert fast_dtype(cpu) == torch.bfloat16
-
-
-def test_a_trunk_is_frozen_and_in_eval_mode() -> None:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        trunks = [load_trunk(), load_trunk("resnet18", "random"), load_trunk("vgg11", "random")]
-    for trunk, channels in zip(trunks, (256, 512, 512), strict=True):
-        assert not any(p.requires_grad for p in trunk.parameters())
-        assert not any(module.training for module in trunk.modules())
-        with torch.no_grad():
-            maps = trunk(torch.zeros(1, 3, 96, 96))
-        assert maps.shape[:2] == (1, channels) and maps.ndim == 4
+    assert fast_dtype(torch.device("cpu")) == torch.bfloat16
