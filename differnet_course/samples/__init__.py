@@ -12,15 +12,12 @@ not results on MVTec AD.
 | `switch` | fixed | RGB | the defect "turned" disappears under rotation augmentation |
 | `button` | any rotation | RGB | two finishes are no Gaussian cloud: what the trained flow is for |
 
-Reproducibility: all arithmetic is float64 on one thread, without BLAS or FFT. Maths
-libraries, vector units and fused multiply-adds differ by about 1e-13 there; rounding to
-uint8 hides that unless a value lies this close to a rounding border, which happens to
-about one pixel in ten thousand images. So the same bits are expected on every machine, the
-tests pin them, and the manifest's sha256 shows whether two machines agree. What could
-change them is a NumPy that draws its normal distribution differently.
+All arithmetic is float64 on one thread, without BLAS or FFT. Processors differ by about 1e-13
+there, and rounding to uint8 hides that, but for about one pixel in ten thousand images. So the
+same bits are expected everywhere; the tests pin them, and the manifest's sha256 shows them.
 
-Reading order: shapes, rendering, one file for each category, images (one image of any of
-them), folders (a whole category on disk). The public names are listed in `__init__.pyi`.
+Reading order: shapes, rendering, a file for each category (its `scene(part, flaw, defect)` draws
+what is normal from the generator `part`, and the defect alone from `flaw`), images, folders.
 """
 
 import lazy_loader

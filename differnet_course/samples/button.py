@@ -1,21 +1,16 @@
 """The category "button": four-hole buttons in two finishes on dark cloth, colour.
 
-Half of the buttons are plain, half are speckled, and both are normal: the normal images are
-no Gaussian cloud but two, a tight one and a wide one. A speck or a vein is what a speckled
-button is made of; on a plain one it is a defect. One covariance for both finishes is as wide
-as the speckles make it, and a defect of a plain button stays within; a flow learns that the
-spread depends on the finish.
-
-Normal variation: finish, pose (uniform rotation, small shift), shade of the resin, number
-and depth of the speckles, light, the cloth.
+Half of the buttons are plain, half speckled, and both are normal: the features are two clouds, a
+tight one and a wide one. On a plain button a speck is a defect; one covariance for both finishes
+is wide enough to hide it, and a flow learns that the spread depends on the finish. Besides the
+finish, pose (any rotation, small shift), shade, number and depth of the speckles, light and cloth
+vary.
 """
-
-from __future__ import annotations
 
 import numpy as np
 
-from differnet_course.samples.rendering import ink, mix, shadow, slopes, smooth_noise
-from differnet_course.samples.shapes import Array, blotch, cover, grid, polyline, rotate, wander
+from .rendering import ink, mix, shadow, slopes, smooth_noise
+from .shapes import Array, Point, Rng, blotch, cover, grid, polar, rotate, stroke, wander
 
 __all__ = ["DEFECTS", "scene"]
 
@@ -26,21 +21,14 @@ HOLE, PITCH = 17.0, 34.0  # radius of a hole, and its distance from the middle
 PLAIN = 0.5  # share of the plain buttons
 
 
-def scene(part: np.random.Generator, flaw: np.random.Generator, defect: str | None) -> Array:
-    """Linear colours (3, 448, 448) of one button.
-
-    Args:
-        part: Randomness of the button, the cloth and the light; never used by the defect.
-        flaw: Randomness of the defect alone.
-        defect: One of `DEFECTS`, or None for a normal button.
-    """
+def scene(part: Rng, flaw: Rng, defect: str | None) -> Array:
+    """Linear colours (3, 448, 448) of one button."""
     x, y = grid()
     shift, pose = part.uniform(-6, 6, 2), part.uniform(0, 2 * np.pi)
     x, y = x - shift[0], y - shift[1]
     u, v = rotate(x, y, pose)
     r = np.sqrt(x * x + y * y)
-    lamp = part.normal(-2.1, 0.08)  # direction the light comes from: upper left
-    lx, ly = np.cos(lamp), np.sin(lamp)
+    lx, ly = polar(1.0, part.normal(-2.1, 0.08))  # direction the light comes from: upper left
     gain = part.uniform(0.97, 1.05)
 
     # Outline: distance to the resin, negative inside it.
@@ -90,7 +78,7 @@ def scene(part: np.random.Generator, flaw: np.random.Generator, defect: str | No
     return gain * mix(cloth, image, body)
 
 
-def _speckle(part: np.random.Generator, colour: Array) -> Array:
+def _speckle(part: Rng, colour: Array) -> Array:
     """Small black and larger brown specks, many or few, faint or strong."""
     few, depth = part.uniform(0.7, 1.6), part.uniform(0.55, 0.95)
     for size, hue in ((2.6, ink(0.16, 0.10, 0.07)), (5.0, ink(0.40, 0.24, 0.13))):
@@ -98,13 +86,12 @@ def _speckle(part: np.random.Generator, colour: Array) -> Array:
     return colour
 
 
-def _place(flaw: np.random.Generator, low: float, high: float) -> tuple[float, float]:
+def _place(flaw: Rng, low: float, high: float) -> Point:
     """A point between two distances from the middle, both beyond the holes."""
-    radius, angle = flaw.uniform(low, high), flaw.uniform(0, 2 * np.pi)
-    return float(radius * np.cos(angle)), float(radius * np.sin(angle))
+    return polar(flaw.uniform(low, high), flaw.uniform(0, 2 * np.pi))
 
 
-def _chip(flaw: np.random.Generator, x: Array, y: Array, edge: Array) -> tuple[Array, Array]:
+def _chip(flaw: Rng, x: Array, y: Array, edge: Array) -> tuple[Array, Array]:
     """Bite a piece out of the rim; the break reaches further in than the bite."""
     size = flaw.uniform(10, 20)
     centre = _place(flaw, RADIUS + 0.25 * size, RADIUS + 0.25 * size)
@@ -112,24 +99,22 @@ def _chip(flaw: np.random.Generator, x: Array, y: Array, edge: Array) -> tuple[A
     return np.maximum(edge, -(bite + flaw.uniform(3, 6))), cover(bite, 2.5)
 
 
-def _scratch(flaw: np.random.Generator, x: Array, y: Array) -> Array:
+def _scratch(flaw: Rng, x: Array, y: Array) -> Array:
     """Depth of a scratch, pixels."""
     angle, length = flaw.uniform(0, 2 * np.pi), flaw.uniform(60, 130)
     path = wander(flaw, _place(flaw, 60, 115), angle, length, bend=0.1)
-    widths = np.concatenate([[0.1], flaw.uniform(0.4, 1.2, len(path) - 2), [0.1]])
-    return flaw.uniform(0.8, 1.4) * cover(polyline(x, y, path, widths), 1.5)
+    return stroke(flaw, x, y, path, (0.1, 0.4, 1.2)) * flaw.uniform(0.8, 1.4)
 
 
-def _inclusion(flaw: np.random.Generator, x: Array, y: Array) -> Array:
+def _inclusion(flaw: Rng, x: Array, y: Array) -> Array:
     """Opacity of a dark grain in the resin: a speck larger than those of a speckled button."""
     radius, stretch = flaw.uniform(4, 8.5), flaw.uniform(1.0, 1.6)
     spot = blotch(flaw, x, y, _place(flaw, 70, 140), radius, rough=0.4, stretch=stretch)
     return flaw.uniform(0.6, 0.9) * cover(spot, 2.0)
 
 
-def _vein(flaw: np.random.Generator, x: Array, y: Array) -> Array:
+def _vein(flaw: Rng, x: Array, y: Array) -> Array:
     """Opacity of a streak of brown resin that strayed in, of the colour of the brown specks."""
     angle, length = flaw.uniform(0, 2 * np.pi), flaw.uniform(70, 120)
     path = wander(flaw, _place(flaw, 60, 120), angle, length, bend=0.35, steps=9)
-    widths = np.concatenate([[0.3], flaw.uniform(2, 5, len(path) - 2), [0.3]])
-    return flaw.uniform(0.45, 0.8) * cover(polyline(x, y, path, widths), 5.0)
+    return stroke(flaw, x, y, path, (0.3, 2, 5), soft=5.0) * flaw.uniform(0.45, 0.8)

@@ -5,13 +5,11 @@ marks, direction of the light, brightness, grime on the mat. Built as a relief u
 directional light, so that a dent or scratch catches the light as it would on metal.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy import ndimage
 
-from differnet_course.samples.rendering import mix, shadow, slopes, smooth_noise
-from differnet_course.samples.shapes import Array, blotch, cover, grid, polyline, rotate, wander
+from .rendering import mix, shadow, slopes, smooth_noise
+from .shapes import Array, Point, Rng, blotch, cover, grid, polar, polyline, rotate, stroke, wander
 
 __all__ = ["DEFECTS", "scene"]
 
@@ -21,21 +19,14 @@ OUTER, BORE, BOLT_CIRCLE, BOLT = 164.0, 66.0, 116.0, 15.0  # radii, pixels
 HUB = 88.0  # the raised collar reaches from the bore to here
 
 
-def scene(part: np.random.Generator, flaw: np.random.Generator, defect: str | None) -> Array:
-    """Linear grey values (448, 448) of one flange.
-
-    Args:
-        part: Randomness of the part, the mat and the light; never used by the defect.
-        flaw: Randomness of the defect alone.
-        defect: One of `DEFECTS`, or None for a normal part.
-    """
+def scene(part: Rng, flaw: Rng, defect: str | None) -> Array:
+    """Linear grey values (448, 448) of one flange."""
     x, y = grid()
     shift, pose = part.uniform(-9, 9, 2), part.uniform(0, 2 * np.pi)
     sx, sy = x - shift[0], y - shift[1]
     u, v = rotate(sx, sy, pose)
     r = np.sqrt(u * u + v * v)
-    lamp = part.normal(-2.1, 0.10)  # direction the light comes from: upper left
-    lx, ly = np.cos(lamp), np.sin(lamp)
+    lx, ly = polar(1.0, part.normal(-2.1, 0.10))  # direction the light comes from: upper left
     gain = part.uniform(0.97, 1.17)
 
     # Outline: distance to the metal, negative inside it.
@@ -77,7 +68,7 @@ def scene(part: np.random.Generator, flaw: np.random.Generator, defect: str | No
     nicks = np.zeros_like(r)  # handling marks that every part carries: not defects
     for _ in range(int(part.integers(0, 3))):
         angle, radius = part.uniform(0, 2 * np.pi), part.uniform(95, 150)
-        start = (radius * np.cos(angle), radius * np.sin(angle))
+        start = polar(radius, angle)
         path = wander(part, start, part.uniform(0, 2 * np.pi), part.uniform(8, 26))
         nicks += part.uniform(0.1, 0.35) * cover(polyline(u, v, path) - 0.5, 1.5)
     height -= 0.6 * nicks
@@ -121,23 +112,20 @@ def scene(part: np.random.Generator, flaw: np.random.Generator, defect: str | No
     return gain * image
 
 
-def _spot(flaw: np.random.Generator, low: float, high: float) -> tuple[float, float]:
+def _spot(flaw: Rng, low: float, high: float) -> Point:
     """A point of the face between two radii that does not fall on a bolt hole."""
     while True:
         radius, angle = flaw.uniform(low, high), flaw.uniform(0, 2 * np.pi)
         off = (angle + np.pi / 6) % (np.pi / 3) - np.pi / 6  # from the nearest bolt hole
         if abs(radius - BOLT_CIRCLE) > BOLT + 8 or abs(off) * BOLT_CIRCLE > BOLT + 12:
-            return radius * np.cos(angle), radius * np.sin(angle)
+            return polar(radius, angle)
 
 
-def _chip(
-    flaw: np.random.Generator, u: Array, v: Array, rim: Array, bore: Array
-) -> tuple[Array, Array, Array]:
+def _chip(flaw: Rng, u: Array, v: Array, rim: Array, bore: Array) -> tuple[Array, Array, Array]:
     """Bite a piece out of the outer or the inner edge; also where the break shows."""
     angle, size = flaw.uniform(0.4, 2 * np.pi - 0.4), flaw.uniform(10, 22)
     outside = flaw.random() < 0.65
-    radius = OUTER + 0.3 * size if outside else BORE - 0.2 * size
-    centre = (radius * np.cos(angle), radius * np.sin(angle))
+    centre = polar(OUTER + 0.3 * size if outside else BORE - 0.2 * size, angle)
     bite = blotch(flaw, u, v, centre, size, rough=0.5, stretch=flaw.uniform(1.0, 1.7))
     broken = cover(bite - flaw.uniform(2.0, 5.0), 2.0)
     if outside:
@@ -145,33 +133,30 @@ def _chip(
     return rim, np.maximum(bore, -bite), broken
 
 
-def _dent(flaw: np.random.Generator, u: Array, v: Array) -> Array:
+def _dent(flaw: Rng, u: Array, v: Array) -> Array:
     """Depth of a dent, pixels."""
-    centre = _spot(flaw, 94, 150)
-    size = flaw.uniform(8, 16)
+    centre, size = _spot(flaw, 94, 150), flaw.uniform(8, 16)
     spot = blotch(flaw, u, v, centre, size, rough=0.2, stretch=flaw.uniform(1.0, 1.8))
     t = np.clip(1.0 + spot / size, 0.0, 2.0)  # 0 in the middle, 1 at the outline
     lip = 0.25 * np.exp(-(((t - 1.15) / 0.18) ** 2))  # metal pushed up around it
     return flaw.uniform(0.3, 0.6) * size * (np.clip(1.0 - t * t, 0.0, 1.0) ** 1.5 - lip)
 
 
-def _scratch(flaw: np.random.Generator, u: Array, v: Array) -> Array:
+def _scratch(flaw: Rng, u: Array, v: Array) -> Array:
     """Depth of a scratch, pixels, sometimes with a second one beside it."""
     start, angle = _spot(flaw, 94, 145), flaw.uniform(0, 2 * np.pi)
     groove = np.zeros_like(u)
     for _ in range(int(flaw.integers(1, 4))):
         path = wander(flaw, start, angle + flaw.normal(0, 0.1), flaw.uniform(70, 150), bend=0.08)
-        widths = np.concatenate([[0.1], flaw.uniform(0.4, 1.4, len(path) - 2), [0.1]])
-        groove += flaw.uniform(1.2, 2.2) * cover(polyline(u, v, path, widths), 1.4)
+        groove += stroke(flaw, u, v, path, (0.1, 0.4, 1.4), soft=1.4) * flaw.uniform(1.2, 2.2)
         start = (start[0] + flaw.uniform(-9, 9), start[1] + flaw.uniform(-9, 9))
     return groove
 
 
-def _stain(flaw: np.random.Generator, u: Array, v: Array) -> Array:
+def _stain(flaw: Rng, u: Array, v: Array) -> Array:
     """Share of light lost in a dried liquid stain: darker at its edge."""
     radius = flaw.uniform(14, 28)
-    spot = blotch(
-        flaw, u, v, _spot(flaw, 94, 150), radius, rough=0.35, stretch=flaw.uniform(1.0, 2.0)
-    )
+    centre, stretch = _spot(flaw, 94, 150), flaw.uniform(1.0, 2.0)
+    spot = blotch(flaw, u, v, centre, radius, rough=0.35, stretch=stretch)
     strength = flaw.uniform(0.3, 0.55)
     return strength * cover(spot, 3.0) * (0.65 + 0.6 * np.exp(-(((spot + 2.5) / 2.5) ** 2)))

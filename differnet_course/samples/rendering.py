@@ -1,25 +1,15 @@
-"""How a scene looks: colours, noise fields, relief, shadows and the camera.
+"""How a scene looks: colours, noise, slopes, shadows and the camera.
 
-Everything is float64 arithmetic on one thread without BLAS or FFT. Scenes are *linear*
-values, about 0 (black) to 1 (white), of shape (H, W) or, colour, (3, H, W): channels first,
-because NumPy is several times faster with a long last axis.
+Scenes are *linear* values, about 0 (black) to 1 (white), of shape (H, W) or, in colour,
+(3, H, W): channels first, because NumPy is several times faster with a long last axis.
 """
-
-from __future__ import annotations
 
 import numpy as np
 from scipy import ndimage
 
-from differnet_course.samples.shapes import SIZE, Array, grid
+from .shapes import SIZE, Array, Rng, grid
 
-__all__ = [
-    "expose",
-    "ink",
-    "mix",
-    "shadow",
-    "slopes",
-    "smooth_noise",
-]
+__all__ = ["expose", "ink", "mix", "shadow", "slopes", "smooth_noise"]
 
 
 def ink(red: float, green: float, blue: float) -> Array:
@@ -33,14 +23,7 @@ def mix(below: Array, above: Array | float, alpha: Array) -> Array:
 
 
 def shadow(body: Array, lx: float, ly: float, softness: float = 5.0) -> Array:
-    """Light lost (0 to 1) around a flat body, away from the light and at its foot.
-
-    Args:
-        body: Coverage of the body, (H, W).
-        lx: Direction towards the light, to the right.
-        ly: Direction towards the light, downwards.
-        softness: Standard deviation of the blur of the cast shadow, pixels.
-    """
+    """Light lost (0 to 1) around a flat body (H, W): a cast shadow, and darkness at its foot."""
     small = body[::2, ::2]  # soft things are drawn at half the resolution
     far = ndimage.shift(small, (-3.5 * ly, -3.5 * lx), order=1, mode="nearest")
     cast = 0.75 * ndimage.gaussian_filter(far, softness / 2, truncate=3.0)
@@ -49,7 +32,7 @@ def shadow(body: Array, lx: float, ly: float, softness: float = 5.0) -> Array:
     return lost
 
 
-def smooth_noise(rng: np.random.Generator, scale: float) -> Array:
+def smooth_noise(rng: Rng, scale: float) -> Array:
     """Gaussian noise (H, W), smooth over about `scale` pixels, standard deviation 1."""
     if scale < 4:
         white = rng.standard_normal((SIZE, SIZE))
@@ -67,11 +50,8 @@ def _spline(values: Array, at: Array) -> Array:
     """Quadratic B-spline with coefficients `values` (K, ...) at the positions `at` (H,)."""
     nearest = np.floor(at + 0.5).astype(np.int64)
     t = (at - nearest)[:, None]
-    return (
-        0.5 * (0.5 - t) ** 2 * values[nearest - 1]
-        + (0.75 - t * t) * values[nearest]
-        + 0.5 * (0.5 + t) ** 2 * values[nearest + 1]
-    )
+    below = 0.5 * (0.5 - t) ** 2 * values[nearest - 1]
+    return below + (0.75 - t * t) * values[nearest] + 0.5 * (0.5 + t) ** 2 * values[nearest + 1]
 
 
 def slopes(height: Array) -> tuple[Array, Array]:
@@ -79,26 +59,18 @@ def slopes(height: Array) -> tuple[Array, Array]:
     gx, gy = np.empty_like(height), np.empty_like(height)
     gx[:, 1:-1] = 0.5 * (height[:, 2:] - height[:, :-2])
     gy[1:-1] = 0.5 * (height[2:] - height[:-2])
-    gx[:, [0, -1]], gy[[0, -1]] = gx[:, [1, -2]], gy[[1, -2]]
+    gx[:, [0, -1]] = gx[:, [1, -2]]
+    gy[[0, -1]] = gy[[1, -2]]
     return gx, gy
 
 
-def expose(
-    scene: Array, lens: np.random.Generator, *, light: float = 1.0, focus: float = 0.8
-) -> Array:
-    """The camera without its noise: exposure, vignetting, slight defocus, tone curve.
+def expose(scene: Array, lens: Rng, light: float = 1.0) -> Array:
+    """The camera without its noise: grey levels 0 to 255, in the shape of `scene`.
 
-    Args:
-        scene: Linear values, (H, W) or (3, H, W).
-        lens: Randomness of the camera.
-        light: Brightness of the lamp; 1 is a new lamp.
-        focus: Mean standard deviation of the defocus blur, pixels.
-
-    Returns:
-        Noise-free grey levels 0 to 255, the shape of `scene`.
+    Exposure (`light`: 1 is a new lamp), vignetting, slight defocus and tone curve.
     """
     x, y = grid()
-    sigma = focus * lens.uniform(0.85, 1.25)
+    sigma = 0.8 * lens.uniform(0.85, 1.25)  # of the defocus blur, pixels
     corner = lens.uniform(0.10, 0.2)  # loss of light in the corners
     off = lens.uniform(-40, 40, 2)
     falloff = 1.0 - corner * ((x - off[0]) ** 2 + (y - off[1]) ** 2) / (SIZE**2 / 2)

@@ -1,18 +1,14 @@
 """The category "switch": a rotary switch whose pointer must point up, colour.
 
-Normal variation: the pointer within 4 degrees of upright, screw slots at any angle, wear
-of the paint, light. The defect "turned" is a perfect switch in a wrong position: the knob
-sits at another of its four positions, a quarter turn apart. Averaged over all rotations of
-the image, a turned switch and a correct one look alike; rotation augmentation hides this
-defect.
+The pointer (within 4 degrees of upright), the slots of the screws, the wear of the paint and the
+light vary. The defect "turned" is a perfect switch in another of its four positions, a quarter turn
+apart: averaged over all rotations of the image it looks like a correct one.
 """
-
-from __future__ import annotations
 
 import numpy as np
 
-from differnet_course.samples.rendering import ink, mix, slopes, smooth_noise
-from differnet_course.samples.shapes import Array, cover, grid, polyline, rotate, wander
+from .rendering import ink, mix, slopes, smooth_noise
+from .shapes import Array, Rng, cover, grid, polar, polyline, rotate, stroke, wander
 
 __all__ = ["DEFECTS", "scene"]
 
@@ -23,21 +19,14 @@ MARK_IN, MARK_OUT = 118.0, 142.0  # radii between which the scale marks lie
 SCREWS = 182.0  # distance of the screws from the middle, along x and y
 
 
-def scene(part: np.random.Generator, flaw: np.random.Generator, defect: str | None) -> Array:
-    """Linear colours (3, 448, 448) of one switch on its panel.
-
-    Args:
-        part: Randomness of the switch, the panel and the light; never used by the defect.
-        flaw: Randomness of the defect alone.
-        defect: One of `DEFECTS`, or None for a normal switch.
-    """
+def scene(part: Rng, flaw: Rng, defect: str | None) -> Array:
+    """Linear colours (3, 448, 448) of one switch on its panel."""
     x, y = grid()
     shift, tilt = part.uniform(-5, 5, 2), np.deg2rad(part.normal(0, 0.6))
     x, y = rotate(x - shift[0], y - shift[1], tilt)
     gain = part.uniform(0.92, 1.07)
     r = np.sqrt(x * x + y * y)
-    lamp = part.uniform(0, 2 * np.pi)  # a weak lamp beside the ring light, on any side
-    lx, ly = np.cos(lamp), np.sin(lamp)
+    lx, ly = polar(1.0, part.uniform(0, 2 * np.pi))  # a weak lamp beside the ring light
     pointer = np.deg2rad(np.clip(part.normal(0, 1.6), -4, 4))
     if defect == "turned":
         pointer += flaw.integers(1, 4) * np.pi / 2
@@ -49,8 +38,7 @@ def scene(part: np.random.Generator, flaw: np.random.Generator, defect: str | No
     marks = _marks(flaw, defect, x, y)
     wear = np.clip(0.9 + 0.10 * smooth_noise(part, 6.0) + 0.04 * coat, 0.0, 1.0)
     panel = mix(panel, ink(0.86, 0.86, 0.82), marks * wear)
-    slots = part.uniform(0, np.pi, 4)
-    panel = _screws(part, panel, x, y, slots, lx, ly)
+    panel = _screws(part, panel, x, y, lx, ly)
 
     # Shadow of the knob on the panel: wide and faint below it, dark at its foot.
     shade = 0.45 * cover(np.sqrt((x + 8 * lx) ** 2 + (y + 8 * ly) ** 2) - KNOB - 4, 26.0)
@@ -90,7 +78,7 @@ def scene(part: np.random.Generator, flaw: np.random.Generator, defect: str | No
     return gain * (image + dust)
 
 
-def _marks(flaw: np.random.Generator, defect: str | None, x: Array, y: Array) -> Array:
+def _marks(flaw: Rng, defect: str | None, x: Array, y: Array) -> Array:
     """Opacity of the twelve scale marks, one of them absent or half there if missing."""
     absent = int(flaw.integers(12)) if defect == "missing_mark" else -1
     nearest = np.full(x.shape, 1e6)
@@ -113,16 +101,9 @@ def _arrow(u: Array, v: Array) -> Array:
     return np.minimum(bar, tip)
 
 
-def _screws(
-    part: np.random.Generator,
-    panel: Array,
-    x: Array,
-    y: Array,
-    slots: Array,
-    lx: float,
-    ly: float,
-) -> Array:
+def _screws(part: Rng, panel: Array, x: Array, y: Array, lx: float, ly: float) -> Array:
     """Four countersunk screws with slots at any angle."""
+    slots = part.uniform(0, np.pi, 4)
     panel = panel.copy()
     for k in range(4):
         cx, cy = SCREWS * (1 - 2 * (k % 2)), SCREWS * (1 - 2 * (k // 2))
@@ -140,21 +121,19 @@ def _screws(
     return panel
 
 
-def _scratch(flaw: np.random.Generator, x: Array, y: Array) -> Array:
+def _scratch(flaw: Rng, x: Array, y: Array) -> Array:
     """Opacity of a scratch on the panel or the knob."""
     angle = flaw.uniform(0, 2 * np.pi)
     radius = flaw.uniform(20, 60) if flaw.random() < 0.4 else flaw.uniform(112, 165)
-    start = (radius * np.cos(angle), radius * np.sin(angle))
-    path = wander(flaw, start, flaw.uniform(0, 2 * np.pi), flaw.uniform(70, 150), bend=0.1)
-    widths = np.concatenate([[0.1], flaw.uniform(0.5, 1.5, len(path) - 2), [0.1]])
-    return flaw.uniform(0.7, 1.2) * cover(polyline(x, y, path, widths), 1.5)
+    heading, length = flaw.uniform(0, 2 * np.pi), flaw.uniform(70, 150)
+    path = wander(flaw, polar(radius, angle), heading, length, bend=0.1)
+    return stroke(flaw, x, y, path, (0.1, 0.5, 1.5)) * flaw.uniform(0.7, 1.2)
 
 
-def _crack(flaw: np.random.Generator, u: Array, v: Array) -> Array:
+def _crack(flaw: Rng, u: Array, v: Array) -> Array:
     """Opacity of a crack that runs from the skirt into the top of the knob."""
     angle = flaw.uniform(0, 2 * np.pi)
-    start = (KNOB * np.cos(angle), KNOB * np.sin(angle))
-    inward = float(angle + np.pi + flaw.normal(0, 0.45))
-    path = wander(flaw, start, inward, flaw.uniform(60, 130), bend=0.4, steps=12)
+    inward, length = float(angle + np.pi + flaw.normal(0, 0.45)), flaw.uniform(60, 130)
+    path = wander(flaw, polar(KNOB, angle), inward, length, bend=0.4, steps=12)
     widths = np.linspace(flaw.uniform(1.2, 2.4), 0.3, len(path))
     return cover(polyline(u, v, path, widths), 1.4)

@@ -4,21 +4,10 @@ The pose is fixed up to a few degrees. Normal variation: pose, shade of the coat
 speckles of the filler, depth of the imprint, light, dust on the tray.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
-from differnet_course.samples.rendering import ink, mix, shadow, slopes, smooth_noise
-from differnet_course.samples.shapes import (
-    Array,
-    arc,
-    blotch,
-    cover,
-    grid,
-    polyline,
-    rotate,
-    wander,
-)
+from .rendering import ink, mix, shadow, slopes, smooth_noise
+from .shapes import Array, Point, Rng, arc, blotch, cover, grid, polar, polyline, rotate, wander
 
 __all__ = ["DEFECTS", "scene"]
 
@@ -42,19 +31,12 @@ STROKES: tuple[Array, ...] = (
 )
 
 
-def scene(part: np.random.Generator, flaw: np.random.Generator, defect: str | None) -> Array:
-    """Linear colours (3, 448, 448) of one tablet.
-
-    Args:
-        part: Randomness of the tablet, the tray and the light; never used by the defect.
-        flaw: Randomness of the defect alone.
-        defect: One of `DEFECTS`, or None for a normal tablet.
-    """
+def scene(part: Rng, flaw: Rng, defect: str | None) -> Array:
+    """Linear colours (3, 448, 448) of one tablet."""
     x, y = grid()
     shift, tilt = part.uniform(-6, 6, 2), np.deg2rad(part.normal(0, 2.2))
     u, v = rotate(x - shift[0], y - shift[1], tilt)
-    lamp = part.normal(-2.0, 0.12)
-    lx, ly = np.cos(lamp), np.sin(lamp)
+    lx, ly = polar(1.0, part.normal(-2.0, 0.12))
     gain = part.uniform(0.92, 1.06)
 
     # Outline: a superellipse; `rho` is 1 on it, so that the distance is about linear.
@@ -86,8 +68,7 @@ def scene(part: np.random.Generator, flaw: np.random.Generator, defect: str | No
     # Coating, speckles of the filler, ink at the bottom of the imprint.
     shade = ink(0.75, 0.68, 0.56) + ink(*part.normal(0, 0.006, 3)) + part.normal(0, 0.02)
     speckle = smooth_noise(part, 1.7)
-    tone = 1.0 + 0.018 * smooth_noise(part, 50.0) + 0.008 * speckle
-    colour = shade * tone
+    colour = shade * (1.0 + 0.018 * smooth_noise(part, 50.0) + 0.008 * speckle)
     colour = mix(colour, shade * 0.80, 0.55 * cover(glyphs - 2.2, 3.0))
     amount = part.normal(2.45, 0.08)
     colour = mix(colour, ink(0.42, 0.27, 0.17), 0.55 * np.clip(2.2 * (speckle - amount), 0, 1))
@@ -116,9 +97,8 @@ def scene(part: np.random.Generator, flaw: np.random.Generator, defect: str | No
 
     # The tray: blue-grey plastic with a fine grain, dust, and the soft shadow.
     tray = ink(0.17, 0.22, 0.27) * (1.0 + 0.05 * smooth_noise(part, 80.0))
-    tray = tray + 0.010 * grain
     dust = np.clip(-speckle - 3.2, 0, 1) * part.uniform(0.1, 0.5)
-    tray = tray + dust
+    tray = tray + 0.010 * grain + dust
     tray = tray * (1.0 - 0.9 * shadow(body, lx, ly, softness=10.0))
     return gain * mix(tray, pill, body)
 
@@ -130,29 +110,26 @@ def _outline(u: Array, v: Array) -> Array:
     return rho
 
 
-def _near_edge(angle: float, rho: float) -> tuple[float, float]:
+def _near_edge(angle: float, rho: float) -> Point:
     """The point at about `rho` (1: on the outline) in the direction `angle`."""
     u, v = HALF_LENGTH * np.cos(angle), HALF_WIDTH * np.sin(angle)
     scale = rho / float(_outline(np.array(u), np.array(v)))
     return u * scale, v * scale
 
 
-def _imprint(
-    part: np.random.Generator, flaw: np.random.Generator, defect: str | None, u: Array, v: Array
-) -> Array:
+def _imprint(part: Rng, flaw: Rng, defect: str | None, u: Array, v: Array) -> Array:
     """Distance to the strokes; a misprint lacks one stroke or most of it."""
     missing = int(flaw.integers(len(STROKES))) if defect == "misprint" else -1
     place = part.normal(0, 1.5, 2)
     best = np.full(u.shape, 1e6)
-    for k, stroke in enumerate(STROKES):
+    for k, line in enumerate(STROKES):
         if k == missing:
-            keep = int(flaw.integers(1, max(2, len(stroke) // 2)))
-            stroke = stroke[:keep]
-        best = np.minimum(best, polyline(u, v, stroke + place, reach=9.0))
+            line = line[: int(flaw.integers(1, max(2, len(line) // 2)))]
+        best = np.minimum(best, polyline(u, v, line + place, reach=9.0))
     return best
 
 
-def _chip(flaw: np.random.Generator, u: Array, v: Array, edge: Array) -> tuple[Array, Array]:
+def _chip(flaw: Rng, u: Array, v: Array, edge: Array) -> tuple[Array, Array]:
     """Bite a piece out of the edge; the break shows as a rough, pale bevel."""
     angle, size = flaw.uniform(0, 2 * np.pi), flaw.uniform(13, 26)
     centre = _near_edge(angle, 1.02)
@@ -161,7 +138,7 @@ def _chip(flaw: np.random.Generator, u: Array, v: Array, edge: Array) -> tuple[A
     return np.maximum(edge, -gone), cover(bite, 3.0)
 
 
-def _crack(flaw: np.random.Generator, u: Array, v: Array) -> Array:
+def _crack(flaw: Rng, u: Array, v: Array) -> Array:
     """Opacity of a crack with a branch that starts near the edge."""
     angle = flaw.uniform(0, 2 * np.pi)
     start = _near_edge(angle, 0.95)
@@ -177,7 +154,7 @@ def _crack(flaw: np.random.Generator, u: Array, v: Array) -> Array:
     return cover(near, 1.4)
 
 
-def _discolour(flaw: np.random.Generator, u: Array, v: Array, colour: Array) -> Array:
+def _discolour(flaw: Rng, u: Array, v: Array, colour: Array) -> Array:
     """A soft stain from moisture: yellow, grey or pink."""
     centre = (flaw.uniform(-115, 115), flaw.uniform(-55, 55))
     radius = flaw.uniform(20, 40)
@@ -188,7 +165,7 @@ def _discolour(flaw: np.random.Generator, u: Array, v: Array, colour: Array) -> 
 
 
 def _contamination(
-    flaw: np.random.Generator, u: Array, v: Array, colour: Array, inside: Array
+    flaw: Rng, u: Array, v: Array, colour: Array, inside: Array
 ) -> tuple[Array, Array]:
     """A foreign particle or fibre pressed into the face, and its relief."""
     centre = (flaw.uniform(-125, 125), flaw.uniform(-60, 60))

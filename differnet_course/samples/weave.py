@@ -1,28 +1,15 @@
 """The category "weave": plain-woven cloth that fills the frame, grey.
 
-Normal variation: pitch, shear and orientation of the weave by a little; thickness, tone
-and waviness of every thread; and, strongly, brightness. The lamp ages: the normals of
-the test split are a little darker than those of the training split (see `AGEING`), which
-a score that leans on brightness mistakes for a defect.
+Pitch, shear and orientation vary a little; thickness, tone and waviness of every thread, and
+brightness, vary much. The lamp ages: the normal test images are a little darker than the training
+images (see `AGEING`), which a score that leans on brightness mistakes for a defect.
 """
-
-from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from differnet_course.samples.rendering import mix, smooth_noise
-from differnet_course.samples.shapes import (
-    SIZE,
-    Array,
-    Mask,
-    blotch,
-    cover,
-    grid,
-    polyline,
-    rotate,
-    wander,
-)
+from .rendering import mix, smooth_noise
+from .shapes import SIZE, Array, Mask, Point, Rng, blotch, cover, grid, polyline, rotate, wander
 
 __all__ = ["AGEING", "DEFECTS", "scene"]
 
@@ -33,14 +20,8 @@ Index = NDArray[np.int64]
 THREADS = 64  # per-thread tables: more than can ever cross the frame
 
 
-def scene(part: np.random.Generator, flaw: np.random.Generator, defect: str | None) -> Array:
-    """Linear grey values (448, 448) of one piece of cloth.
-
-    Args:
-        part: Randomness of the cloth and the light; never used by the defect.
-        flaw: Randomness of the defect alone.
-        defect: One of `DEFECTS`, or None for normal cloth.
-    """
+def scene(part: Rng, flaw: Rng, defect: str | None) -> Array:
+    """Linear grey values (448, 448) of one piece of cloth."""
     x, y = grid()
     gain = part.uniform(0.84, 1.12)
     angle, shear = part.normal(0, 0.025), part.normal(0, 0.012)
@@ -82,7 +63,7 @@ def scene(part: np.random.Generator, flaw: np.random.Generator, defect: str | No
 class _Damage:
     """Which threads are gone, and which are doubled, at any place of the weave."""
 
-    def __init__(self, flaw: np.random.Generator, defect: str | None) -> None:
+    def __init__(self, flaw: Rng, defect: str | None) -> None:
         self.defect = defect
         self.line = int(flaw.integers(THREADS // 2 - 11, THREADS // 2 + 12))
         self.middle = flaw.uniform(-10, 10) + THREADS / 2
@@ -95,16 +76,20 @@ class _Damage:
 
     def gone(self, u: Array, v: Array, i: Index, j: Index) -> tuple[Mask, Mask]:
         """Where the warp and where the weft is missing."""
-        nowhere = np.zeros(u.shape, dtype=bool)
-        if self.defect == "broken_thread":
-            if self.upright:
-                return (i == self.line) & (np.abs(v - self.middle) < self.half), nowhere
-            return nowhere, (j == self.line) & (np.abs(u - self.middle) < self.half)
         if self.defect == "hole":
             du, dv = u - self.line - 0.5, v - self.middle
             warp = du * du + (dv + self.fray[0][i]) ** 2 < self.size**2
             return warp, (du + self.fray[1][j]) ** 2 + dv * dv < self.size**2
-        return nowhere, nowhere
+        return self.stretch("broken_thread", u, v, i, j)
+
+    def stretch(self, defect: str, u: Array, v: Array, i: Index, j: Index) -> tuple[Mask, Mask]:
+        """Where the warp and where the weft has a defect that runs along a thread."""
+        nowhere = np.zeros(u.shape, dtype=bool)
+        if self.defect != defect:
+            return nowhere, nowhere
+        if self.upright:
+            return (i == self.line) & (np.abs(v - self.middle) < self.half), nowhere
+        return nowhere, (j == self.line) & (np.abs(u - self.middle) < self.half)
 
     def spread(self, u: Array, v: Array) -> tuple[Array, Array]:
         """Make room for a doubled thread: its neighbours are crowded aside."""
@@ -118,34 +103,19 @@ class _Damage:
         push *= cover(np.abs(along - self.middle) - self.half, 2.0)
         return (u - push, v) if self.upright else (u, v - push)
 
-    def doubled(self, u: Array, v: Array, i: Index, j: Index) -> tuple[Mask, Mask]:
-        """Where the warp and where the weft consists of two strands side by side."""
-        nowhere = np.zeros(u.shape, dtype=bool)
-        if self.defect != "doubled_thread":
-            return nowhere, nowhere
-        if self.upright:
-            return (i == self.line) & (np.abs(v - self.middle) < self.half), nowhere
-        return nowhere, (j == self.line) & (np.abs(u - self.middle) < self.half)
-
 
 def _threads(
     u: Array, v: Array, fuzz: Array, wide: Array, tone: Array, drift: Array, damage: _Damage
 ) -> tuple[Array, Array]:
     """Brightness of the upper thread, and opacity of the gaps between threads.
 
-    Args:
-        u: Place across the warp, in threads: the whole part is the thread's number.
-        v: Place across the weft, likewise.
-        fuzz: Noise that makes the fibres irregular, the shape of `u`.
-        wide: Half width of each thread, (2, THREADS): warp, weft.
-        tone: Brightness of each thread, (2, THREADS).
-        drift: Sideways offset of each thread, (2, THREADS).
-        damage: Threads that are missing or doubled.
+    The whole part of `u` and `v` is a thread's number; `fuzz` makes fibres irregular. Of each
+    thread, (2, THREADS) for warp and weft: its half width, brightness and sideways offset.
     """
     i, j = np.floor(u).astype(np.int64), np.floor(v).astype(np.int64)
     a, b = u - i - 0.5, v - j - 0.5  # place across the warp and across the weft thread
     warp_gone, weft_gone = damage.gone(u, v, i, j)
-    double_a, double_b = damage.doubled(u, v, i, j)
+    double_a, double_b = damage.stretch("doubled_thread", u, v, i, j)
     # Height of both threads: a round profile on a path that dives under its neighbour.
     over = 1.0 - 2.0 * ((i + j) % 2)  # +1 where the warp lies on top
     offset_a, offset_b = drift[0][i], drift[1][j]
@@ -171,15 +141,13 @@ def _threads(
     return bright_b + (bright_a - bright_b) * upper, cover(np.maximum(warp, weft) + 0.9, 0.4)
 
 
-def _inside(flaw: np.random.Generator, margin: float = 40.0) -> tuple[float, float]:
+def _inside(flaw: Rng, margin: float = 40.0) -> Point:
     """A point of the frame at least `margin` pixels from its border."""
     reach = 224.0 - margin
     return float(flaw.uniform(-reach, reach)), float(flaw.uniform(-reach, reach))
 
 
-def _pull(
-    flaw: np.random.Generator, x: Array, y: Array, u: Array, v: Array
-) -> tuple[Array, Array, Array]:
+def _pull(flaw: Rng, x: Array, y: Array, u: Array, v: Array) -> tuple[Array, Array, Array]:
     """Pinch the cloth along a pulled thread; also the signed distance to its loose loop."""
     centre, angle = _inside(flaw, 70.0), flaw.integers(2) * np.pi / 2 + flaw.normal(0, 0.1)
     along, across = rotate(x - centre[0], y - centre[1], float(angle))
@@ -192,7 +160,7 @@ def _pull(
     return u, v, polyline(x, y, path)
 
 
-def _oil(flaw: np.random.Generator, x: Array, y: Array) -> Array:
+def _oil(flaw: Rng, x: Array, y: Array) -> Array:
     """Share of light lost in an oil spot with a soft edge and a few splashes."""
     radius, centre = flaw.uniform(16, 34), _inside(flaw, 50.0)
     loss = cover(blotch(flaw, x, y, centre, radius, rough=0.3, stretch=1.3), 7.0)
