@@ -137,7 +137,8 @@ class GradientMaps:
         views = self.views(image, chosen)
         with torch.no_grad():
             maps = self.model.extractor.feature_maps(views)
-        gradient = self.score_gradient(self.model.extractor.pool(maps))
+        features = self.model.extractor.pool(maps)[None]  # (1, T, D)
+        gradient = self.model.scorer.gradient(features)[0]
         side = views.shape[-1] if side is None else side
         if method == "gradient":
             layers = F.adaptive_avg_pool2d(self._at_pixels(views, gradient), side)
@@ -160,17 +161,6 @@ class GradientMaps:
         views = dict(iter_views(x, self.model.angles_, transformations, only=chosen))
         return torch.cat([views[k] for k in chosen])
 
-    def score_gradient(self, features: Tensor) -> Tensor:
-        """d tau / d y for the views (T, D) of an image, (T, D).
-
-        With pooled views the flow sees their mean, so that all views share one gradient.
-        """
-        rows = features.mean(0, keepdim=True) if self.model.settings.pool_views else features
-        rows = rows.detach().requires_grad_(True)
-        with torch.enable_grad():
-            total = self.model.score_rows(rows).sum()
-        return torch.autograd.grad(total, rows)[0].expand_as(features)
-
     def terms(
         self, method: str, maps: Sequence[Tensor], gradient: Tensor, chosen: Sequence[int]
     ) -> list[Tensor]:
@@ -179,7 +169,7 @@ class GradientMaps:
         Args:
             method: "attribution" or "deviation".
             maps: S tensors (T, C, h_s, w_s), of the views at the chosen angles.
-            gradient: (T, D), see `score_gradient`.
+            gradient: (T, D), d tau / d y of these views.
             chosen: positions of the angles.
         """
         terms = []

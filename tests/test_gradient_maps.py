@@ -19,7 +19,7 @@ from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.flow import CouplingFlow, build_flow
 from differnet_lite.images import decode
 from differnet_lite.sampling import whitening_matrix
-from differnet_lite.scoring import score_views
+from differnet_lite.scoring import Scorer, score_views
 
 ANGLES = (0.0, 45.0, 90.0)
 ROTATED = Transformations(angles=ANGLES)
@@ -34,17 +34,15 @@ class Model(BaseEstimator):
         extractor: MultiScaleExtractor,
         score_rows: Callable[[Tensor], Tensor],
         transformations: Transformations = ROTATED,
-        *,
-        pool_views: bool = False,
     ) -> None:
         self.extractor = extractor
         self.score_rows = score_rows
+        self.scorer = Scorer(score_rows, pool_views=False)
         self.transformations = transformations
-        self.pool_views = pool_views
         self.angles_ = transformations.test_angles()
         self.settings = Settings(
             transformations=transformations,
-            pool_views=pool_views,
+            pool_views=False,
             size=extractor.size,
             n_scales=extractor.n_scales,
         )
@@ -84,7 +82,7 @@ def first_view(maps: GradientMaps, image: np.ndarray) -> tuple[list[Tensor], Ten
     """Trunk's maps and gradient of the view at the first angle."""
     with torch.no_grad():
         trunk = maps.model.extractor.feature_maps(maps.views(image, [0]))
-    return trunk, maps.score_gradient(maps.model.extractor.pool(trunk))
+    return trunk, maps.model.scorer.gradient(maps.model.extractor.pool(trunk)[None])[0]
 
 
 def enlarged(terms: list[Tensor]) -> np.ndarray:
@@ -189,14 +187,6 @@ def test_the_same_view_four_times_gives_the_map_of_one(
         drawn.append(maps.anomaly_map(picture(0), method=method))
     assert drawn[0].max() > 0
     np.testing.assert_allclose(drawn[1], drawn[0], rtol=1e-3, atol=1e-4 * drawn[0].max())
-
-
-def test_pooled_views_share_the_gradient_at_their_mean(extractor: Any, score: Any) -> None:
-    pooled = maps_of(None, extractor, score, pool_views=True)
-    features = torch.rand(3, 768, generator=torch.Generator().manual_seed(0))
-    mean = features.mean(0, keepdim=True).requires_grad_(True)
-    (wanted,) = torch.autograd.grad(score(mean).sum(), mean)
-    torch.testing.assert_close(pooled.score_gradient(features), wanted.expand(3, -1))
 
 
 def test_normal_maps_are_means_and_deviations_over_images(
