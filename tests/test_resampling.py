@@ -141,7 +141,7 @@ def test_brightness_multiplies_each_image_by_its_own_factor() -> None:
     brighter = jitter(images, Transformations(brightness=0.2), torch.Generator().manual_seed(0))
     factors = brighter[:, 0, 0, 0] / 0.5
     torch.testing.assert_close(brighter, images * factors[:, None, None, None])
-    assert 0.8 <= factors.min() and factors.max() <= 1.2
+    assert factors.min() >= 0.8 and factors.max() <= 1.2
     assert factors.std() == pytest.approx(0.4 / math.sqrt(12), rel=0.1)
 
 
@@ -150,7 +150,7 @@ def test_contrast_leaves_the_mean_grey() -> None:
     varied = jitter(images, Transformations(contrast=0.5), torch.Generator().manual_seed(0))
     torch.testing.assert_close(varied.mean((1, 2, 3)), images.mean((1, 2, 3)))
     ratio = varied.std((1, 2, 3)) / images.std((1, 2, 3))
-    assert 0.5 - 1e-5 <= ratio.min() and ratio.max() <= 1.5 + 1e-5
+    assert ratio.min() >= 0.5 - 1e-5 and ratio.max() <= 1.5 + 1e-5
     assert ratio.std() > 0.2
 
 
