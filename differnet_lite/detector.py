@@ -32,7 +32,7 @@ from differnet_lite.flow import CouplingFlow
 from differnet_lite.folders import DatasetError, Images, as_images, check_normal, training_images
 from differnet_lite.groups import apart, near_copies, without_copies
 from differnet_lite.images import ImageLike, digest, iter_decoded
-from differnet_lite.maps import MapLevels, PlaceStatistics, distance_maps, evenly, place_statistics
+from differnet_lite.maps import MapLevels, PlaceStatistics, distance_map, evenly, place_statistics
 from differnet_lite.model_file import check_trunk, contents, restore_fit, restore_settings
 from differnet_lite.sampling import fresh_view_sampler, view_sampler
 from differnet_lite.scoring import Scorer, flow_score
@@ -306,15 +306,18 @@ class DifferNet(BaseEstimator):
         """Conformal p-values, (N,): at most alpha for a share of at most alpha of normal images."""
         return self.calibration_.p_values(self.anomaly_scores(images))
 
+    @torch.inference_mode()
     def iter_anomaly_maps(self, images: Images) -> Iterator[np.ndarray]:
-        """Anomaly maps (size, size) one by one, in constant memory; see `maps`."""
+        """Anomaly maps (size, size) one by one, in constant memory; see `anomaly_maps`."""
         places = self._places()
         listed = as_images(images)
         silent = not self.progress
         with tqdm(total=len(listed), desc="maps", unit="image", disable=silent, leave=False) as bar:
             for batch in iter_decoded(listed, size=self.settings.size, batch=4):
-                for image in batch:
-                    yield finite("map", distance_maps(self.extractor, places, image[None])[0])
+                pixels = batch.to(self.extractor.device).float() / 255
+                for one in pixels.split(1):
+                    drawn = distance_map(self.extractor, places, one)[0].cpu().numpy()
+                    yield finite("map", drawn)
                     bar.update()
 
     def anomaly_maps(self, images: Images) -> np.ndarray:

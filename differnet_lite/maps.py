@@ -43,7 +43,7 @@ __all__ = [
     "MOST_IMAGES",
     "SIGMA",
     "PlaceStatistics",
-    "distance_maps",
+    "distance_map",
     "drawn",
     "place_features",
     "place_statistics",
@@ -130,7 +130,6 @@ class PlaceStatistics:
         return cls(**{name: tensor.float() for name, tensor in tensors.items()})
 
 
-@torch.inference_mode()
 def place_features(extractor: MultiScaleExtractor, images: Tensor) -> list[Tensor]:
     """Tapped activations, averaged over 3 x 3 cells: L tensors (N, C_l, h, w) float32.
 
@@ -148,7 +147,7 @@ def place_features(extractor: MultiScaleExtractor, images: Tensor) -> list[Tenso
         x = layer(x)
         outputs.append((layer, x))
     side = extractor.size / TAPPED_STRIDE
-    tapped = [(layer, x) for layer, x in outputs if abs(x.shape[-1] - side) <= 1]
+    tapped = [(layer, x) for layer, x in outputs if abs(x.shape[-1] - side) < 2]
     activations = [x for layer, x in tapped if isinstance(layer, nn.ReLU)]
     layers = activations or [x for _, x in tapped] or [outputs[-1][1]]
     ends = layers if len(layers) == 1 else [layers[0], layers[-1]]
@@ -204,20 +203,18 @@ def place_statistics(
     )
 
 
-@torch.inference_mode()
-def distance_maps(
+def distance_map(
     extractor: MultiScaleExtractor,
     statistics: PlaceStatistics,
     images: Tensor,
     *,
     sigma: float = SIGMA,
-) -> np.ndarray:
-    """Maps (N, size, size) float32 of images (N, 3, size, size) uint8, not divided by the level."""
-    device = extractor.device
-    layers = place_features(extractor, images.to(device).float() / 255)
-    residual = _joined(layers, statistics.scale.to(device)) - statistics.mean.to(device)
-    distance = _distance(residual, statistics.factor.to(device)) / statistics.border.to(device)
-    return drawn(distance, extractor.size, sigma=sigma).cpu().numpy()
+) -> Tensor:
+    """Maps (N, size, size) float32 of images (N, 3, size, size) in [0, 1]; see above."""
+    layers = place_features(extractor, images)
+    residual = _joined(layers, statistics.scale.to(images)) - statistics.mean.to(images)
+    distance = _distance(residual, statistics.factor.to(images)) / statistics.border.to(images)
+    return drawn(distance, extractor.size, sigma=sigma)
 
 
 def drawn(distance: Tensor, size: int, *, sigma: float = SIGMA) -> Tensor:

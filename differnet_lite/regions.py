@@ -1,0 +1,78 @@
+"""Where a defect is, in the pixels of the photograph itself.
+
+A map is drawn over the square that the trunk sees. Here it comes back to the photograph's own size
+and shape, and the places above the level become regions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+__all__ = ["Region", "map_in_pixels", "regions_of"]
+
+NEIGHBOURS = np.ones((3, 3))  # of a pixel: all eight
+
+
+@dataclasses.dataclass(frozen=True)
+class Region:
+    """A connected part of a photograph that lies above the level.
+
+    Attributes:
+        box: left, top, width and height, pixels.
+        area: pixels.
+        peak: x and y of the highest value, pixels.
+        excess: the highest value, in levels: above 1.
+    """
+
+    box: tuple[int, int, int, int]
+    area: int
+    peak: tuple[int, int]
+    excess: float
+
+
+def map_in_pixels(anomaly_map: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A map (h, w) in the pixels of a photograph, (height, width) float32.
+
+    Args:
+        anomaly_map: (h, w) float32, over the whole photograph.
+        size: width and height of the photograph, pixels.
+    """
+    resized = Image.fromarray(anomaly_map).resize(size, Image.Resampling.BILINEAR)
+    return np.asarray(resized)
+
+
+def regions_of(anomaly_map: np.ndarray, level: float, size: tuple[int, int]) -> list[Region]:
+    """The regions of a map at a level or above, the highest first.
+
+    Args:
+        anomaly_map: (h, w), over the whole photograph.
+        level: see `DifferNet.map_levels`.
+        size: width and height of the photograph, pixels.
+
+    Example:
+        >>> drawn = np.zeros((4, 4), np.float32)
+        >>> drawn[1, 2] = 3
+        >>> regions_of(drawn, 1.5, (400, 800))
+        [Region(box=(200, 200, 100, 200), area=20000, peak=(250, 300), excess=2.0)]
+    """
+    labels, _ = ndimage.label(anomaly_map >= level, structure=NEIGHBOURS)
+    height, width = anomaly_map.shape
+    across = size[0] / width
+    down = size[1] / height
+    regions = []
+    for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
+        inside = labels[rows, columns] == number
+        values = np.where(inside, anomaly_map[rows, columns], -np.inf)
+        row, column = np.unravel_index(values.argmax(), values.shape)
+        left = round(columns.start * across)
+        top = round(rows.start * down)
+        box = (left, top, round(columns.stop * across) - left, round(rows.stop * down) - top)
+        x = int((columns.start + column + 0.5) * across)
+        y = int((rows.start + row + 0.5) * down)
+        area = round(float(inside.sum() * across * down))
+        regions.append(Region(box, area, (x, y), float(values.max() / level)))
+    return sorted(regions, key=lambda region: -region.excess)
