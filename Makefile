@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 TWO := -n 2 --dist loadfile --no-loadscope-reorder  # tests/conftest.py puts the longest first
 
-.PHONY: demo lab labs test test-fast test-notebooks coverage hostile faults versions notebooks site lint clean
+.PHONY: demo lab labs test test-fast test-notebooks test-all coverage versions notebooks site lint clean
 
 demo: .venv/installed            ## train on built-in images, print a table, write report.html
 	$(BIN)/python -m differnet_lite demo
@@ -11,22 +11,19 @@ demo: .venv/installed            ## train on built-in images, print a table, wri
 lab: .venv/installed-dev         ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks/
 
-test: test-fast test-notebooks   ## everything: style, types, unit tests, documentation examples, notebooks, browser
+test: test-fast test-notebooks   ## style, types, unit tests, documentation examples, notebooks, browser
 
-test-fast: .venv/installed-dev   # two at a time, with one thread each: with two each they would wait for each other
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TWO)
-
-hostile: .venv/installed-dev     ## bad inputs and flipped bits in full, with a table of how they went
-	HOSTILE=full $(BIN)/python -m pytest tests/hostile
+test-fast: .venv/installed-dev lint  # two at a time, with one thread each: with two each they would wait for each other
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TWO) -m "not slow"
 
 test-notebooks: .venv/installed-dev  # two at a time: each fixes one thread, so that its digits are the same everywhere
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval notebooks/ -n 2 --dist loadfile
 
-coverage: .venv/installed-dev    ## which lines and branches the tests run, in %
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TWO) --cov=differnet_lite --cov-branch --cov-report=term-missing
+test-all: test                   ## and what takes long: nine methods, all labs through nbgrader, a cluster, ONNX, every explorer
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TWO) -m slow
 
-faults: .venv/installed-dev      ## kill it 50 times while it works: nothing half-written, nothing lost
-	$(BIN)/python scripts/faults.py
+coverage: .venv/installed-dev    ## which lines and branches the tests run, in %
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TWO) --cov=differnet_lite --cov=differnet_course --cov-branch --cov-report=term-missing
 
 versions: .venv/installed        ## on every Python that is here, with the newest and the oldest requirements; the wheel
 	$(BIN)/python scripts/versions.py
