@@ -1,0 +1,168 @@
+"""The distance map: its formula by hand, leave-one-out exactly, its level, its position."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from differnet_lite import DifferNet, TooFewNormalsError, maps
+from differnet_lite.features import MultiScaleExtractor
+from differnet_lite.images import decode
+from differnet_lite.maps import (
+    EPS,
+    PlaceStatistics,
+    distance_map,
+    drawn,
+    evenly,
+    place_features,
+    place_statistics,
+)
+
+Picture = Callable[..., np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def normal(picture: Picture) -> list[np.ndarray]:
+    return [picture(k, 256, 6.0) for k in range(7)]
+
+
+@pytest.fixture(scope="module")
+def statistics(extractor: MultiScaleExtractor, normal: list[np.ndarray]) -> PlaceStatistics:
+    return place_statistics(extractor, normal)
+
+
+def pixels_of(*images: np.ndarray) -> Tensor:
+    """(N, 3, 256, 256) in [0, 1]."""
+    return torch.stack([decode(image, 256) for image in images]).float() / 255
+
+
+def phi_of(extractor: MultiScaleExtractor, images: list[np.ndarray], scale: Tensor) -> Tensor:
+    """(N, D, h, w), as the definition says."""
+    layers = place_features(extractor, pixels_of(*images))
+    return torch.cat([layer / s for layer, s in zip(layers, scale, strict=True)], dim=1).double()
+
+
+def by_hand(phi: Tensor, x: Tensor) -> Tensor:
+    """d(p) of x (D, h, w) against images phi (n, D, h, w), without the border's factor."""
+    n, d, h, w = phi.shape
+    mean = phi.mean(0)
+    rows = (phi - mean).movedim(1, -1).reshape(-1, d)
+    covariance = rows.T @ rows / ((n - 1) * h * w)
+    covariance += EPS * covariance.trace() / d * torch.eye(d)
+    r = (x - mean).flatten(1)
+    return (r * torch.linalg.solve(covariance, r)).sum(0).view(h, w) / d
+
+
+def test_the_tapped_layers_are_alexnets_third_and_fifth_on_one_grid(
+    extractor: MultiScaleExtractor, normal: list[np.ndarray]
+) -> None:
+    x = extractor.pyramid(pixels_of(*normal[:2]))[0]
+    for layer, tapped in zip(
+        (7, 11), place_features(extractor, pixels_of(*normal[:2])), strict=True
+    ):
+        activation = extractor.trunk[: layer + 1](x)
+        expected = torch.nn.functional.avg_pool2d(activation, 3, 1, 1, count_include_pad=False)
+        torch.testing.assert_close(tapped, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_map_is_its_formula(
+    extractor: MultiScaleExtractor,
+    normal: list[np.ndarray],
+    statistics: PlaceStatistics,
+    picture: Picture,
+) -> None:
+    image = picture(50, 256, 6.0)
+    phi = phi_of(extractor, [*normal, image], statistics.scale)
+    distance = by_hand(phi[:-1], phi[-1]) / statistics.border
+    expected = drawn(distance[None].float(), 256)
+    anomaly_map = distance_map(extractor, statistics, pixels_of(image))
+    assert anomaly_map.shape == (1, 256, 256)
+    torch.testing.assert_close(anomaly_map, expected, rtol=2e-3, atol=1e-3 * float(expected.max()))
+
+
+def test_leaving_one_out_is_exact(
+    extractor: MultiScaleExtractor, normal: list[np.ndarray], statistics: PlaceStatistics
+) -> None:
+    phi = phi_of(extractor, normal, statistics.scale)
+    for i in range(len(normal)):
+        others = torch.cat([phi[:i], phi[i + 1 :]])
+        left_out = drawn((by_hand(others, phi[i]) / statistics.border)[None].float(), 256)
+        assert float(statistics.maxima[i]) == pytest.approx(float(left_out.max()), rel=2e-3)
+
+
+def test_the_level_is_the_conformal_quantile_of_the_maxima(statistics: PlaceStatistics) -> None:
+    ordered = statistics.maxima.sort().values
+    levels = statistics.levels(0.25)
+    assert levels.level == pytest.approx(float(ordered[5]), rel=1e-6)  # ceil(8 * 0.75) = 6th
+    assert 0 < levels.usual <= levels.level and levels.alpha == 0.25
+    fallback = statistics.levels(0.05, if_too_few="fallback")
+    assert fallback.level == pytest.approx(float(ordered[-1])) and fallback.alpha == 1 / 8
+    with pytest.raises(TooFewNormalsError, match="at least 19"):
+        statistics.levels(0.05)
+
+
+def test_a_spot_is_drawn_where_it_is(
+    extractor: MultiScaleExtractor, statistics: PlaceStatistics, picture: Picture
+) -> None:
+    for y, x in ((60, 60), (60, 190), (190, 60)):
+        spoilt = picture(51, 256, 6.0)
+        spoilt[y - 10 : y + 10, x - 10 : x + 10] = (255, 0, 0)
+        anomaly_map = distance_map(extractor, statistics, pixels_of(spoilt))[0]
+        row, column = divmod(int(anomaly_map.argmax()), 256)
+        assert abs(row - y) <= 16 and abs(column - x) <= 16
+
+
+def test_a_cell_is_drawn_at_its_centre() -> None:
+    grid = torch.zeros(1, 27, 27)
+    grid[0, 3, 20] = 1
+    row, column = divmod(int(drawn(grid, 448, sigma=0).argmax()), 448)
+    assert abs(row - (15 + 16 * 3)) <= 1 and abs(column - (15 + 16 * 20)) <= 1
+
+
+def test_the_border_counts_less_only_where_normals_stray_there() -> None:
+    flat = torch.ones(27, 27)
+    assert torch.equal(maps._border(flat), flat)
+    ringed = flat.clone()
+    ringed[[0, -1]] = 3.0
+    ringed[:, [0, -1]] = 3.0
+    factor = maps._border(ringed)
+    assert factor[0, 5] == pytest.approx(3.0) and factor[13, 13] == 1 and factor[1, 5] == 1
+    assert (maps._border(2 - ringed.clamp_max(1.5)) >= 1).all()
+
+
+def test_another_trunk_has_maps_too(normal: list[np.ndarray]) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        extractor = MultiScaleExtractor(
+            backbone="resnet18", weights="random", size=256, device="cpu", dtype="float32"
+        )
+    grids = [tuple(layer.shape[1:]) for layer in place_features(extractor, pixels_of(normal[0]))]
+    assert grids == [(256, 16, 16)]
+    statistics = place_statistics(extractor, normal[:4])
+    anomaly_map = distance_map(extractor, statistics, pixels_of(normal[5]))
+    assert anomaly_map.shape == (1, 256, 256) and anomaly_map.isfinite().all()
+
+
+def test_too_few_images_have_no_statistics(
+    extractor: MultiScaleExtractor, normal: list[np.ndarray]
+) -> None:
+    assert place_statistics(extractor, normal[:2]) is None
+    assert evenly(16, 4) == [0, 4, 8, 12]
+    with pytest.raises(ValueError, match="n: expected 1 to 3, got 4"):
+        evenly(3, 4)
+
+
+def test_masks_and_maps_of_a_detector(model: DifferNet, test_images: list[Path]) -> None:
+    paths = test_images[:3]
+    anomaly_maps = model.anomaly_maps(paths)
+    assert anomaly_maps.shape == (3, 256, 256) and anomaly_maps.dtype == np.float32
+    assert anomaly_maps.min() >= 0
+    np.testing.assert_allclose(model.anomaly_maps(paths[1])[0], anomaly_maps[1], rtol=1e-5)
+    masks = model.predict_masks(paths, alpha=0.2)
+    np.testing.assert_array_equal(masks, anomaly_maps >= model.map_levels(0.2).level)
+    assert model.anomaly_maps([]).shape == (0, 256, 256)
