@@ -3,8 +3,9 @@
 | file | what |
 |---|---|
 | `parser` | what can be asked for; nothing heavy is imported |
-| `commands` | `main` and the other commands; PyTorch is imported when a command runs |
-| `scoring` | the command score |
-| `clustering` | fit and score with --scheduler, on a Dask cluster |
-| `output` | tables, CSV, and refusals of places that must not be written to |
+| `commands` | `main` and the commands; PyTorch is imported when a command runs |
+| `scoring` | the command score: photographs in, rows out |
+| `output` | rows, tables, maps, and refusals of files that must not be overwritten |
+| `cluster` | the scores of many photographs, from a Dask cluster |
+| `course` | the one way into `differnet_course`: sample images and reports |
 """

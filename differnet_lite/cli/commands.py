@@ -1,4 +1,4 @@
-"""`main`, and the commands demo, fit, prepare and cache.
+"""`main`, and the commands fit and cache.
 
 What takes seconds to import is imported inside them, and all that can be refused is refused before
 any work.
@@ -7,194 +7,143 @@ any work.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
+import os
+import shlex
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from differnet_lite.cli.clustering import fit_there, score_there
-from differnet_lite.cli.output import check_file, escaped, print_table, silence
-from differnet_lite.cli.parser import SAMPLES, build_parser
-from differnet_lite.cli.scoring import check_labels, inputs, score
+from differnet_lite.cli.course import course
+from differnet_lite.cli.output import check_output, escaped, print_table
+from differnet_lite.cli.parser import RULES, build_parser
 
 __all__ = ["main"]
-
-ERRORS = (TypeError, ValueError, OSError, RuntimeError, FloatingPointError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0 if all went well, 2 after one line on stderr for what cannot be done, 130 after Ctrl-C.
+        0 if all went well, 2 after one line on stderr for what cannot be done, 3 if some files
+        could not be read, 130 after Ctrl-C.
     """
     args = build_parser().parse_args(arguments)
-    with _notes():
-        try:
-            COMMANDS[args.command](args)
-            sys.stdout.flush()
-        except BrokenPipeError:  # whoever read the output has seen enough
-            silence(sys.stdout)
-        except ERRORS as error:
-            print(f"error: {escaped(error) or type(error).__name__}", file=sys.stderr)
-            try:
-                sys.stdout.flush()
-            except OSError:
-                silence(sys.stdout)
-            return 2
-        except KeyboardInterrupt:
-            kept = "features that were computed are kept"
-            if getattr(args, "scheduler", None):
-                kept = "what is finished is kept; the same command goes on"
-            elif getattr(args, "checkpoint", None) or getattr(args, "preset", None) == "paper":
-                kept += "; a training with a checkpoint goes on by the same command"
-            print(f"interrupted; {kept}", file=sys.stderr)
-            return 130
-    return 0
+    args.progress = sys.stderr.isatty() and not args.quiet
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that a terminal cannot show is no error
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _note  # type: ignore[assignment]
+            status = COMMANDS[args.command](args)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # whoever read the output has seen enough
+        _silence()
+        return 0
+    except (TypeError, ValueError, OSError, RuntimeError, FloatingPointError) as error:
+        _print(f"error: {escaped(error) or type(error).__name__}")
+        _silence()
+        return 2
+    except KeyboardInterrupt:
+        _print("interrupted; the same command goes on with the features and states that are kept")
+        return 130
 
 
-def _demo(args: argparse.Namespace) -> None:
-    from differnet_course.plots import evaluation_report
-    from differnet_course.samples import make_sample_category
-    from differnet_lite.oldchecks import rate
-    from differnet_lite.evaluation import evaluate
-    from differnet_lite.folders import load_category
-    from differnet_lite.model import DifferNet
-    from differnet_lite.settings import PRESETS
-    from differnet_lite.trunk import resolve_device
+def _note(message: object, *_: object, **__: object) -> None:
+    _print(f"note: {escaped(message)}")
+
+
+def _print(line: str) -> None:
+    """A line of its own on stderr, in place of a progress bar."""
+    print(("\r\x1b[K" if sys.stderr.isatty() else "") + line, file=sys.stderr)
+
+
+def _silence() -> None:
+    """Send what is left in stdout nowhere, so that the interpreter's end does not complain."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _score(args: argparse.Namespace) -> int:
+    from differnet_lite.cli.scoring import score
+
+    return score(args)
+
+
+def _fit(args: argparse.Namespace) -> int:
+    from differnet_lite.checks import whole
+    from differnet_lite.detector import DifferNet
+    from differnet_lite.folders import training_set
+    from differnet_lite.transforms import Transformations
 
     start = time.perf_counter()
-    rate("alpha", args.alpha)
-    check_file("--report", args.report)
-    resolve_device(args.device)
-    # a report has a threshold, so something calibrates it whatever the preset says
-    silent = PRESETS[args.preset].calibration == "none"
-    options: dict[str, Any] = {"calibration": "split"} if silent else {}
-    model = DifferNet(args.preset, seed=args.seed, device=args.device, **options)
-    built_in = args.category in SAMPLES
-    folder = make_sample_category(args.category) if built_in else Path(args.category)
-    category = load_category(folder)
-    check_labels(category, "a demo")
-    check_file("--report", args.report, inputs(category))
-    n_train, n_test = len(category.train), len(category.test)
-    print(f"{escaped(folder)}: {n_train} normal images to train on, {n_test} to test", flush=True)
-    made = time.perf_counter()
-    model.fit(category.train)
-    fitted = time.perf_counter()
-    result = evaluate(model, category, alpha=args.alpha, maps=True)
-    done = time.perf_counter()
-    parts = (
-        f"images {made - start:.0f}, training with features {fitted - made:.0f}, "
-        f"scores and maps {done - fitted:.0f}"
+    check_output("--out", args.out)
+    transformations = None
+    if args.rotations == 1:
+        transformations = Transformations.upright()
+    elif args.rotations is not None:
+        n = whole("--rotations", args.rotations, least=1, most=3600)  # a tenth of a degree apart
+        transformations = Transformations.grid(n)
+    by_rule = args.calibration is None or args.calibration in RULES
+    model = DifferNet(
+        args.preset,
+        transformations=transformations,
+        size=args.size,
+        noise=args.noise,
+        epochs=args.epochs,
+        calibration=args.calibration if by_rule else None,
+        holdout=args.holdout,
+        seed=args.seed,
+        device=args.device,
+        progress=args.progress,
     )
-    rows = [*result.table(), ("seconds", f"{done - start:.0f} ({parts})")]
-    evaluation_report(args.report, model, result, rows)
-    print_table(rows)
-    print(f"report: {escaped(args.report)}")
-
-
-def _fit(args: argparse.Namespace) -> None:
-    from differnet_course.baselines.registry import make_detector
-    from differnet_lite.oldchecks import rate
-    from differnet_lite.folders import training_images
-    from differnet_lite.model import DifferNet
-    from differnet_lite.resuming import training_folder
-    from differnet_lite.trunk import resolve_device
-
-    start = time.perf_counter()
-    options = _options(args)
-    if args.scheduler is not None:
-        fit_there(args, options)
-        return
-    if len(args.folder) > 1:
-        raise ValueError("expected one folder, got several: these need --scheduler")
-    rate("alpha", args.alpha)
-    check_file("--out", args.out)
-    resolve_device(args.device)
-    model = make_detector(args.method, seed=args.seed, device=args.device, **options)
-    kept = args.checkpoint
-    if kept is None and args.preset == "paper":
-        kept = f"{args.out}.training"
-    if kept:
-        training_folder(kept)
-    images = training_images(args.folder[0])
-    check_file("--out", args.out, [Path(str(image)) for image in images])
-    model.fit(images, **({"checkpoint": kept} if kept else {}))
-    n = len(model.calibration_scores_)
-    threshold = "none: without calibration there are scores only"
-    if n:
-        threshold = str(model.threshold(args.alpha, if_too_few="fallback"))
+    others = None if by_rule else training_set(args.calibration).images
+    training = training_set(args.folder, recursive=args.recursive)
+    check_output("--out", args.out, [Path(os.fspath(image)) for image in training.images])
+    if not args.quiet:
+        print(escaped(training), flush=True)
+    states = args.checkpoint
+    if states is None and args.preset == "paper":
+        states = f"{args.out}.training"
+    model.fit(training.images, calibration=others, groups=args.groups, checkpoint=states)
     model.save(args.out)
-    if kept and isinstance(model, DifferNet):
-        model.forget_checkpoint()
+    if states is not None:
+        for file in Path(states).glob("*.training"):
+            file.unlink()
+        with contextlib.suppress(OSError):  # it may hold something else
+            os.rmdir(states)
+    if args.quiet:
+        return 0
+    n = len(model.calibration_scores_)
+    threshold = str(model.threshold(if_too_few="fallback")) if n else "none: there are scores alone"
     rows = [
         ("trained on", f"{model.n_train_} images"),
         ("calibrated on", f"{n} images"),
         ("threshold", threshold),
         ("seconds", f"{time.perf_counter() - start:.0f}"),
-        ("model", args.out),
     ]
     print_table(rows)
+    model_file = shlex.quote(args.out)
+    print(f"\nnext: differnet-lite score {model_file} NEW_PHOTOGRAPHS --csv scores.csv --maps maps")
+    return 0
 
 
-def _options(args: argparse.Namespace) -> dict[str, Any]:
-    """The settings that `fit` is asked for, for `make_detector`, which checks them."""
-    from differnet_lite.oldchecks import whole
-    from differnet_lite.transforms import Transformations
-
-    options: dict[str, Any] = {}
-    if args.rotations is not None:
-        n = whole(1, 3600)("rotations", args.rotations)  # a tenth of a degree apart
-        options["transformations"] = (
-            Transformations.upright() if n == 1 else Transformations.grid(n)
-        )
-    if args.angles is not None:
-        options["transformations"] = Transformations(angles=tuple(args.angles))
-    names = ("preset", "epochs", "noise", "size", "calibration", "holdout")
-    options |= {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    if args.method != "differnet":
-        if useless := sorted({"preset", "epochs", "noise"} & set(options)):
-            raise ValueError(f"--{useless[0]}: expected with --method differnet, got {args.method}")
-        if args.checkpoint:
-            raise ValueError(f"--checkpoint: expected with --method differnet, got {args.method}")
-        options = {"calibration": "split"} | options
-    return options
+def _demo(args: argparse.Namespace) -> int:
+    return int(course("commands").demo(args))
 
 
-def _score(args: argparse.Namespace) -> None:
-    if args.scheduler is None and args.out is not None:
-        raise ValueError("--out: expected with --scheduler; --csv writes the table here")
-    (score if args.scheduler is None else score_there)(args)
+def _prepare(args: argparse.Namespace) -> int:
+    return int(course("commands").prepare(args))
 
 
-def _prepare(args: argparse.Namespace) -> None:
-    from differnet_course.prepare import prepare_mtd, prepare_mvtec
-    from differnet_course.samples import default_data_root, make_sample_category
-
-    if args.what == "samples":
-        root = args.root or default_data_root()
-        for name in SAMPLES:
-            print(escaped(make_sample_category(name, root)), flush=True)
-        return
-    advice = "see data/README.md"
-    if args.source is None:
-        raise ValueError(f"prepare {args.what} needs the downloaded archive or folder; {advice}")
-    if args.what == "mvtec":
-        for folder in prepare_mvtec(args.source, args.root or "data"):
-            print(escaped(folder))
-        return
-    if args.split is None:
-        raise ValueError(
-            f"prepare mtd needs --split FILE, the authors' list of training images; {advice}"
-        )
-    print(escaped(prepare_mtd(args.source, args.split, args.root or "data")))
-
-
-def _cache(args: argparse.Namespace) -> None:
+def _cache(args: argparse.Namespace) -> int:
     from differnet_lite.cache import FeatureCache, default_cache
 
     folder = default_cache()
@@ -204,35 +153,14 @@ def _cache(args: argparse.Namespace) -> None:
     if args.clear:
         FeatureCache.clear_folder(folder)
         print("cleared")
+    return 0
 
 
-COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
-    "demo": _demo,
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "fit": _fit,
     "score": _score,
+    "evaluate": _score,
+    "demo": _demo,
     "prepare": _prepare,
     "cache": _cache,
 }
-
-
-@contextmanager
-def _notes() -> Iterator[None]:
-    """Within, a warning is one line, once; and a name that a terminal cannot show is no error."""
-    said: set[str] = set()
-
-    def show(message: object, *_: object, **__: object) -> None:
-        if str(message) not in said:
-            said.add(str(message))
-            print(f"note: {escaped(message)}", file=sys.stderr)
-
-    streams = [s for s in (sys.stdout, sys.stderr) if isinstance(s, io.TextIOWrapper)]
-    before = [stream.errors for stream in streams]
-    with warnings.catch_warnings():
-        warnings.showwarning = show  # type: ignore[assignment]
-        for stream in streams:
-            stream.reconfigure(errors="backslashreplace")
-        try:
-            yield
-        finally:
-            for stream, errors in zip(streams, before, strict=True):
-                stream.reconfigure(errors=errors)

@@ -1,28 +1,123 @@
-"""What the commands print and write, and the places that they refuse to write to."""
+"""What the commands write: rows of photographs, tables, maps; and files that they refuse to."""
 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
+import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from differnet_lite.files import check_writable, replacing
+from differnet_lite.files import replacing
 
-__all__ = [
-    "check_file",
-    "check_maps_folder",
-    "escaped",
-    "print_table",
-    "silence",
-    "write_csv",
-]
+__all__ = ["MapFolder", "Row", "check_output", "escaped", "print_table", "row_writer"]
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the start of one
+INDEX = "differnet-lite-maps.txt"  # in a folder of maps: which files the last run has written
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One photograph: its fields are the columns of the CSV file and the keys of --json, in order.
+
+    docs/command.md says what each is. A value that there is not is None, or empty.
+    """
+
+    path: str
+    score: float | None = None
+    score_over_threshold: float | None = None
+    p_value: float | None = None
+    flagged: bool | None = None
+    rule: str = ""
+    map: str = ""
+    regions: Sequence[dict[str, object]] = ()
+    error: str = ""
+
+    def cells(self) -> list[object]:
+        """For a CSV file: a truth value is 0 or 1, regions are JSON, what is missing is empty."""
+        values = dataclasses.asdict(self)
+        if self.path.startswith(FORMULA):
+            values["path"] = "'" + self.path
+        values["flagged"] = None if self.flagged is None else int(self.flagged)
+        values["regions"] = json.dumps(self.regions) if self.regions else ""
+        return list(values.values())
+
+
+@contextmanager
+def row_writer(table: str | None, as_json: bool) -> Iterator[Callable[[Row], None]]:
+    """A function that writes each row at once; a table that is a file appears whole at the end.
+
+    Args:
+        table: CSV file, "-" for standard output, or None.
+        as_json: whether to print a JSON object a line, too.
+    """
+    with ExitStack() as stack:
+        file: IO[bytes] | None = None
+        if table == "-":
+            file = sys.stdout.buffer
+        elif table:
+            file = stack.enter_context(replacing(table))
+
+        def write(cells: Iterable[object]) -> None:
+            if file is not None:
+                line = io.StringIO(newline="")
+                csv.writer(line).writerow(cells)
+                file.write(line.getvalue().encode("utf-8", "surrogateescape"))
+                file.flush()
+
+        def write_row(row: Row) -> None:
+            write(row.cells())
+            if as_json:
+                print(json.dumps(dataclasses.asdict(row)), flush=True)
+
+        write(field.name for field in dataclasses.fields(Row))
+        yield write_row
+
+
+class MapFolder:
+    """The folder of --maps, which mirrors the folders of the photographs; see docs/command.md."""
+
+    def __init__(self, folder: str, sources: Sequence[str], overwrite: bool) -> None:
+        self.folder = Path(folder)
+        folders = [path if os.path.isdir(path) else os.path.dirname(path) for path in sources]
+        self.root = os.path.commonpath([os.path.abspath(path) for path in folders])
+        if any(self.folder.resolve().is_relative_to(Path(path).resolve()) for path in sources):
+            raise ValueError(
+                f"--maps {folder}: the folder lies among the photographs, where a map would be "
+                "taken for one; name a folder elsewhere"
+            )
+        index = self.folder / INDEX
+        strange = self.folder.is_dir() and not index.exists() and any(self.folder.iterdir())
+        if strange and not overwrite:
+            raise FileExistsError(
+                f"--maps {folder}: the folder holds other files than maps of this command; name a "
+                "new folder, or add --overwrite"
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if index.exists():  # then these are maps of an earlier run
+            for line in index.read_text().splitlines():
+                self._inside(json.loads(line)).unlink(missing_ok=True)
+        self.index = index.open("w", buffering=1)
+
+    def path(self, photograph: Path) -> Path:
+        """The file for a photograph's map, in a folder that is there; for a.jpg it is a.jpg.png."""
+        name = os.path.relpath(photograph, self.root) + ".png"
+        path = self._inside(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)  # it may be a link
+        print(json.dumps(name), file=self.index)
+        return path
+
+    def _inside(self, name: str) -> Path:
+        path = self.folder / name
+        if not path.parent.resolve().is_relative_to(self.folder.resolve()):
+            raise ValueError(f"--maps {self.folder}: {name} leads out of it by a link")
+        return path
 
 
 def escaped(text: object) -> str:
@@ -43,73 +138,20 @@ def print_table(rows: Sequence[tuple[str, str]], file: IO[str] | None = None) ->
         print(f"  {label:<{width}}  {escaped(value)}", file=file)
 
 
-def write_csv(path: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table whose first column is a file name, byte for byte; "-" is the standard output.
+def check_output(option: str, name: str | None, inputs: Iterable[Path] = ()) -> None:
+    """Refuse a file that cannot be written, or that is one of the inputs; None is no file.
 
-    A name that a spreadsheet would take for a formula gets an apostrophe before it.
+    Raises:
+        FileNotFoundError, OSError, ValueError: as the message says.
     """
-    table = io.StringIO(newline="")
-    writer = csv.writer(table)
-    writer.writerow(header)
-    for name, *cells in rows:
-        writer.writerow(["'" + name if name.startswith(FORMULA) else name, *cells])
-    content = table.getvalue().encode("utf-8", "surrogateescape")
-    if path == "-":
-        sys.stdout.flush()
-        sys.stdout.buffer.write(content)
-        sys.stdout.flush()
+    if name is None:
         return
-    sys.stdout.flush()  # which may be the same file, by another name
-    try:
-        with replacing(path) as file:
-            file.write(content)
-    except BrokenPipeError as error:
-        raise OSError(f"{path}: its reader has gone") from error
-
-
-def check_file(option: str, path: str | os.PathLike[str], inputs: Iterable[Path] = ()) -> None:
-    """Refuse a file that cannot be written, or that is one of the inputs.
-
-    Raises:
-        FileNotFoundError, IsADirectoryError, PermissionError, ValueError: as the message says.
-    """
-    path = Path(path)
+    path = Path(name)
     if not path.parent.is_dir():
-        what = "to save the model in" if option == "--out" else "to write into"
-        raise FileNotFoundError(f"{path.parent}: there is no such folder {what}; create it first")
-    if path.is_dir():
-        raise IsADirectoryError(f"{option} {path}: expected a file to write, got a folder")
-    target = Path(os.path.realpath(path))
-    special = path.exists() and not path.is_file()
-    place, needed = (path, os.W_OK) if special else (target.parent, os.W_OK | os.X_OK)
-    if not os.access(place, needed):
-        raise PermissionError(f"{option} {path}: {place} cannot be written to")
-    for given in inputs:
-        if os.path.realpath(given) == str(target):
-            raise ValueError(f"{option} {path}: this would overwrite an input; name another file")
-
-
-def check_maps_folder(folder: str | os.PathLike[str], images: str | os.PathLike[str]) -> None:
-    """Refuse a folder of maps that would be mixed up with the images.
-
-    Raises:
-        FileNotFoundError, NotADirectoryError, PermissionError, ValueError: as the message says.
-    """
-    folder, source = Path(folder), Path(images)
-    check_writable("--maps", folder)
-    ours = Path(os.path.realpath(folder))
-    theirs = Path(os.path.realpath(source if source.is_dir() else source.parent))
-    nested = source.is_dir() and (ours in theirs.parents or theirs in ours.parents)
-    if ours == theirs or nested:
-        raise ValueError(
-            f"--maps {folder}: expected a folder apart from the images in {theirs}, so that maps "
-            "are never taken for images; name another one"
-        )
-
-
-def silence(stream: Any) -> None:
-    """Send what is left in a stream nowhere, so that the interpreter's end does not complain."""
-    with suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
+        raise FileNotFoundError(f"{option} {name}: there is no folder {path.parent}; create it")
+    if path.exists() and not path.is_file():
+        raise OSError(f"{option} {name}: expected the name of a file, got a folder or a device")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise PermissionError(f"{option} {name}: {path.parent} cannot be written to")
+    if path.exists() and any(given.exists() and path.samefile(given) for given in inputs):
+        raise ValueError(f"{option} {name}: this would overwrite an input; name another file")

@@ -1,150 +1,265 @@
-"""The command score: a table, and if wanted a CSV file, maps and a report."""
+"""The commands score and evaluate: photographs in, rows out, each as soon as it is scored."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import dataclasses
+import math
+import os
 import sys
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from differnet_lite.cli.output import (
-    check_file,
-    check_maps_folder,
-    escaped,
-    print_table,
-    write_csv,
-)
+import numpy as np
+from tqdm.auto import tqdm
 
-if TYPE_CHECKING:
-    import numpy as np
+from differnet_lite.checks import rate, whole
+from differnet_lite.cli.course import course
+from differnet_lite.cli.output import MapFolder, Row, check_output, escaped, print_table, row_writer
+from differnet_lite.detector import DifferNet
+from differnet_lite.discoveries import fewest_discoveries, select
+from differnet_lite.evaluation import evaluate
+from differnet_lite.folders import Category, DatasetError, list_images, load_category
+from differnet_lite.images import as_rgb
+from differnet_lite.maps import MapLevels
+from differnet_lite.overlay import write_overlay
+from differnet_lite.regions import regions_of
+from differnet_lite.shown import too_many_flagged
+from differnet_lite.thresholds import Judgement, Threshold
+from differnet_lite.trunk import resolve_device
 
-    from differnet_lite.detector import Detector
-    from differnet_lite.folders import Category
+__all__ = ["Batch", "score", "scored"]
 
-__all__ = ["check_labels", "inputs", "score"]
-
-STDOUT = ("--csv", "-")
-HEADER = ("image", "score", "p_value", "anomalous", "threshold")
+UNREADABLE = 3  # exit status where some files cannot be scored
+CHUNK = 8  # photographs that go through the model together
+Scored = tuple[Path, float | None, str]  # path, score or None, why there is none
 
 
-def score(args: argparse.Namespace) -> None:
-    """Score images with a saved model, in one pass over them; see the parser for what it writes."""
-    from differnet_course.baselines.registry import load_detector
-    from differnet_course.plots import evaluation_report, write_overlays
-    from differnet_lite.oldchecks import rate, whole
-    from differnet_lite.discoveries import select
-    from differnet_lite.evaluation import evaluate
-    from differnet_lite.folders import DatasetError, load_category
-    from differnet_lite.listing import list_images
-    from differnet_lite.trunk import resolve_device
+def scored(model: DifferNet, paths: Sequence[Path]) -> Iterator[Scored]:
+    """Score photographs in order; one that cannot be read costs nothing but itself."""
+    for start in range(0, len(paths), CHUNK):
+        chunk = paths[start : start + CHUNK]
+        try:
+            scores = model.anomaly_scores(chunk).tolist()
+        except (OSError, ValueError, FloatingPointError) as error:
+            if len(chunk) > 1:
+                for path in chunk:
+                    yield from scored(model, [path])
+            else:
+                reason = str(error).removeprefix(f"{chunk[0]}: ")
+                yield chunk[0], None, reason or type(error).__name__
+            continue
+        for path, value in zip(chunk, scores, strict=True):
+            yield path, value, ""
 
+
+def score(args: argparse.Namespace) -> int:
+    """Score photographs with a saved model; the parser says what is written.
+
+    Returns:
+        The exit status: 0, or 3 if a file cannot be scored.
+    """
     start = time.perf_counter()
-    rate("alpha", args.alpha)
-    rate("fdr", 0.1 if args.fdr is None else args.fdr)
-    whole(0)("top", args.top)
+    _check_options(args)
+    photographs, category = _inputs(args)
+    model = DifferNet.load(args.model, device=args.device, progress=False)
+    batch = Batch(model, args)
+    results = scored(model, photographs)
+    if args.scheduler:
+        from differnet_lite.cli.cluster import scored_on_cluster  # needs Dask
+
+        results = scored_on_cluster(
+            args.model, photographs, args.out, scheduler=args.scheduler, device=args.device
+        )
+    rows: list[Row] = []
+    bar = tqdm(results, "scoring", len(photographs), leave=False, disable=not args.progress)
+    with row_writer(args.csv, args.json) as write, bar:
+        for row in batch.rows(bar):
+            write(row)
+            rows.append(row)
+    done = [row for row in rows if not row.error]
+    errors = {row.path: row.error for row in rows if row.error}
+    lines = batch.summary(done)
+    if category is not None and args.fdr is None:
+        lines = _compare(model, category, rows, batch.alpha, args.report)
+    elif args.report:
+        names = [row.path for row in done]
+        course("plots").score_report(args.report, model, names, batch.judgement(done), errors)
+    for note in batch.notes(done):
+        print(f"note: {escaped(note)}", file=sys.stderr)
+    for path, reason in errors.items():
+        print(f"not scored: {escaped(path)}: {escaped(reason)}", file=sys.stderr)
+    if not args.quiet:
+        out = sys.stderr if args.json or args.csv == "-" else sys.stdout
+        for row in sorted(done, key=lambda row: row.score or 0.0, reverse=True)[: args.top]:
+            decision = {True: "ANOMALOUS", False: "normal", None: ""}[row.flagged]
+            p = "" if row.p_value is None else f"  p = {row.p_value:.3f}"
+            print(f"{row.score:10.4g}{p}  {decision:<9}  {escaped(row.path)}", file=out)
+        if len(done) > args.top > 0:
+            print(f"... and {len(done) - args.top} more with lower scores", file=out)
+        lines += [
+            ("not readable", f"{len(errors)} of {len(rows)}"),
+            ("seconds", f"{time.perf_counter() - start:.0f}"),
+        ]
+        print_table(lines, out)
+    return UNREADABLE if errors else 0
+
+
+class Batch:
+    """What makes rows of scores: the rule that decides, and maps of what it flags."""
+
+    def __init__(self, model: DifferNet, args: argparse.Namespace) -> None:
+        self.model = model
+        self.fdr = args.fdr
+        self.alpha = 0.05 if args.alpha is None else args.alpha
+        self.all_maps = args.all_maps
+        self.threshold: Threshold | None = None
+        self.maps: MapFolder | None = None
+        if len(model.calibration_scores_):
+            if_too_few = "fallback" if args.alpha is None else "raise"
+            self.threshold = model.threshold(self.alpha, if_too_few=if_too_few)
+        elif args.fdr or args.alpha or args.report or (args.maps and not args.all_maps):
+            raise ValueError(
+                f"{args.model}: the model was fitted with --calibration none and gives scores "
+                "alone; fit it again for --alpha, --fdr, --report, or --maps without --all-maps"
+            )
+        self.levels: MapLevels | None = None
+        if args.maps or ((args.csv or args.json) and model.places_ is not None):
+            self.levels = model.map_levels(self.alpha, if_too_few="fallback")
+        if args.maps:
+            self.maps = MapFolder(args.maps, args.images, args.overwrite)
+
+    def rows(self, results: Iterable[Scored]) -> Iterator[Row]:
+        """A row for each result; with --fdr the first comes after the last result."""
+        limit = math.inf
+        rule = ""
+        if self.fdr is not None:
+            results = list(results)
+            limit = self._lowest_selected([value for _, value, _ in results if value is not None])
+            rule = f"fdr {self.fdr:g}"
+        elif self.threshold is not None:
+            limit = self.threshold.value
+            rule = f"alpha {max(self.alpha, self.threshold.smallest_alpha):.4g}"
+        for path, value, error in results:
+            row = Row(os.fspath(path), value, error=error)
+            if value is not None and self.threshold is not None:
+                row = dataclasses.replace(
+                    row,
+                    score_over_threshold=value / limit if 0 < limit < math.inf else None,
+                    p_value=float(self.model.calibration_.p_values([value])[0]),
+                    flagged=value >= limit,
+                    rule=rule,
+                )
+            if self.levels is not None and not error and (row.flagged or self.all_maps):
+                values = self.model.anomaly_maps([path])[0]
+                photograph = as_rgb(path)
+                regions = regions_of(values, self.levels.level, photograph.size)
+                row = dataclasses.replace(row, regions=[dataclasses.asdict(r) for r in regions])
+                if self.maps is not None:
+                    picture = write_overlay(self.maps.path(path), photograph, values, self.levels)
+                    row = dataclasses.replace(row, map=os.fspath(picture))
+            yield row
+
+    def _lowest_selected(self, scores: Sequence[float]) -> float:
+        """The score from which on the batch is selected; infinity if nothing is."""
+        selected = select(self.model.calibration_.p_values(scores), self.fdr)
+        return float(np.array(scores)[selected].min()) if selected.any() else math.inf
+
+    def judgement(self, rows: Sequence[Row]) -> Judgement:
+        """The rows with scores, as `DifferNet.judge` gives them."""
+        columns = [(row.score, row.p_value, row.flagged) for row in rows]
+        scores, p_values, flagged = np.array(columns, float).reshape(-1, 3).T
+        assert self.threshold is not None  # the constructor refuses a report without it
+        return Judgement(scores, p_values, flagged > 0, self.threshold)
+
+    def notes(self, rows: Sequence[Row]) -> list[str]:
+        """What is odd about the rows with scores, a sentence each."""
+        note = None
+        if self.threshold is not None and self.fdr is None:
+            n_flagged = sum(bool(row.flagged) for row in rows)
+            rate = max(self.alpha, self.threshold.smallest_alpha)
+            note = too_many_flagged(n_flagged, len(rows), rate)
+        return [] if note is None else [note]
+
+    def summary(self, rows: Sequence[Row]) -> list[tuple[str, str]]:
+        """The rows with scores in a few lines (label, value)."""
+        if self.threshold is None:
+            return [("threshold", "none: the model was fitted without calibration")]
+        flagged = f"{sum(bool(row.flagged) for row in rows)} of {len(rows)}"
+        if self.fdr is None:
+            return [("flagged", flagged), ("threshold", str(self.threshold))]
+        fewest = fewest_discoveries(self.threshold.n, len(rows), self.fdr)
+        return [
+            ("flagged", f"{flagged}; a share of {self.fdr:g} of them may be good"),
+            ("needs", f"{fewest} that look worse than all {self.threshold.n} that calibrate"),
+        ]
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    """Refuse what can be refused before anything is read."""
+    for name in ("alpha", "fdr"):
+        if getattr(args, name) is not None:
+            rate(f"--{name}", getattr(args, name))
+    if args.alpha is not None and args.fdr is not None:
+        raise ValueError("--alpha and --fdr are two rules, and one decides; name one of them")
+    whole("--top", args.top, least=0)
     resolve_device(args.device)
-    files = {"--csv": args.csv, "--report": args.report}
-    wanted = {option: path for option, path in files.items() if path and (option, path) != STDOUT}
-    for option, path in wanted.items():
-        check_file(option, path, [Path(args.model)])
-    if args.csv and args.report:
-        check_file("--report", args.report, [Path(args.csv)])
+    if (args.scheduler is None) != (args.out is None):
+        raise ValueError("--scheduler ADDRESS and --out DIR belong together; see docs/cluster.md")
+    if args.json and args.csv == "-":
+        raise ValueError("--json and --csv - both write to standard output; name a file for --csv")
+    if (args.all_maps or args.overwrite) and not args.maps:
+        raise ValueError("--all-maps and --overwrite: expected with --maps DIR")
     if not Path(args.model).is_file():
         raise FileNotFoundError(f"{args.model}: there is no such model file")
-    layout = (Path(args.images) / "train" / "good").is_dir()
-    category = load_category(args.images) if layout else None
-    paths = list_images(args.images) if category is None else list(category.test)
-    if not paths:
-        raise DatasetError(f"{args.images}: expected images in test/, found none")
-    for option, path in wanted.items():
-        check_file(option, path, paths if category is None else inputs(category))
-    if args.maps:
-        check_maps_folder(args.maps, args.images)
-    if args.report:
-        check_labels(category, "--report", args.images)
-    model = load_detector(args.model, device=args.device)
-    _check_model(model, args)
 
-    drawing: dict[str, Any] = {"method": args.map_method} if args.map_method else {}
-    rows = [("images", str(len(paths)))]
-    if len(model.calibration_scores_):
-        found = model.judge(paths, alpha=args.alpha, if_too_few="fallback")
-        scores, theta = found.scores, f"{found.threshold.value:.9g}"
-        flags = found.anomalous if args.fdr is None else select(found.p_values, args.fdr)
-        judged = [
-            (f"{p:.6g}", str(int(flag)), theta)
-            for p, flag in zip(found.p_values, flags, strict=True)
-        ]
-        rows += [("flagged", str(int(flags.sum()))), ("threshold", str(found.threshold))]
-        if args.fdr is not None:
-            rows[-2:] = [("selected", _selection(flags, args.fdr, len(model.calibration_scores_)))]
-        if category is not None and category.labels.any() and not category.labels.all():
-            maps, options = bool(args.report), drawing if args.report else {}
-            result = evaluate(
-                model, category, alpha=args.alpha, maps=maps, scores=scores, **options
-            )
-            rows = result.table()
-            if args.report:
-                evaluation_report(args.report, model, result, rows)  # type: ignore[arg-type]
+
+def _inputs(args: argparse.Namespace) -> tuple[list[Path], Category | None]:
+    """The photographs; and the category, if the only source is a folder with labels."""
+    folder = Path(args.images[0])
+    category: Category | None = None
+    if args.command == "evaluate":
+        category = load_category(folder)
+    elif len(args.images) == 1 and (folder / "test").is_dir():
+        with contextlib.suppress(FileNotFoundError):  # a folder of another kind
+            category = load_category(folder)
+    masks: list[Path] = []
+    if category is None:
+        photographs = [path for source in args.images for path in list_images(source)]
     else:
-        scores, judged = model.anomaly_scores(paths), [("", "", "")] * len(paths)
-        rows += [("threshold", "none: the model was fitted without calibration")]
-    if args.csv:
-        named = zip(paths, scores, judged, strict=True)
-        write_csv(args.csv, HEADER, [(str(p), f"{s:.9g}", *rest) for p, s, rest in named])
-    if args.maps:
-        drawing["alpha"] = args.alpha
-        write_overlays(args.maps, model, paths, **drawing)  # type: ignore[arg-type]
-    out = sys.stderr if args.csv == "-" else sys.stdout
-    for i in (-scores).argsort(kind="stable")[: args.top]:
-        p, flag, _ = judged[i]
-        said = f"  p = {float(p):.3f}  {'ANOMALOUS' if flag == '1' else 'normal   '}" if p else ""
-        print(f"{scores[i]:10.4g}{said}  {escaped(paths[i])}", file=out)
-    if len(paths) > args.top:
-        more = "" if args.csv else "; --csv FILE writes all"
-        print(f"... and {len(paths) - args.top} more with lower scores{more}", file=out)
-    print_table([*rows, ("seconds", f"{time.perf_counter() - start:.0f}")], out)
-
-
-def _selection(flags: np.ndarray, fdr: float, n: int) -> str:
-    """What a selection by false discovery rate says, and what it takes."""
-    from differnet_lite.discoveries import fewest_discoveries
-
-    needed = fewest_discoveries(n, len(flags), fdr)
-    said = f"{int(flags.sum())} of {len(flags)}; a share of {fdr:.3g} of them may be good"
-    if not flags.any() and needed > 1:
-        said += (
-            f"; in a batch of {len(flags)}, {needed} parts must look worse than all {n} that "
-            "calibrate for any to be selected"
+        photographs = list(category.test)
+        masks = [mask for mask in category.masks if mask is not None]
+    for option, name in (("--csv", args.csv), ("--report", args.report)):
+        if name != "-":
+            check_output(option, name, [Path(args.model), *photographs, *masks])
+    if not photographs:
+        raise DatasetError(f"{folder}: expected images in test/, found none")
+    if category is not None and 0 < category.labels.sum() < len(photographs):
+        return photographs, category
+    if args.command == "evaluate":
+        raise DatasetError(
+            f"{folder}: expected normal and anomalous images in test/; without labels take "
+            "`differnet-lite score`"
         )
-    return said
+    return photographs, None
 
 
-def check_labels(category: Category | None, what: str, source: str = "") -> None:
-    """Refuse what has nothing to compare with."""
-    if category is None or not category.labels.any() or category.labels.all():
-        raise ValueError(
-            f"{what} needs a category with test/good/ and test/DEFECT/ to compare with, "
-            f"{category.root if category else source} has no such labels; use --csv and --maps"
-        )
-
-
-def _check_model(model: Detector, args: argparse.Namespace) -> None:
-    """Refuse what a model cannot draw."""
-    localizer = getattr(model, "localizer", None)
-    known = () if localizer is None else localizer.methods
-    if args.map_method and args.map_method not in known:
-        raise ValueError(f"--map-method: this {model.kind} model has maps by {list(known)} only")
-    if args.report and not hasattr(model, "history_"):
-        raise ValueError(f"--report shows the training of a DifferNet, and this is {model.kind}")
-    if args.fdr is not None and not len(model.calibration_scores_):
-        raise ValueError("--fdr needs p-values, and the model has no calibration; fit again")
-    if args.report and not len(model.calibration_scores_):
-        raise ValueError("--report needs a threshold, and the model has no calibration; fit again")
-
-
-def inputs(category: Category) -> list[Path]:
-    """All files of a category that must not be overwritten."""
-    masks = [mask for mask in category.masks if mask is not None]
-    return [*category.train, *category.test, *masks]
+def _compare(
+    model: DifferNet, category: Category, rows: Sequence[Row], alpha: float, report: str | None
+) -> list[tuple[str, str]]:
+    """The scores against the labels, as lines (label, value), and in a report."""
+    readable = [i for i, row in enumerate(rows) if not row.error]
+    category = dataclasses.replace(
+        category,
+        test=tuple(category.test[i] for i in readable),
+        kinds=tuple(category.kinds[i] for i in readable),
+        masks=tuple(category.masks[i] for i in readable),
+    )
+    scores = np.array([rows[i].score for i in readable], float)
+    result = evaluate(model, category, alpha=alpha, maps=bool(report), scores=scores)
+    lines = result.table()
+    if report:
+        course("plots").evaluation_report(report, model, result, lines)
+    return lines

@@ -1,47 +1,27 @@
-"""The command line, as a person would use it."""
+"""The commands fit, demo and cache, and how a command ends."""
 
 from __future__ import annotations
 
-import csv
-import dataclasses
 import os
-import shutil
+import stat
+import subprocess
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from differnet_course.baselines.registry import load_detector
-from differnet_lite import resuming, settings
+import differnet_lite
+from differnet_lite import settings, splits
 from differnet_lite.cache import FeatureCache
+from differnet_lite.cli import parser
 from differnet_lite.cli.commands import main
-from differnet_lite.model import DifferNet
-from differnet_lite.settings import Settings
+from differnet_lite.detector import DifferNet
 
-Capture = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(scope="module")
-def preset(tiny: dict[str, Any]) -> Settings:
-    return DifferNet(**tiny).settings
-
-
-@pytest.fixture(autouse=True)
-def small_preset(preset: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(settings.PRESETS, "default", preset)
-
-
-@pytest.fixture(scope="module")
-def saved(
-    tiny: dict[str, Any], category_folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    path = tmp_path_factory.mktemp("model") / "flange.safetensors"
-    return DifferNet(**tiny).fit(category_folder).save(path)
+Command = Callable[..., tuple[int, str, str]]
+ROOT = getattr(os, "geteuid", lambda: 1)() == 0
 
 
 @pytest.fixture
@@ -52,156 +32,92 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FeatureCache, "iter_features", fail)
 
 
-@pytest.fixture
-def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many images each pass over features saw."""
-    seen: list[int] = []
-    real = FeatureCache.iter_features
-
-    def count(self: FeatureCache, images: Any, *args: Any, **options: Any) -> Any:
-        seen.append(len(images))
-        return real(self, images, *args, **options)
-
-    monkeypatch.setattr(FeatureCache, "iter_features", count)
-    return seen
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-@pytest.mark.parametrize("method", ["differnet", "1-nn"])
-def test_fit_then_score(
-    method: str, category_folder: Path, tmp_path: Path, passes: list[int], capsys: Capture
+def test_fit_says_what_trains_what_it_promises_and_what_is_next(
+    command: Command, category_folder: Path, tmp_path: Path
 ) -> None:
-    out, table, maps = tmp_path / "m.safetensors", tmp_path / "s.csv", tmp_path / "maps"
-    size = ["--size", "64"] if method == "differnet" else ["--size", "256"]
-    fit = ["fit", str(category_folder / "train" / "good"), "--out", str(out), "--rotations", "2"]
-    assert main([*fit, "--method", method, *size]) == 0
-    printed = capsys.readouterr()
-    n, rate = (12, "7.69%") if method == "differnet" else (6, "14.29%")  # too few to promise 5 %
-    assert f"trained on     {n} images" in printed.out
-    assert f"calibrated on  {n} images" in printed.out
-    assert f"guarantees {rate}" in printed.err
-    assert printed.err.count("note: ") == 1
-    passes.clear()
-    images = category_folder / "test"
-    assert main(["score", str(out), str(images), "--csv", str(table), "--maps", str(maps)]) == 0
-    n = len(list(images.rglob("*.png")))
-    assert passes == [n], "one pass"
-    rows, loaded = rows_of(table), load_detector(out, progress=False)
-    assert loaded.kind == method
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        found = loaded.judge([r["image"] for r in rows], if_too_few="fallback")
-    np.testing.assert_allclose([float(r["score"]) for r in rows], found.scores, rtol=1e-6)
-    assert [r["anomalous"] for r in rows] == [str(int(f)) for f in found.anomalous]
-    drawn = sorted(maps.glob("*.png"))
-    assert len(drawn) == n
-    assert Image.open(drawn[0]).size == (448, 448)
+    model_file = tmp_path / "a model.safetensors"
+    status, out, err = command("fit", category_folder, "--out", model_file, "--seed", "5")
+    assert status == 0
+    lines = out.splitlines()
+    assert lines[0].startswith("training on 12 images of flange/train/good; left out: ")
+    assert "  trained on     12 images" in lines
+    assert "  calibrated on  12 images" in lines
+    assert "7.69%" in err and err.count("note: ") == 1
+    assert lines[-1].startswith(f"next: differnet-lite score '{model_file}' ")
+    assert DifferNet.load(model_file, progress=False).seed == 5
+    assert command("fit", category_folder, "--out", model_file, "--quiet")[1] == ""
 
 
-def test_scoring_a_category_compares_with_its_labels_in_one_pass(
-    category_folder: Path, saved: Path, tmp_path: Path, passes: list[int], capsys: Capture
+def test_options_become_settings(
+    command: Command, photographs: list[Path], category_folder: Path, tmp_path: Path
 ) -> None:
-    report = tmp_path / "r.html"
-    assert main(["score", str(saved), str(category_folder), "--report", str(report)]) == 0
-    printed = capsys.readouterr()
-    assert "image AUROC" in printed.out
-    assert "AUPRO" in printed.out
-    assert printed.err.count("note: ") == 1
-    assert len(passes) == 1
-    assert "DifferNet on flange" in report.read_text(encoding="utf-8")
+    out = tmp_path / "m"
+    options = ["--epochs", "3", "--noise", "0.02", "--size", "80", "--rotations", "1"]
+    split = ["--calibration", "split", "--holdout", "0.4"]
+    assert command("fit", category_folder, "--out", out, *options, *split)[0] == 0
+    model = DifferNet.load(out, progress=False)
+    s = model.settings
+    assert (s.epochs, s.noise, s.size, s.holdout) == (3, 0.02, 80, 0.4)
+    assert s.transformations == s.transformations.upright()
+    assert model.calibrated_by_ == "split"
+    others = photographs[0].parent
+    assert command("fit", category_folder, "--out", out, "--calibration", others)[0] == 0
+    model = DifferNet.load(out, progress=False)
+    assert model.calibrated_by_ == "given" and len(model.calibration_scores_) == 5
+    assert command("fit", category_folder, "--out", out, "--rotations", "3")[0] == 0
+    assert len(DifferNet.load(out, progress=False).angles_) == 3
+
+
+def test_a_training_resumes_and_its_states_go_with_the_saved_model(
+    command: Command, category_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "m"
+    real = DifferNet.save
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    for options, states in ((["--preset", "paper"], tmp_path / "m.training"),):
+        with monkeypatch.context() as patch:
+            patch.setattr(DifferNet, "save", interrupted)
+            status, _, err = command("fit", category_folder, "--out", out, *options)
+        assert status == 130 and "the same command goes on" in err
+        assert not out.exists() and list(states.glob("*.training"))
+        monkeypatch.setattr(DifferNet, "save", real)
+        assert command("fit", category_folder, "--out", out, *options)[0] == 0
+        assert out.exists() and not states.exists()
 
 
 def test_demo_and_cache(
-    category_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+    command: Command, category_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DIFFERNET_LITE_CACHE", str(tmp_path / "cache"))
     report = tmp_path / "demo.html"
-    assert main(["demo", str(category_folder), "--report", str(report)]) == 0
-    assert "detection rate" in capsys.readouterr().out
+    status, out, _ = command("demo", category_folder, "--report", report)
+    assert status == 0 and "detection rate" in out
     assert report.stat().st_size > 1e5
     n = len(list((tmp_path / "cache").rglob("*.features")))
     assert n > 12
-    assert main(["cache", "--clear"]) == 0
-    assert f"{n} images' features" in capsys.readouterr().out
-    assert main(["cache"]) == 0
-    assert ": 0 images' features" in capsys.readouterr().out
-
-
-def test_a_model_without_calibration_gives_scores_only(
-    category_folder: Path, tmp_path: Path, capsys: Capture
-) -> None:
-    out = tmp_path / "m.safetensors"
-    assert main(["fit", str(category_folder), "--out", str(out), "--calibration", "none"]) == 0
-    assert main(["score", str(out), str(category_folder), "--csv", "-"]) == 0
-    printed = capsys.readouterr()
-    assert printed.out.splitlines()[-1].endswith(",,,")
-    assert "fitted without calibration" in printed.err
-
-
-@pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize("paper", [False, True], ids=["asked for", "of the paper preset"])
-def test_an_interrupted_fit_goes_on(
-    category_folder: Path,
-    preset: Settings,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: Capture,
-    paper: bool,
-) -> None:
-    monkeypatch.setitem(settings.PRESETS, "paper", dataclasses.replace(preset, epochs=5))
-    monkeypatch.setattr(resuming, "SHARE", float("inf"))
-    whole, out = tmp_path / "whole.safetensors", tmp_path / "m.safetensors"
-    options = ["--epochs", "5", "--out"] if not paper else ["--preset", "paper", "--out"]
-    assert main(["fit", str(category_folder), *options, str(whole)]) == 0
-    assert list(tmp_path.iterdir()) == [whole]
-    kept = tmp_path / ("m.safetensors.training" if paper else "kept")
-    fit = ["fit", str(category_folder), *options, str(out)]
-    fit += [] if paper else ["--checkpoint", str(kept)]
-    real = resuming.TrainingState.keep
-
-    def interrupted(self: resuming.TrainingState, *parts: Any) -> None:
-        real(self, *parts)
-        if len(parts[-1]["epoch"]) == 3:
-            raise KeyboardInterrupt
-
-    capsys.readouterr()
-    with monkeypatch.context() as patch:
-        patch.setattr(resuming.TrainingState, "keep", interrupted)
-        assert main(fit) == 130
-    said = "a training with a checkpoint goes on by the same command"
-    assert said in capsys.readouterr().err
-    assert len(list(kept.iterdir())) == 1 and not out.exists()
-    assert main(fit) == 0
-    assert "the training goes on after epoch 3" in capsys.readouterr().err
-    assert out.read_bytes() == whole.read_bytes()
-    assert not kept.exists(), "of no use once the model is saved"
+    assert f"{n} images' features" in command("cache", "--clear")[1]
+    assert ": 0 images' features" in command("cache")[1]
 
 
 @pytest.mark.usefixtures("no_work")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["fit", ".", "--out", "m", "--checkpoint", "no/such"], "no such folder to keep"),
-        (
-            ["fit", ".", "--out", "m", "--method", "1-nn", "--checkpoint", "c"],
-            "--checkpoint: expected with --method differnet, got 1-nn",
-        ),
-        (["fit", "nowhere", "--out", "m"], "nowhere: there is no such file or folder of images"),
-        (["fit", ".", "--out", "no/such/m"], "no such folder to save the model in"),
-        (["fit", ".", "--out", "."], "expected a file to write, got a folder"),
-        (["fit", ".", "--out", "m", "--alpha", "2"], "alpha: expected"),
+        (["fit", "nowhere", "--out", "m"], "nowhere: there is no such"),
+        (["fit", ".", "--out", "m"], "expected normal images"),
+        (["fit", ".", "--out", "no/such/m"], "there is no folder no/such"),
+        (["fit", ".", "--out", "."], "expected the name of a file"),
         (["fit", ".", "--out", "m", "--epochs", "0"], "epochs: expected"),
-        (["fit", ".", "--out", "m", "--rotations", "0"], "rotations: expected"),
-        (["fit", ".", "--out", "m", "--rotations", "1000000000"], "rotations: expected"),
+        (["fit", ".", "--out", "m", "--noise", "nan"], "noise: expected"),
+        (["fit", ".", "--out", "m", "--rotations", "1000000000"], "--rotations: expected"),
         (["fit", ".", "--out", "m", "--device", "abacus"], "abacus"),
-        (["fit", ".", "--out", "m", "--method", "1-nn", "--noise", "1"], "--noise: expected with"),
-        (["fit", ".", "--out", "m", "--method", "dsebm", "--rotations", "2"], "unknown option"),
+        (["fit", ".", "--out", "m", "--calibration", "crosss"], "crosss"),
         (["score", "nowhere.safetensors", "."], "there is no such model file"),
-        (["demo", "nowhere"], "nowhere: there is no such folder"),
+        (["demo", "nowhere"], "nowhere"),
+        (["demo", "--alpha", "2"], "--alpha: expected"),
         (["prepare", "mvtec", "nowhere.tar.xz"], "nowhere.tar.xz: there is no such archive"),
         (["prepare", "mvtec"], "needs the downloaded archive"),
         (["prepare", "mtd", "."], "needs --split"),
@@ -212,58 +128,13 @@ def test_bad_input_is_one_clear_line(
     message: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: Capture,
+    command: Command,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(arguments) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("error: ")
-    assert error.count("\n") == 1
-    assert message in error
+    status, _, err = command(*arguments)
+    assert status == 2 and message in err
+    assert err.startswith("error: ") and err.count("\n") == 1
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.usefixtures("no_work")
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["{t}", "--csv", "{tmp}/no/s.csv"], "no such folder to write into"),
-        (["{t}", "--csv", "{model}"], "overwrite an input"),
-        (["{t}", "--csv", "{t}/good/000.png"], "overwrite an input"),
-        (["{t}", "--csv", "{tmp}"], "expected a file to write"),
-        (["{c}", "--report", "{c}/train/good/000.png"], "overwrite an input"),
-        (["{c}", "--report", "{tmp}/x", "--csv", "{tmp}/x"], "overwrite an input"),
-        (["{t}", "--report", "{tmp}/r.html"], "--report needs a category"),
-        (["{t}", "--maps", "{t}"], "apart from the images"),
-        (["{t}", "--maps", "{t}/maps"], "apart from the images"),
-        (["{t}", "--maps", "{c}"], "apart from the images"),
-        (["{t}", "--maps", "{tmp}/no/maps"], "no such folder to write into"),
-        (["{t}", "--top", "-1"], "top: expected"),
-        (["{t}", "--alpha", "0"], "alpha: expected"),
-    ],
-)
-def test_score_refuses_before_work(
-    options: list[str],
-    message: str,
-    saved: Path,
-    category_folder: Path,
-    tmp_path: Path,
-    capsys: Capture,
-) -> None:
-    before = saved.read_bytes()
-    names = {"t": category_folder / "test", "c": category_folder, "tmp": tmp_path, "model": saved}
-    assert main(["score", str(saved), *(o.format(**names) for o in options)]) == 2
-    assert message in capsys.readouterr().err
-    assert saved.read_bytes() == before
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_category_without_test_images(
-    saved: Path, category_folder: Path, tmp_path: Path, capsys: Capture
-) -> None:
-    shutil.copytree(category_folder / "train", tmp_path / "c" / "train")
-    assert main(["score", str(saved), str(tmp_path / "c")]) == 2
-    assert "expected images in test/" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -278,10 +149,10 @@ def test_a_category_without_test_images(
 def test_what_fails_in_training_leaves_the_old_model(
     error: BaseException,
     code: int,
+    command: Command,
     category_folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: Capture,
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise error
@@ -289,39 +160,130 @@ def test_what_fails_in_training_leaves_the_old_model(
     (tmp_path / "m").write_bytes(b"old")
     monkeypatch.setattr(DifferNet, "fit", fail)
     show = warnings.showwarning
-    assert main(["fit", str(category_folder), "--out", str(tmp_path / "m")]) == code
+    status, _, err = command("fit", category_folder, "--out", tmp_path / "m")
+    assert status == code and err.count("\n") == 1
     assert warnings.showwarning is show
-    assert capsys.readouterr().err.count("\n") == 1
     assert (tmp_path / "m").read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["m"]
 
 
-def test_strange_names_are_escaped(
-    saved: Path, photographs: list[Path], tmp_path: Path, monkeypatch: Any, capsys: Capture
-) -> None:
-    folder = tmp_path / "photographs"
-    photographs[0].rename(folder / "=1+1.png")
-    photographs[1].rename(folder / "a\x1b[2J.png")
-    monkeypatch.chdir(folder)
-    assert main(["score", str(saved), ".", "--csv", str(tmp_path / "s.csv")]) == 0
-    printed = capsys.readouterr().out
-    assert r"a\x1b[2J.png" in printed
-    assert "\x1b" not in printed
-    names = [row["image"] for row in rows_of(tmp_path / "s.csv")]
-    assert "'=1+1.png" in names
-    assert "a\x1b[2J.png" in names
+def test_names_and_defaults_are_those_of_the_package() -> None:
+    from differnet_course.samples import SAMPLE_CATEGORIES
+
+    assert parser.RULES == splits.CALIBRATIONS
+    assert set(parser.PRESETS) == set(settings.PRESETS)
+    assert set(parser.SAMPLES) == set(SAMPLE_CATEGORIES)
+    default, paper = settings.PRESETS["default"], settings.PRESETS["paper"]
+    actions = {a.dest: a for a in _parser("fit")._actions}
+    for name in ("epochs", "noise", "size", "holdout", "calibration"):
+        mine, theirs = getattr(default, name), getattr(paper, name)
+        expected = f"(default {mine:g})" if isinstance(mine, int | float) else f"(default {mine})"
+        if mine != theirs:
+            shown = f"{theirs:g}" if isinstance(theirs, int | float) else theirs
+            expected = f"{expected[:-1]}; paper {shown})"
+        assert (actions[name].help or "").endswith(expected), name
+    angles = default.transformations.angles
+    assert angles is not None and f"(default {len(angles)})" in (actions["rotations"].help or "")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere file names are Unicode")
-def test_file_names_that_are_not_unicode(
-    saved: Path, photographs: list[Path], tmp_path: Path, run: Callable[..., Any]
+def _parser(name: str) -> Any:
+    whole = parser.build_parser()
+    return next(a for a in whole._actions if a.dest == "command").choices[name]  # type: ignore[index]
+
+
+def test_every_option_and_column_is_documented() -> None:
+    import dataclasses
+
+    from differnet_lite.cli.output import Row
+
+    page = (Path(__file__).parents[2] / "docs" / "command.md").read_text(encoding="utf-8")
+    options = {
+        option
+        for name in ("fit", "score", "evaluate", "demo", "prepare", "cache")
+        for action in _parser(name)._actions
+        for option in action.option_strings
+        if option not in ("-h", "--help")
+    }
+    columns = {field.name for field in dataclasses.fields(Row)}
+    assert not [name for name in options | columns if f"`{name}" not in page]
+
+
+def test_help_and_version_import_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom differnet_lite.cli.commands import main\n"
+        "try: main(['{}'])\n"
+        "except SystemExit: print([m for m in ('torch', 'scipy', 'plotly') if m in sys.modules])"
+    )
+    for option, answer in (("--help", "evaluate"), ("--version", differnet_lite.__version__)):
+        command = [sys.executable, "-c", code.format(option)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert answer in done.stdout
+        assert done.stdout.endswith("[]\n")
+
+
+def test_a_wrong_argument_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["fit", "x", "--out", "m", "--preset", "magic"])
+    assert end.value.code == 2
+    assert "invalid choice" in capsys.readouterr().err
+
+
+def test_a_closed_pipe_ends_quietly(run: Callable[..., Any]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = run("cache", stdout=writing)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has it")
+def test_a_full_output_is_one_line(run: Callable[..., Any]) -> None:
+    with open("/dev/full", "w") as full:
+        done = run("cache", stdout=full)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of a user who names no other one."""
+    for name in ("DIFFERNET_LITE_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    yield tmp_path / "home"
+    if (tmp_path / "home").is_dir():
+        (tmp_path / "home").chmod(0o700)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has another home")
+@pytest.mark.parametrize(
+    "what", ["a file", pytest.param("read-only", marks=pytest.mark.skipif(ROOT, reason="is root"))]
+)
+def test_a_home_that_cannot_be_written_costs_the_cache_only(
+    what: str, saved: Path, photographs: list[Path], home: Path, command: Command
 ) -> None:
-    name = os.fsdecode(b"d\xe9faut.png")  # as an old camera or archive writes it
-    (tmp_path / "photos").mkdir()
-    shutil.copy(photographs[0], tmp_path / "photos" / name)
-    table, maps = tmp_path / "s.csv", tmp_path / "maps"
-    done = run("score", saved, tmp_path / "photos", "--csv", table, "--maps", maps)
-    assert done.returncode == 0, done.stderr
-    assert r"d\udce9faut.png" in done.stdout
-    assert [Path(row["image"]).name for row in rows_of(table)] == [name]
-    assert len(list(maps.iterdir())) == 1
+    if what == "a file":
+        home.write_text("not a folder")
+    else:
+        home.mkdir(0o500)
+    status, _, err = command("score", saved, photographs[0].parent)
+    assert status == 0
+    assert err.count("going on without") == 1 and "DIFFERNET_LITE_CACHE" in err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
+def test_what_is_written_is_private_where_all_files_are(
+    saved: Path, photographs: list[Path], tmp_path: Path, command: Command
+) -> None:
+    out = tmp_path / "out"
+    before = os.umask(0o077)
+    try:
+        out.mkdir()
+        outputs = ["--csv", out / "s.csv", "--maps", out / "maps", "--all-maps"]
+        assert command("score", saved, photographs[0].parent, *outputs)[0] == 0
+    finally:
+        os.umask(before)
+    written = list(out.rglob("*"))
+    assert {path.suffix for path in written} >= {".csv", ".png"}
+    for path in written:
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path

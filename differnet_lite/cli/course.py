@@ -1,0 +1,23 @@
+"""The one place where the command reaches into `differnet_course`: demo, prepare and reports."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+__all__ = ["course"]
+
+
+def course(module: str) -> ModuleType:
+    """A module of the course: "commands" or "plots".
+
+    Raises:
+        RuntimeError: the course, or a package that it needs, is not installed.
+    """
+    try:
+        return importlib.import_module(f"differnet_course.{module}")
+    except ModuleNotFoundError as error:
+        raise RuntimeError(
+            f"this needs {error.name}; install differnet_lite and differnet_course again, with "
+            "pip and from the project's folder"
+        ) from error
