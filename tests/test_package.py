@@ -15,7 +15,7 @@ import differnet_lite
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "torchvision", "FrEIA", "numpy", "PIL", "sklearn", "plotly", "pandas"}
-FIGURES = {"plotly", "ipywidgets", "anywidget", "IPython", "matplotlib", "pandas", "dask"}
+FIGURES = {"plotly", "ipywidgets", "anywidget", "IPython", "matplotlib", "dask"}
 
 
 def run(*arguments: str) -> str:
