@@ -29,6 +29,7 @@ from .rates import plot_roc as plot_roc
 from .report import write_report as write_report
 from .reports import evaluation_report as evaluation_report
 from .reports import score_report as score_report
+from .scores import plot_batch as plot_batch
 from .scores import plot_scores as plot_scores
 from .scores import plot_views as plot_views
 from .style import TEMPLATE as TEMPLATE

@@ -53,12 +53,15 @@ def plot_promise(
         rules: which rules, some of the keys of `RULES`.
 
     Raises:
-        ValueError: no cell is of this category and detector.
+        ValueError: no cell is of this category and detector, or a rule is unknown.
     """
     chosen = [c for c in cells if (c["category"], c["detector"]) == (category, detector)]
     if not chosen:
         options = sorted({f"{c['category']} with {c['detector']}" for c in cells})
         raise ValueError(f"expected one of {options}, got {category} with {detector}")
+    unknown = [rule for rule in rules if rule not in RULES]
+    if unknown:
+        raise ValueError(f"rules: expected some of {', '.join(RULES)}, got {', '.join(unknown)}")
     sizes = sorted({c["n"] for c in chosen})
     alphas = list(dict.fromkeys(row["alpha"] for row in chosen[0]["rates"]))
     titles = [f"asked: {alpha:.0%}" for alpha in alphas]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,10 @@ from differnet_course.plots.maps import plot_gallery
 from differnet_course.plots.rates import plot_roc
 from differnet_course.plots.report import write_report
 from differnet_course.plots.scores import plot_batch, plot_scores
-from differnet_lite.images import as_rgb
+from differnet_lite.images import as_rgb, image_size
 from differnet_lite.maps import MapLevels
 from differnet_lite.masks import load_mask
+from differnet_lite.regions import regions_of
 from differnet_lite.thresholds import Judgement, Threshold
 
 if TYPE_CHECKING:
@@ -26,18 +27,28 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluation_report", "score_report"]
 
-SHOWN = 8  # images in a gallery
-FLAGGED = 24  # images in the gallery of what is flagged
+COLUMNS = 5  # of a gallery
+SHOWN = 10  # photographs in a gallery
+NEAREST = 5  # photographs in the gallery of good ones
+FLAGGED = 25  # photographs in the gallery of what is flagged
 LISTED = 200  # rows of a table
 RESAMPLES = 1000  # those of the table of an `Evaluation`: one AUROC has one interval
 SCORE = (
-    "A score says how unlike the good parts a photograph is. A photograph is flagged if its score "
-    "reaches the threshold; 1.30 x threshold is a score that lies 30 % above it."
+    "A score says how unlike the good parts a photograph is; 1.30 x threshold is a score that lies "
+    "30 % above the threshold."
 )
-LABELS = (
-    "The labels of the test photographs serve this report alone: no epoch, no setting and no "
-    "threshold was chosen by them."
+DECISION = "A photograph is flagged if its score reaches the threshold."
+SELECTION = (
+    "The photographs were selected together by a false discovery rate, and not by the threshold: "
+    "of those that are flagged, at most the share that was asked for is good, on average over "
+    "such batches."
 )
+ROC = (
+    "The share of defects that each false-alarm rate buys. The band shows how far the curve would "
+    "move with other test photographs."
+)
+LOSS = "In training and on held-out good photographs; a density may exceed 1, a loss be negative."
+LABELS = "No epoch, no setting and no threshold was chosen by the labels of the test photographs."
 
 
 def score_report(
@@ -66,42 +77,42 @@ def score_report(
     if unreadable:
         lead += f" {_count(len(unreadable), 'file')} could not be read."
     names = _names(images)
-    order = np.argsort(-judgement.scores)
-    flagged = order[judgement.anomalous[order]]
-    others = order[~judgement.anomalous[order]]
-    calibration = np.asarray(model.calibration_scores_)
+    # what is flagged first, and the highest score first in both parts
+    order = np.lexsort((-judgement.scores, ~judgement.anomalous))
+    calibration = model.calibration_scores_
     drawn = plot_batch(judgement.scores, calibration, threshold.value, names=names)
+    by_threshold = np.array_equal(judgement.anomalous, judgement.scores >= threshold.value)
+    rule = DECISION if by_threshold else SELECTION
     figures: list[tuple[str, str, go.Figure | Sequence[Sequence[str]]]] = [
-        ("Scores", f"{SCORE} Grey: good parts that set the threshold.", drawn)
+        ("Scores", f"{SCORE} {rule} Grey: good parts that set the threshold.", drawn)
     ]
-    levels = model.map_levels(threshold.alpha, if_too_few="fallback")
-    titles = [
-        f"{name}\n{_relative(score, threshold)}"
-        for name, score in zip(names, judgement.scores, strict=True)
-    ]
-    for heading, chosen in (
-        ("Flagged, highest score first", flagged[:FLAGGED]),
-        ("Not flagged, but nearest to the threshold", others[: SHOWN // 2]),
-    ):
-        if len(chosen):
-            pictures = [images[i] for i in chosen]
-            maps = list(model.anomaly_maps(pictures))
-            shown = [titles[i] for i in chosen]
-            gallery = plot_gallery(_photographs(pictures), maps, titles=shown, levels=levels)
-            figures.append((heading, _colours(levels), gallery))
-    if len(flagged):
-        table = _flagged_table(model, images, names, judgement, flagged[:LISTED])
-        p_value = "p: the share of good parts that look at least as unusual, as far as n tell."
+    if model.places_ is not None:
+        paths = [images[i] for i in order]
+        titles = [f"{names[i]}\n{_relative(judgement.scores[i], threshold)}" for i in order]
+        levels = model.map_levels(threshold.alpha, if_too_few="fallback")
+        for heading, part in (
+            ("Flagged, highest score first", slice(min(n_flagged, FLAGGED))),
+            ("Not flagged, but nearest to the threshold", slice(n_flagged, n_flagged + NEAREST)),
+        ):
+            if paths[part]:
+                maps = list(model.iter_anomaly_maps(paths[part]))
+                gallery = _gallery(paths[part], maps, titles[part], levels)
+                figures.append((heading, _colours(levels) if len(figures) == 1 else "", gallery))
+    if n_flagged:
+        table = _flagged_table(model, images, names, judgement, order[:n_flagged][:LISTED])
+        p_value = (
+            "The p-value is the share of good parts that look at least as unusual, as far as "
+            f"{threshold.n} good photographs can tell. Marks are told in pixels of the photograph."
+        )
         figures.append(("All that is flagged", p_value, table))
     if unreadable:
-        listed = list(unreadable.items())[:LISTED]
-        rows = [("file", "reason"), *listed]
-        figures.append(("Could not be read", "These files have no score.", rows))
-    expected = max(threshold.alpha, threshold.smallest_alpha) * len(images)
+        table = [("file", "reason"), *unreadable.items()]
+        figures.append(("Could not be read", "These files have no score.", table))
+    rate = max(threshold.alpha, threshold.smallest_alpha)
     summary = [
         ("photographs", str(len(images))),
         ("flagged", str(n_flagged)),
-        ("if all were good", f"about {expected:.3g} would be flagged on average"),
+        ("if all were good", f"about {rate * len(images):.3g} would reach the threshold"),
         ("not readable", str(len(unreadable))),
         ("threshold", f"{threshold.value:.4g}, from {_count(threshold.n, 'good photograph')}"),
     ]
@@ -111,7 +122,7 @@ def score_report(
         lead=lead,
         summary=summary,
         figures=figures,
-        notes=[_promise(threshold)],
+        notes=[_promise(threshold) if by_threshold else SELECTION],
     )
 
 
@@ -146,20 +157,10 @@ def evaluation_report(
     log = min(result.scores.min(), threshold.value) > 0
     scores = plot_scores(result.scores, category.kinds, threshold=threshold, names=names, log=log)
     figures = [
-        ("Scores", f"{SCORE} Each mark is a test photograph.", scores),
-        (
-            "ROC",
-            "The share of defects that each false-alarm rate buys. The band shows how far the "
-            "curve would move with other test photographs.",
-            plot_roc(labels, result.scores, n_resamples=RESAMPLES),
-        ),
+        ("Scores", f"{SCORE} {DECISION} Each mark is a test photograph.", scores),
+        ("ROC", ROC, plot_roc(labels, result.scores, n_resamples=RESAMPLES)),
         *_galleries(result, names, flagged),
-        (
-            "Training",
-            "The loss in training and on held-out good photographs. It may be negative, as a "
-            "density may exceed 1.",
-            plot_history(model.history_),
-        ),
+        ("Training", LOSS, plot_history(model.history_)),
     ]
     return write_report(
         path,
@@ -187,22 +188,19 @@ def _galleries(
         ("Missed defects, lowest score first", missed[::-1][:SHOWN]),
         ("False alarms, highest score first", order[(~labels & flagged)[order]][:SHOWN]),
         ("Defects that are found, from the highest score to the lowest", hits[evenly]),
-        ("Good parts, highest score first", order[(~labels & ~flagged)[order]][: SHOWN // 2]),
+        ("Good parts, highest score first", order[(~labels & ~flagged)[order]][:NEAREST]),
     ]
-    sections = []
+    sections: list[tuple[str, str, go.Figure]] = []
     for heading, chosen in groups:
         if not len(chosen):
             continue
         masks = [category.masks[i] for i in chosen]
-        gallery = plot_gallery(
-            _photographs(category.test[i] for i in chosen),
-            list(result.maps[chosen]),
-            titles=[f"{names[i]}\n{_relative(result.scores[i], result.threshold)}" for i in chosen],
-            levels=result.levels,
-            masks=[None if mask is None else load_mask(mask) for mask in masks],
-        )
+        pictures = [category.test[i] for i in chosen]
+        titles = [f"{names[i]}\n{_relative(result.scores[i], result.threshold)}" for i in chosen]
+        gallery = _gallery(pictures, list(result.maps[chosen]), titles, result.levels, masks)
+        words = _colours(result.levels) if not sections else ""
         outline = " Blue: the outline of the defect in its mask." if any(masks) else ""
-        sections.append((heading, _colours(result.levels) + outline, gallery))
+        sections.append((heading, words + outline, gallery))
     return sections
 
 
@@ -213,37 +211,41 @@ def _flagged_table(
     judgement: Judgement,
     flagged: np.ndarray,
 ) -> list[tuple[str, ...]]:
-    """A row for each flagged photograph; with the number of regions if the model gives regions."""
+    """A row for each flagged photograph, with its marks if the model draws maps."""
     table: list[tuple[str, ...]] = [("photograph", "score", "p-value")]
     for i in flagged:
         score = _relative(judgement.scores[i], judgement.threshold)
         table.append((names[i], score, f"{judgement.p_values[i]:.3g}"))
-    if hasattr(model, "regions"):
-        regions = model.regions([images[i] for i in flagged], alpha=judgement.threshold.alpha)
-        counts = ["regions", *(str(len(areas)) for areas in regions)]
-        table = [(*row, count) for row, count in zip(table, counts, strict=True)]
-    return table
+    if model.places_ is None:
+        return table
+    level = model.map_levels(judgement.threshold.alpha, if_too_few="fallback").level
+    paths = [images[i] for i in flagged]
+    marks = ["marks, the largest first"]
+    for path, values in zip(paths, model.iter_anomaly_maps(paths), strict=True):
+        regions = regions_of(values, level, image_size(path))
+        boxes = [region.box for region in sorted(regions, key=lambda region: -region.area)]
+        texts = [f"{width} x {height} px at ({x}, {y})" for x, y, width, height in boxes]
+        marks.append("; ".join(texts[:3]) or "none")
+    return [(*row, mark) for row, mark in zip(table, marks, strict=True)]
 
 
 def _promise(threshold: Threshold) -> str:
     """What the threshold promises, and under which condition."""
-    rate = max(threshold.alpha, threshold.smallest_alpha)
     condition = (
         "This holds for parts that are photographed like the good photographs that set the "
         "threshold: the same product, camera and light."
     )
     if threshold.guaranteed is not None:
-        certainty = "on average over such thresholds" if threshold.rule == "conformal" else ""
-        certainty = certainty or "with the confidence that was asked for"
         return (
-            f"Of new good parts at most {threshold.guaranteed:.1%} are flagged, {certainty}. This "
-            f"is proved, for any distribution of the scores. {condition}"
+            f"Of new good parts at most {threshold.guaranteed:.1%} are flagged, on average over "
+            f"such thresholds. This is proved, for any distribution of the scores. {condition}"
         )
     if threshold.rule == "cross-conformal":
+        rate = max(threshold.alpha, threshold.smallest_alpha)
         return (
             f"Of new good parts about {rate:.1%} or fewer are flagged. This was measured with many "
-            "sets of good photographs, it is not proved: each photograph that sets the threshold "
-            f"was scored by flows that had not seen it, but had seen the others. {condition}"
+            "sets of good photographs, it is not proved: the flows that scored a photograph had "
+            f"not seen it, but they had seen the others. {condition}"
         )
     return "This threshold promises no rate of false alarms."
 
@@ -252,8 +254,9 @@ def _colours(levels: MapLevels | None) -> str:
     if levels is None:
         return "All maps share one scale of colours."
     return (
-        "Colour begins where 1 of 1,000 places of good parts reaches. A line surrounds what the "
-        f"map of a good part reaches anywhere in {levels.alpha:.1%} of good parts at most."
+        "Colour begins where 1 of 1,000 places of good parts reaches. A line surrounds what is "
+        f"marked: of good parts at most {levels.alpha:.0%} have a mark. Score and map are two "
+        "measures: a photograph may be flagged and have no mark."
     )
 
 
@@ -264,14 +267,25 @@ def _relative(score: float, threshold: Threshold) -> str:
     return f"score {score:.3g}"
 
 
-def _photographs(paths: Iterable[str | os.PathLike[str]]) -> list[np.ndarray]:
-    """Small copies, so that many large photographs fit into memory."""
+def _gallery(
+    paths: Sequence[str | os.PathLike[str]],
+    maps: Sequence[np.ndarray],
+    titles: Sequence[str],
+    levels: MapLevels | None,
+    masks: Sequence[Path | None] = (),
+) -> go.Figure:
+    """Photographs with their maps; small copies, so that many large ones fit into memory."""
     pictures = []
     for path in paths:
         picture = as_rgb(path)
         picture.thumbnail((448, 448))
-        pictures.append(np.asarray(picture))
-    return pictures
+        pictures.append(picture)
+    outlines = [None if mask is None else load_mask(mask) for mask in masks] or None
+    figure = plot_gallery(
+        pictures, maps, titles=titles, levels=levels, masks=outlines, columns=COLUMNS
+    )
+    bar = {"lenmode": "pixels", "len": 330, "y": 1, "yanchor": "top"}
+    return figure.update_layout(coloraxis_colorbar=bar)
 
 
 def _names(paths: Sequence[str | os.PathLike[str]]) -> list[str]:

@@ -1,0 +1,259 @@
+"""Reports: one file, offline, escaped, whole or not at all; and what they say."""
+
+from __future__ import annotations
+
+import os
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+from PIL import Image
+from plotly.offline import get_plotlyjs
+
+from differnet_course.plots import evaluation_report, score_report, write_report
+from differnet_lite.maps import MapLevels
+from differnet_lite.metrics import auroc, bootstrap
+from differnet_lite.thresholds import Judgement, Threshold
+
+HOSTILE = "</script><script>alert(1)</script> <b>&\"'"
+SPLIT = Threshold(2.0, 0.05, 40, "conformal", 0.05)
+
+
+def figure(text: str = "f", **layout) -> go.Figure:
+    return go.Figure(go.Scatter(x=[1, 2], y=[1, 2], text=[text, text]), layout=layout)
+
+
+def page(tmp_path, **options) -> str:
+    arguments = {
+        "title": "T",
+        "summary": [("a", "b")],
+        "figures": [("H", "E", figure())],
+        "notes": ["N"],
+    } | options
+    return write_report(tmp_path / "report.html", **arguments).read_text(encoding="utf-8")
+
+
+class Elements(HTMLParser):
+    """Tags with attributes, and the text outside scripts and styles."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.text: list[str] = []
+        self.raw = False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.raw = tag in ("script", "style")
+
+    def handle_endtag(self, tag):
+        self.raw = False
+
+    def handle_data(self, data):
+        if not self.raw:
+            self.text.append(data)
+
+
+def words(path: Path) -> str:
+    return " ".join(" ".join(Elements(path.read_text(encoding="utf-8")).text).split())
+
+
+def test_everything_is_on_the_page_in_order(tmp_path):
+    text = page(
+        tmp_path,
+        lead="First of all.",
+        summary=[("AUROC", "0.99")],
+        figures=[("One", "First.", figure()), ("Two", "Second.", [("head",), ("cell",)])],
+        notes=["End."],
+    )
+    shown = " ".join(Elements(text).text)
+    order = ["First of all.", "AUROC", "0.99", "One", "First.", "Two", "head", "cell", "End."]
+    positions = [shown.index(word) for word in order]
+    assert positions == sorted(positions)
+
+
+def test_plotly_is_embedded_once_and_a_browser_has_nothing_to_fetch(tmp_path):
+    text = page(tmp_path, figures=[("H", "E", figure())] * 3)
+    assert text.count(get_plotlyjs()) == 1
+    assert len(text) < len(get_plotlyjs()) + 40_000
+    for tag, attributes in Elements(text).tags:
+        assert tag not in ("link", "iframe", "object", "embed", "base")
+        assert not {"src", "href", "srcset", "data", "action"} & set(attributes), (tag, attributes)
+    rest = text.replace(get_plotlyjs(), "")
+    assert not re.findall(r"https?://|//cdn|@import|url\(", rest)
+    assert "mathjax" not in rest.lower()
+
+
+def test_the_page_forbids_itself_the_network(tmp_path):
+    text = page(tmp_path)
+    tags = Elements(text).tags
+    (policy,) = [a["content"] for _, a in tags if a.get("http-equiv") == "Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'")
+    assert "http" not in policy and "*" not in policy
+    # the policy stands before the first script, or it would not bind it
+    assert text.index("Content-Security-Policy") < text.index("<script")
+
+
+def test_text_is_escaped_everywhere(tmp_path):
+    def report(text: str) -> Elements:
+        sections = [(text, text, figure(text)), (text, text, [(text,), (text,)])]
+        summary = [(text, text)]
+        return Elements(
+            page(tmp_path, title=text, lead=text, summary=summary, figures=sections, notes=[text])
+        )
+
+    hostile = report(HOSTILE)
+    assert [tag for tag, _ in hostile.tags] == [tag for tag, _ in report("harmless").tags]
+    assert "".join(hostile.text).count(HOSTILE) == 12  # title twice
+
+
+def test_any_language_and_broken_file_names(tmp_path):
+    text = page(tmp_path, title="Flasche 瓶 θ", notes=["odd \udcff.png"])
+    assert "Flasche 瓶 θ" in text
+    assert "odd \\udcff.png" in text
+    assert '<meta charset="utf-8">' in text
+
+
+def test_narrow_figures_may_stand_side_by_side_and_are_left_as_they_were(tmp_path):
+    drawn = figure(width=490, height=500)
+    before = drawn.to_json()
+    text = page(tmp_path, figures=[("H", "E", drawn), ("H", "E", figure(width=900))])
+    assert text.count('<section class="narrow">') == text.count("<section>") == 1
+    assert drawn.to_json() == before
+    assert text == page(tmp_path, figures=[("H", "E", drawn), ("H", "E", figure(width=900))])
+
+
+def test_a_failed_write_keeps_the_old_report_and_leaves_no_draft(tmp_path, monkeypatch):
+    target = tmp_path / "report.html"
+    target.write_text("old")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        page(tmp_path)
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["report.html"]
+
+
+def test_a_path_that_cannot_be_written(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such folder for the report; create it first"):
+        write_report(tmp_path / "none" / "r.html", title="T", summary=[], figures=[])
+    with pytest.raises(OSError, match="expected a file to write, got a folder"):
+        write_report(tmp_path, title="T", summary=[], figures=[])
+
+
+class Model:
+    """Marks the upper left quarter of photographs whose name says so."""
+
+    places_ = object()
+    calibration_scores_ = np.linspace(0.5, 2, 40)
+    history_ = {"epoch": [1, 2], "train": [1.0, 0.5]}
+
+    def map_levels(self, alpha, *, if_too_few):
+        return MapLevels(usual=1.0, level=2.0, alpha=alpha)
+
+    def iter_anomaly_maps(self, images):
+        for path in images:
+            values = np.zeros((16, 16), np.float32)
+            values[:8, :8] = 4.0 * ("marked" in str(path))
+            yield values
+
+
+def photographs(folder: Path, *names: str) -> list[Path]:
+    paths = [folder / name for name in names]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (80, 40), "grey").save(path)
+    return paths
+
+
+def report_of_scores(tmp_path: Path, scores, flagged, **options) -> str:
+    names = ("day 1/a.png", "day 1/marked.png", "day 2/a.png", "day 2/b.png")
+    images = photographs(tmp_path / "in", *names)
+    values = np.array(scores)
+    judgement = Judgement(values, np.full(4, 0.125), np.array(flagged), SPLIT)
+    return words(score_report(tmp_path / "r.html", Model(), images, judgement, **options))
+
+
+def test_a_report_without_labels_says_what_is_flagged_and_where(tmp_path):
+    errors = {"broken.jpg": "cut short"}
+    text = report_of_scores(tmp_path, [1, 5, 3, 0.5], [False, True, True, False], errors=errors)
+    assert "Flags 2 of 4 photographs. 1 file could not be read." in text
+    rows = text[text.index("All that is flagged") :]
+    marked = "day 1/marked.png 2.50 x threshold 0.125 40 x 20 px at (0, 0)"
+    assert rows.index(marked) < rows.index("day 2/a.png 1.50 x threshold 0.125 none")
+    assert "broken.jpg cut short" in text
+    assert "at most 5.0% are flagged" in text and "is proved" in text
+    assert "A photograph is flagged if its score reaches the threshold" in text
+
+
+def test_a_selection_by_false_discovery_rate_is_not_called_a_threshold(tmp_path):
+    text = report_of_scores(tmp_path, [1, 5, 3, 0.5], [False, True, False, False])
+    assert "Flags 1 of 4 photographs." in text
+    assert "by a false discovery rate, and not by the threshold" in text
+    assert "if its score reaches" not in text and "is proved" not in text
+
+
+def test_a_report_of_a_model_without_maps_and_of_nothing_flagged(tmp_path, monkeypatch):
+    monkeypatch.setattr(Model, "places_", None)
+    text = report_of_scores(tmp_path, [1, 1.5, -1, 0.5], [False] * 4)
+    assert "Flags 0 of 4 photographs." in text
+    assert "All that is flagged" not in text and "nearest" not in text
+
+
+def evaluation(tmp_path: Path, scores, threshold: Threshold = SPLIT) -> SimpleNamespace:
+    kinds = ["good", "good", "dent", "dent", "hole"]
+    names = [f"{kind}/{i}.png" for i, kind in enumerate(kinds)]
+    mask = tmp_path / "mask.png"
+    Image.fromarray(np.uint8(255 * np.eye(40, 80))).save(mask)
+    category = SimpleNamespace(
+        name="part",
+        test=photographs(tmp_path / "test", *names),
+        kinds=kinds,
+        labels=np.array([kind != "good" for kind in kinds]),
+        masks=[None, None, mask, mask, None],
+    )
+    maps = np.zeros((5, 16, 16), np.float32)
+    levels = MapLevels(1.0, 2.0, 0.05)
+    return SimpleNamespace(
+        category=category, scores=np.array(scores), threshold=threshold, maps=maps, levels=levels
+    )
+
+
+@pytest.mark.parametrize(
+    ("scores", "sentence", "headings"),
+    [
+        (
+            [1.0, 2.5, 1.5, 3.0, 4.0],
+            "Finds 2 of 3 defects, with 1 false alarm in 2 good parts.",
+            ["Missed defects", "False alarms", "Defects that are found", "Good parts, highest"],
+        ),
+        (
+            [1.0, 1.5, 2.0, 3.0, 4.0],
+            "Finds 3 of 3 defects, with no false alarm in 2 good parts.",
+            ["Defects that are found", "Good parts, highest"],
+        ),
+    ],
+)
+def test_a_report_with_labels_shows_misses_and_false_alarms(tmp_path, scores, sentence, headings):
+    result = evaluation(tmp_path, scores)
+    text = words(evaluation_report(tmp_path / "r.html", Model(), result, [("rows", "of it")]))
+    assert sentence in text and "rows of it" in text
+    everything = ["Missed defects", "False alarms", "Defects that are found", "Good parts, highest"]
+    assert [heading for heading in everything if heading in text] == headings
+
+
+def test_one_interval_for_one_auroc_and_the_promise_of_a_cross_calibration(tmp_path):
+    rule = Threshold(2.0, 0.05, 40, "cross-conformal", None)
+    result = evaluation(tmp_path, [1.0, 2.5, 1.5, 3.0, 4.0], rule)
+    path = evaluation_report(tmp_path / "r.html", Model(), result, [])
+    interval = str(bootstrap(auroc, result.category.labels, result.scores))
+    assert f"AUROC {interval}" in path.read_text(encoding="utf-8")
+    assert "not proved" in words(path) and "at most 5.0%" not in words(path)
