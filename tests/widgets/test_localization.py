@@ -9,7 +9,7 @@ pytest.importorskip("ipywidgets")
 pytest.importorskip("anywidget")
 
 from differnet_course.gradient_maps import BLURS, GradientMaps
-from differnet_course.plots.ramp import MARKED
+from differnet_lite.overlay import MARKED
 from differnet_course.samples import render
 from differnet_course.widgets import LocalizationExplorer
 from differnet_course.widgets.layout import COLUMN
