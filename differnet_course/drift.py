@@ -2,8 +2,8 @@ r"""Has the line changed? A test on a stream of scores that may be looked at aft
 
 The score of image t is ranked among the calibration scores AND all scores of the stream before it,
 ties broken by chance. If all of them are exchangeable, these p-values are independent and uniform
-on (0, 1], exactly. A gambler who bets on each of them before it is drawn, at fair odds, has a
-capital M_t, a martingale with M_0 = 1, and by Ville's inequality
+on (0, 1]. A gambler who bets on each of them before it is drawn, at fair odds, has a capital M_t,
+a martingale with M_0 = 1, and by Ville's inequality
 
 .. math::
     P(\sup_t M_t \ge 1 / \delta) \le \delta :
@@ -13,14 +13,14 @@ image. What holds, and when:
 
 - calibration "split" or "given": all scores are by one detector that saw none of the images, so
   the bound is proved while the parts are those of one unchanged line.
-- calibration "cross": a calibration score is by the detector of its own fold, a new one by the mean
-  of all. They are not exchangeable; nothing is proved. `benchmarks/drift.py` measures it: false
-  alarms in 5 % and 3.5 % of streams of 2000 images, 5 % promised, with 60 and 240 to fit on. If in
-  doubt pass `calibration=[]`: the stream is tested against its own past, and the bound is proved.
-- `Detector.p_values` will not do: they all compare with one fixed set, whose own chance a long
-  stream finds out, and they are rounded up. False alarms by them: 71 % and 38 %, 5 % promised.
-- An alarm says that the line is not the calibration's any more, for better or worse. Defects that
-  the calibration lacks are such a change: 5 % of the stream went unnoticed, 20 % in half of them.
+- calibration "cross": scores of calibration and of new images are by different detectors, and
+  nothing is proved. `benchmarks/drift.py` measures false alarms in 5 % and 3.5 % of streams of 2000
+  images, 5 % promised, with 60 and 240 to fit on. With `calibration=[]` the stream is tested
+  against its own past, and the bound is proved.
+- The p-values of a detector will not do: they all compare with one fixed set, and are rounded up.
+  False alarms by them: 71 % and 38 %, 5 % promised.
+- An alarm says that the line is not the calibration's any more, for better or worse. Defects are
+  such a change, too: 5 % of the stream went unnoticed, 20 % in half of the streams.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import ArrayLike
 
-from differnet_lite.oldchecks import checked, rate, vector, whole
+from differnet_lite.checks import rate, vector
 
 __all__ = ["Drift", "drift_martingale", "drift_test", "stream_p_values"]
 
@@ -62,8 +62,7 @@ def drift_test(
     """Test whether a stream of scores still comes from where the calibration scores came from.
 
     Args:
-        calibration: (n,) scores of normal images that the detector never saw, such as
-            `Detector.calibration_scores_`; may be empty, see the module.
+        calibration: (n,) scores of normal images that the detector never saw; may be empty.
         scores: (N,) scores of new images, in the order in which they came.
         delta: the probability of a false alarm, over the whole stream.
         seed: of the numbers that break ties; choose it before looking.
@@ -82,42 +81,29 @@ def drift_test(
     return drift_martingale(stream_p_values(calibration, scores, seed=seed), delta=delta)
 
 
-@checked(seed=whole(0))
 def stream_p_values(calibration: ArrayLike, scores: ArrayLike, *, seed: int = 0) -> np.ndarray:
-    r"""Conformal p-values of a stream, each against all scores before it; independent and uniform.
+    r"""Conformal p-values (N,) of a stream, each against all scores before it, in (0, 1].
 
     .. math::
         p_t = \frac{\#\{i : s_i > s_t\} + u_t \#\{i : s_i = s_t\}}{n + t},
 
     over the n calibration scores and the stream's first t, the t-th among them; u_t is drawn.
 
-    Args:
-        calibration: (n,) scores of normal images; may be empty, then the first p-value is chance.
-        scores: (N,) scores, in the order in which they came.
-        seed: of u.
-
-    Returns:
-        (N,) in (0, 1].
-
     References:
         Vovk, Nouretdinov, Gammerman, "Testing Exchangeability On-Line", ICML 2003, theorem 1.
-
-    Example:
-        >>> p = stream_p_values(range(9), [100.0, -1.0])
-        >>> bool(p[0] <= 1 / 10), bool(p[1] > 10 / 11)
-        (True, True)
     """
-    seen, stream = sorted(vector("calibration", calibration)), vector("scores", scores)
+    earlier = sorted(vector("calibration", calibration))
+    stream = vector("scores", scores)
     u = 1 - np.random.default_rng(seed).random(len(stream))  # in (0, 1]
     p = np.empty(len(stream))
     for t, score in enumerate(stream):
-        first, last = bisect.bisect_left(seen, score), bisect.bisect_right(seen, score)
-        p[t] = (len(seen) - last + u[t] * (last - first + 1)) / (len(seen) + 1)
-        seen.insert(last, score)
+        first = bisect.bisect_left(earlier, score)
+        last = bisect.bisect_right(earlier, score)
+        p[t] = (len(earlier) - last + u[t] * (last - first + 1)) / (len(earlier) + 1)
+        earlier.insert(last, score)
     return p
 
 
-@checked(delta=rate)
 def drift_martingale(p_values: ArrayLike, *, delta: float = 0.01) -> Drift:
     """The composite jumper's capital, and where it first reaches 1 / delta.
 
@@ -126,12 +112,8 @@ def drift_martingale(p_values: ArrayLike, *, delta: float = 0.01) -> Drift:
     that a change is found whether it comes early or late; M never falls below 1/5.
 
     Args:
-        p_values: (N,) in [0, 1]. The bound needs each of them to be uniform given those before it,
-            as those of `stream_p_values` are and those of `Detector.p_values` are not.
+        p_values: (N,) in [0, 1], uniform given those before them, as `stream_p_values` are.
         delta: the probability of a false alarm, over the whole stream.
-
-    Raises:
-        ValueError: they are no p-values, or delta is no rate.
 
     References:
         Vovk et al., "Retrain or not retrain: conformal test martingales for change-point
@@ -144,14 +126,15 @@ def drift_martingale(p_values: ArrayLike, *, delta: float = 0.01) -> Drift:
     p = vector("p_values", p_values)
     if len(p) and (p.min() < 0 or p.max() > 1):
         raise ValueError(f"p_values: expected numbers in [0, 1], got {p.min():g} to {p.max():g}")
+    limit = -np.log(rate("delta", delta))
     bets = 1 + np.multiply.outer(p - 0.5, SLOPES)  # (N, 3)
-    held = np.full((len(JUMPS), len(SLOPES)), 1 / (len(JUMPS) * len(SLOPES)))  # shares of M
+    shares = np.full((len(JUMPS), len(SLOPES)), 1 / (len(JUMPS) * len(SLOPES)))  # of M
     growth = np.empty(len(p))
     for t, bet in enumerate(bets):
-        dealt = held.mean(1) * JUMPS
-        held = (held * (1 - JUMPS[:, None]) + dealt[:, None]) * bet
-        growth[t] = held.sum()
-        held /= growth[t]
+        dealt = shares.mean(1) * JUMPS
+        shares = (shares * (1 - JUMPS[:, None]) + dealt[:, None]) * bet
+        growth[t] = shares.sum()
+        shares /= growth[t]
     log_martingale = np.log(growth).cumsum()
-    reached = np.flatnonzero(log_martingale >= -np.log(delta))
+    reached = np.flatnonzero(log_martingale >= limit)
     return Drift(p, log_martingale, delta, int(reached[0]) if len(reached) else None)

@@ -9,13 +9,12 @@ The affine coupling itself is not here: the reader writes it in notebook 02. The
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from differnet_lite.oldchecks import checked, real, whole
 from differnet_lite.flow import soft_clamp
 from differnet_lite.loss import nll
 
@@ -31,12 +30,14 @@ __all__ = [
     "two_moons",
 ]
 
+Direction = Callable[[Tensor], tuple[Tensor, Tensor]]
 
-@checked(n=whole(1), noise=real(0), seed=whole(0))
+
 def two_moons(n: int, *, noise: float = 0.08, seed: int = 0) -> Tensor:
     """Two interleaved half circles (n, 2): zero mean, unit deviation, torch's default dtype."""
     rng = np.random.default_rng(seed)
-    angle, upper = math.pi * rng.random(n), rng.random(n) < 0.5
+    angle = math.pi * rng.random(n)
+    upper = rng.random(n) < 0.5
     x = np.where(upper, np.cos(angle), 1 - np.cos(angle)) - 0.5
     y = np.where(upper, np.sin(angle), 0.5 - np.sin(angle)) - 0.25
     moons = np.stack([x / 0.87, y / 0.5], 1) + noise * rng.standard_normal((n, 2))
@@ -52,17 +53,16 @@ class Chain(nn.Module):
 
     def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Latent z (N, D) and log |det dz/dy| (N,)."""
-        return self._run(y, [part.__call__ for part in self.parts])
+        return self._through([part.forward for part in self.parts], y)
 
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Data y (N, D) and log |det dy/dz| (N,)."""
-        backwards = reversed(self.parts)
-        return self._run(z, [getattr(part, "inverse") for part in backwards])  # noqa: B009
+        return self._through([part.inverse for part in reversed(self.parts)], z)
 
-    def _run(self, x: Tensor, calls: Sequence) -> tuple[Tensor, Tensor]:
+    def _through(self, directions: Sequence[Direction], x: Tensor) -> tuple[Tensor, Tensor]:
         total = x.new_zeros(len(x))
-        for call in calls:
-            x, log_det = call(x)
+        for direction in directions:
+            x, log_det = direction(x)
             total = total + log_det
         return x, total
 
@@ -105,8 +105,11 @@ class AdditiveCoupling(nn.Module):
 
     def __init__(self, n_features: int, *, hidden: int = 32) -> None:
         super().__init__()
-        n1, n2 = self.split = [n_features // 2, n_features - n_features // 2]
-        self.net1, self.net2 = _mlp(n1, n2, hidden), _mlp(n2, n1, hidden)
+        n1 = n_features // 2
+        n2 = n_features - n1
+        self.split = [n1, n2]
+        self.net1 = _mlp(n1, n2, hidden)
+        self.net2 = _mlp(n2, n1, hidden)
 
     def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Latent z (N, D) and zeros (N,)."""
@@ -164,7 +167,7 @@ class MADE(nn.Module):
 
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Data y (N, D) and log |det dy/dz| (N,), in D passes: column i is right after pass i."""
-        y, s = torch.zeros_like(z), torch.zeros_like(z)
+        y = torch.zeros_like(z)
         for i in range(z.shape[1]):
             s, t = self.coefficients(y)
             column = (z[:, i] - t[:, i]) * (-s[:, i]).exp()
@@ -181,14 +184,13 @@ class Inverse(nn.Module):
 
     def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """The inner flow's inverse."""
-        return getattr(self.inner, "inverse")(y)  # noqa: B009
+        return self.inner.inverse(y)  # type: ignore[operator]
 
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """The inner flow's forward."""
         return self.inner(z)
 
 
-@checked(steps=whole(1), batch=whole(1), lr=real(above=0), seed=whole(0))
 def fit(
     flow: nn.Module,
     y: Tensor,
@@ -211,25 +213,27 @@ def fit(
         keep: steps whose weights are kept (0: before the first step).
 
     Returns:
-        The loss of every step, and the kept state dicts by step.
+        The loss of every step, and the state dicts that `keep` asks for, by step.
     """
     rng = np.random.default_rng(seed)
     optimiser = torch.optim.Adam(flow.parameters(), lr=lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    losses, kept = [], {}
+    losses = []
+    weights = {}
     for step in range(steps + 1):
         if step in keep:
-            kept[step] = {name: value.clone() for name, value in flow.state_dict().items()}
+            weights[step] = {name: value.clone() for name, value in flow.state_dict().items()}
         if step == steps:
             break
-        loss = nll(*flow(y[torch.as_tensor(rng.integers(len(y), size=batch))]))
+        rows = torch.as_tensor(rng.integers(len(y), size=batch))
+        loss = nll(*flow(y[rows]))
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(flow.parameters(), 1.0)  # a far-off row would throw it off
         optimiser.step()
         schedule.step()
         losses.append(loss.item())
-    return losses, kept
+    return losses, weights
 
 
 def log_density(flow: nn.Module, y: Tensor) -> Tensor:
@@ -239,7 +243,6 @@ def log_density(flow: nn.Module, y: Tensor) -> Tensor:
     return log_det - 0.5 * (z.square() + math.log(2 * math.pi)).sum(1)
 
 
-@checked(n=whole(2), limit=real(above=0))
 def density_on_grid(
     flow: nn.Module, *, limit: float = 3.0, n: int = 81, centre: tuple[float, float] = (0.0, 0.0)
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -13,29 +13,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from differnet_lite.oldchecks import checked, vector
-from differnet_lite.model import DifferNet
+from differnet_lite import DifferNet
+from differnet_lite.checks import vector
 
 __all__ = ["in_numbers", "stored_numbers"]
 
 MARK = "in numbers:"
-WIDTHS = {
-    "category": 8,
-    "views": 10,
-    "epochs": 6,
-    "rate": 6,
-    "noise": 5,
-    "trained on": 10,
-    "n": 3,
-    "median": 6,
-    "theta": 6,
-    "alarms": 8,
-    "detected": 8,
-}
-HEADER = " ".join(name.rjust(width) for name, width in WIDTHS.items())
+COLUMNS = "category      views epochs   rate noise trained on   n median  theta   alarms detected"
+WIDTHS = (8, 10, 6, 6, 5, 10, 3, 6, 6, 8, 8)
 
 
-@checked
 def in_numbers(
     category: str, model: DifferNet, scores: ArrayLike, labels: ArrayLike, *, alpha: float = 0.05
 ) -> str:
@@ -49,20 +36,19 @@ def in_numbers(
         alpha: rate of false alarms of the threshold.
 
     Returns:
-        Two lines. Views, epochs and learning rate, noise on the features; how many images train,
-        how many calibrate (n); the median score of normal test images; the threshold theta, and
-        the shares of normal and of anomalous test images that reach it.
-
-    Raises:
-        ValueError: another number of scores than of labels, or labels of one kind only.
+        A mark, a header and a line: views, epochs and learning rate, noise on the features; how
+        many images train, how many calibrate (n); the median score of normal test images; the
+        threshold theta, and how many normal and anomalous test images reach it.
     """
-    scores, labels = vector("scores", scores), np.asarray(labels, dtype=bool)
+    scores = vector("scores", scores)
+    labels = np.asarray(labels, dtype=bool)
     if scores.shape != labels.shape or labels.all() or not labels.any():
         raise ValueError(
             "scores and labels: expected one label for each score, and labels of both kinds, "
             f"got {len(scores)} scores and {labels.sum()} anomalous of {labels.size} labels"
         )
-    settings, theta = model.settings, model.threshold(alpha).value
+    settings = model.settings
+    theta = model.threshold(alpha).value
     moved = settings.transformations.zoom or settings.transformations.shift
     turned = len(np.unique(np.round(model.angles_, 6))) > 1
     kind = "upright" if not turned else "both" if moved else "turned"
@@ -79,11 +65,10 @@ def in_numbers(
         f"{np.sum(scores[~labels] >= theta)} of {np.sum(~labels)}",
         f"{np.sum(scores[labels] >= theta)} of {labels.sum()}",
     )
-    row = " ".join(cell.rjust(width) for cell, width in zip(cells, WIDTHS.values(), strict=True))
-    return f"{MARK}\n{HEADER}\n{row}"
+    row = " ".join(cell.rjust(width) for cell, width in zip(cells, WIDTHS, strict=True))
+    return f"{MARK}\n{COLUMNS}\n{row}"
 
 
-@checked
 def stored_numbers(folder: str | os.PathLike[str] = ".", *, besides: str = "") -> str:
     """The lines of `in_numbers` that the notebooks in a folder printed, as they are stored there.
 
@@ -107,11 +92,11 @@ def stored_numbers(folder: str | os.PathLike[str] = ".", *, besides: str = "") -
                 rows += [
                     f"{path.stem[:2]:8} {lines[k + 2]}"
                     for k, line in enumerate(lines[:-2])
-                    if line == MARK and lines[k + 1] == HEADER
+                    if line == MARK and lines[k + 1] == COLUMNS
                 ]
     if not rows:
         raise FileNotFoundError(
             f"{folder}: expected the course's notebooks, executed, found no line of numbers in any "
             "other; name the folder `notebooks` of a checkout"
         )
-    return "\n".join([f"{'notebook':8} {HEADER}", *rows])
+    return "\n".join([f"{'notebook':8} {COLUMNS}", *rows])

@@ -7,13 +7,10 @@ import re
 import shutil
 import tarfile
 import tempfile
-import warnings
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from differnet_lite.oldchecks import checked
-from differnet_lite.files import made_folder, regular
 from differnet_lite.folders import DatasetError, load_category
 from differnet_lite.images import open_image
 
@@ -43,7 +40,6 @@ MTD_COUNTS = (761, 191, 392)
 MTD_KINDS = ("Blowhole", "Break", "Crack", "Fray", "Uneven")
 
 
-@checked
 def prepare_mvtec(
     archive: str | os.PathLike[str], root: str | os.PathLike[str] = "data"
 ) -> list[Path]:
@@ -51,7 +47,7 @@ def prepare_mvtec(
 
     Args:
         archive: the .tar.xz (or .tar, .tar.gz, .zip) file as downloaded, or a folder that was
-            unpacked already.
+            unpacked already; a folder is copied.
         root: where the category folders go. An existing one is never touched.
 
     Returns:
@@ -62,40 +58,29 @@ def prepare_mvtec(
         FileExistsError: a category is there already.
         DatasetError: no category was found, or its numbers of images are not the published ones.
     """
-    archive, root = Path(archive), Path(root)
+    archive = Path(archive)
+    root = Path(root)
     if not archive.exists():
         raise FileNotFoundError(
             f"{archive}: there is no such archive or folder; see data/README.md for where to get it"
         )
-    if not archive.is_dir():
-        regular(archive)
-    made_folder(root)
+    root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root, prefix=".unpacking-") as temporary:
+        source = Path(temporary)
         if archive.is_dir():
-            source = archive
+            name = archive.name if (archive / "train" / "good").is_dir() else ""
+            shutil.copytree(archive, source / name, dirs_exist_ok=True)
         else:
-            source = Path(temporary)
             _unpack(archive, source)
-        found = (
-            [source]
-            if (source / "train" / "good").is_dir()
-            else sorted(p.parent.parent for p in source.rglob("train/good"))
-        )
-        if not found:
-            raise DatasetError(f"{archive}: expected folders CATEGORY/train/good, found none")
-        for category in found:
+        categories = sorted(path.parent.parent for path in source.rglob("train/good"))
+        if not categories:
+            raise DatasetError(f"{archive}: expected folders CATEGORY/train/good, got none")
+        for category in categories:
             _check_counts(category)
-            if (root / category.name).exists():
-                raise FileExistsError(
-                    f"{root / category.name}: is there already;"
-                    " move it away, or choose another root"
-                )
-        return [
-            _put(category, root / category.name, keep_source=archive.is_dir()) for category in found
-        ]
+            _check_absent(root / category.name)
+        return [category.rename(root / category.name) for category in categories]
 
 
-@checked
 def prepare_mtd(
     clone: str | os.PathLike[str],
     split: str | os.PathLike[str],
@@ -114,59 +99,37 @@ def prepare_mtd(
         The folder root/magnetic_tile.
 
     Raises:
-        FileNotFoundError: a folder or the split file is missing.
-        FileExistsError: root/magnetic_tile is there already.
-        DatasetError: the split names unknown images, or the numbers are not the published ones.
+        FileNotFoundError, FileExistsError, DatasetError: as in `prepare_mvtec`.
     """
-    clone, split, target = Path(clone), Path(split), Path(root) / "magnetic_tile"
-    if not split.is_file():
-        raise FileNotFoundError(
-            f"{split}: there is no such split file; expected mtd_train_filenames.txt,"
-            " see data/README.md"
-        )
-    folders = {kind: clone / f"MT_{kind}" / "Imgs" for kind in (*MTD_KINDS, "Free")}
-    for folder in folders.values():
-        if not folder.is_dir():
-            raise FileNotFoundError(
-                f"{folder}: missing; expected a clone of the Magnetic Tile Defects repository"
-            )
-    if target.exists():
-        raise FileExistsError(f"{target}: is there already; move it away, or choose another root")
-    images = {kind: sorted(folder.glob("*.jpg")) for kind, folder in folders.items()}
-    train_names = {
-        Path(word).stem
-        for word in re.split(r"[\s,;]+", split.read_text(encoding="utf-8", errors="replace"))
-        if word
+    target = Path(root) / "magnetic_tile"
+    _check_absent(target)
+    words = re.split(r"[\s,;]+", Path(split).read_text(encoding="utf-8", errors="replace"))
+    names = {Path(word).stem for word in words}
+    images = {
+        kind: sorted((Path(clone) / f"MT_{kind}" / "Imgs").glob("*.jpg"))
+        for kind in (*MTD_KINDS, "Free")
     }
-    by_name = {path.stem: path for path in images["Free"]}
-    trained = [path for name, path in by_name.items() if name in train_names]
-    tested = [path for name, path in by_name.items() if name not in train_names]
-    n_defects = sum(len(images[kind]) for kind in MTD_KINDS)
-    if (len(trained), len(tested), n_defects) != MTD_COUNTS:
+    trained = [path for path in images["Free"] if path.stem in names]
+    tested = [path for path in images["Free"] if path.stem not in names]
+    counts = (len(trained), len(tested), sum(len(images[kind]) for kind in MTD_KINDS))
+    if counts != MTD_COUNTS:
         raise DatasetError(
-            f"expected {MTD_COUNTS[0]} training, {MTD_COUNTS[1]} normal test and {MTD_COUNTS[2]}"
-            f" defect images, got {len(trained)}, {len(tested)} and {n_defects};"
+            f"{clone}: expected {MTD_COUNTS} training, normal test and defect images, got {counts};"
             " is the split file the published one, and the clone complete?"
         )
-    made_folder(target.parent)
-    partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=".magnetic_tile-"))
-    try:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".magnetic_tile-") as temporary:
+        partial = Path(temporary) / "magnetic_tile"
         _copy(trained, partial / "train" / "good")
         _copy(tested, partial / "test" / "good")
         for kind in MTD_KINDS:
             _copy(images[kind], partial / "test" / kind.lower())
-            (partial / "ground_truth" / kind.lower()).mkdir(parents=True)
+            masks = partial / "ground_truth" / kind.lower()
+            masks.mkdir(parents=True)
             for path in images[kind]:
                 mask = open_image(path.with_suffix(".png")).convert("L")
-                mask.point(lambda v: 255 * (v > 127)).save(
-                    partial / "ground_truth" / kind.lower() / f"{path.stem}_mask.png"
-                )
-        partial.chmod(0o755)
-        partial.rename(target)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    return target
+                mask.point(lambda v: 255 * (v > 127)).save(masks / f"{path.stem}_mask.png")
+        return partial.rename(target)
 
 
 def _unpack(archive: Path, into: Path) -> None:
@@ -184,46 +147,28 @@ def _unpack(archive: Path, into: Path) -> None:
         ) from error
 
 
-def _check_counts(category: Path) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        found = load_category(category)
-    counts = (len(found.train), int((~found.labels).sum()), int(found.labels.sum()))
-    expected = MVTEC_COUNTS.get(category.name)
+def _check_counts(folder: Path) -> None:
+    expected = MVTEC_COUNTS.get(folder.name)
     if expected is None:
         raise DatasetError(
-            f"{category.name}: expected a category of MVTec AD ({', '.join(MVTEC_COUNTS)});"
+            f"{folder.name}: expected a category of MVTec AD ({', '.join(MVTEC_COUNTS)});"
             " for your own folder nothing needs preparing"
         )
-    if counts != expected:
+    category = load_category(folder)
+    n_anomalous = int(category.labels.sum())
+    counts = (len(category.train), len(category.test) - n_anomalous, n_anomalous)
+    n_masks = sum(mask is not None for mask in category.masks)
+    if counts != expected or n_masks < n_anomalous:
         raise DatasetError(
-            f"{category.name}: expected {expected} training, normal test and anomalous test"
-            f" images, got {counts}; the archive is incomplete"
-        )
-    missing = sum(
-        mask is None for mask, anomalous in zip(found.masks, found.labels, strict=True) if anomalous
-    )
-    if missing:
-        raise DatasetError(
-            f"{category.name}: {missing} anomalous images have no mask in ground_truth/;"
-            " the archive is incomplete"
+            f"{folder.name}: expected {expected} training, normal test and anomalous test images, "
+            f"each of the last with a mask, got {counts} and {n_masks} masks; the archive is "
+            "incomplete"
         )
 
 
-def _put(source: Path, target: Path, *, keep_source: bool) -> Path:
-    """Move or copy a folder so that the target appears whole."""
-    if keep_source:
-        partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
-        try:
-            shutil.copytree(source, partial, dirs_exist_ok=True)
-            partial.rename(target)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
-    else:
-        source.rename(target)
-    target.chmod(0o755)
-    return target
+def _check_absent(folder: Path) -> None:
+    if folder.exists():
+        raise FileExistsError(f"{folder}: is there already; move it away, or choose another root")
 
 
 def _copy(paths: Sequence[Path], folder: Path) -> None:

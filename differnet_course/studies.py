@@ -12,20 +12,18 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from differnet_lite.oldchecks import checked, rate, vector, whole
+from differnet_lite.checks import vector
 from differnet_lite.metrics import Interval, bootstrap
 from differnet_lite.scoring import Scorer
 from differnet_lite.thresholds import Threshold, TooFewNormalsError
 
 __all__ = [
     "paired_difference",
-    "recalibrated_rates",
     "scale_contributions",
     "simulated_rates",
 ]
 
 
-@checked(n_scales=whole(1), steps=whole(1))
 def scale_contributions(
     scorer: Scorer, features: Tensor, normal: Tensor, *, n_scales: int = 3, steps: int = 8
 ) -> np.ndarray:
@@ -62,7 +60,6 @@ def scale_contributions(
     return torch.stack([part.sum(-1).mean(1) for part in scales], dim=1).double().numpy()
 
 
-@checked(n_resamples=whole(1), seed=whole(0))
 def paired_difference(
     metric: Callable[[np.ndarray, np.ndarray], float],
     labels: ArrayLike,
@@ -89,7 +86,8 @@ def paired_difference(
         >>> paired_difference(auroc, [0, 0, 1, 1], [1, 2, 3, 4], [1, 2, 3, 4]).value
         0.0
     """
-    a, b = vector("first", first), vector("second", second)
+    a = vector("first", first)
+    b = vector("second", second)
     if len(a) != len(b):
         raise ValueError(f"expected scores of the same images, got {len(a)} and {len(b)}")
 
@@ -100,7 +98,6 @@ def paired_difference(
     return bootstrap(difference, labels, np.arange(len(a)), n_resamples=n_resamples, seed=seed)
 
 
-@checked(n=whole(1), alpha=rate, n_sets=whole(1), seed=whole(0))
 def simulated_rates(
     rule: Callable[[np.ndarray, float], Threshold],
     n: int,
@@ -129,33 +126,3 @@ def simulated_rates(
         return np.exp([-rule(generator.exponential(size=n), alpha).value for _ in range(n_sets)])
     except TooFewNormalsError:
         return np.empty(0)
-
-
-@checked(n=whole(1), alpha=rate, n_sets=whole(1), seed=whole(0))
-def recalibrated_rates(
-    rule: Callable[[np.ndarray, float], Threshold],
-    scores: ArrayLike,
-    n: int,
-    alpha: float,
-    *,
-    n_sets: int = 2000,
-    seed: int = 0,
-) -> np.ndarray:
-    """False-alarm rates of a rule over random splits of real normal scores, (n_sets,).
-
-    Args:
-        rule: as in `simulated_rates`.
-        scores: (N,) scores of normal images, N > n.
-        n: how many of them calibrate; the others are judged.
-        alpha: the rate asked for.
-        n_sets: number of random splits.
-        seed: of the splits.
-    """
-    values, generator = vector("scores", scores), np.random.default_rng(seed)
-    if not 0 < n < len(values):
-        raise ValueError(f"n: expected 1 to {len(values) - 1} of the {len(values)} scores, got {n}")
-    rates = []
-    for _ in range(n_sets):
-        shuffled = generator.permutation(values)
-        rates.append(np.mean(shuffled[n:] >= rule(shuffled[:n], alpha).value))
-    return np.array(rates)

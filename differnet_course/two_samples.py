@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import ks_2samp, mannwhitneyu
+from scipy.stats import mannwhitneyu
 from sklearn.decomposition import PCA
 from sklearn.metrics import pairwise_distances
 
-__all__ = ["ks_test", "mmd_test", "power", "rank_test"]
+__all__ = ["mmd_test", "power", "rank_test"]
 
 Test = Callable[[np.ndarray, np.ndarray], float]
 
@@ -26,15 +26,6 @@ def rank_test(old: ArrayLike, new: ArrayLike) -> float:
     Both must be scores of one detector that saw neither, or of detectors that are alike.
     """
     return float(mannwhitneyu(old, new).pvalue)
-
-
-def ks_test(old: ArrayLike, new: ArrayLike) -> float:
-    """P-value of Kolmogorov and Smirnov on two samples: do the scores differ in any way?
-
-    It is the test of whether the conformal p-values of the new images are uniform that counts their
-    dependence: they share one calibration set, and a test against the uniform law does not.
-    """
-    return float(ks_2samp(old, new).pvalue)
 
 
 def mmd_test(
@@ -59,17 +50,19 @@ def mmd_test(
         >>> bool(mmd_test(rows[:40], rows[40:] + 2) < 0.01)
         True
     """
-    first, second = np.asarray(old, dtype=float), np.asarray(new, dtype=float)
-    both, n = np.concatenate([first, second]), len(first)
+    first = np.asarray(old, dtype=float)
+    second = np.asarray(new, dtype=float)
+    both = np.concatenate([first, second])
     k = min(n_components, both.shape[1], len(both) - 1)
     white = PCA(k, whiten=True, random_state=0).fit_transform(both)
     squares = pairwise_distances(white, metric="sqeuclidean")
     kernel = np.exp(-squares / (2 * np.median(squares[squares > 0])))
-    weights = np.repeat([1 / n, -1 / len(second)], [n, len(second)])
+    sizes = [len(first), len(second)]
+    weights = np.repeat([1 / sizes[0], -1 / sizes[1]], sizes)
     generator = np.random.default_rng(seed)
     drawn = np.stack([weights, *(generator.permutation(weights) for _ in range(n_permutations))])
-    found = np.einsum("pi,pi->p", drawn @ kernel, drawn)  # MMD^2 of the data, and of permutations
-    return float(np.mean(found >= found[0] - 1e-12))
+    squared = np.einsum("pi,pi->p", drawn @ kernel, drawn)  # MMD^2: the data's, the permutations'
+    return float(np.mean(squared >= squared[0] - 1e-12))
 
 
 def power(
@@ -99,19 +92,20 @@ def power(
     Returns:
         The share of sets in which it does, one for each shift; at shift 0 it is alpha at most.
     """
-    values, generator = np.asarray(old, dtype=float), np.random.default_rng(seed)
+    values = np.asarray(old, dtype=float)
+    generator = np.random.default_rng(seed)
     if not 0 < m < len(values):
         raise ValueError(f"m: expected 1 to {len(values) - 1} of the {len(values)}, got {m}")
     centred = values - values.mean(0)
-    found = []
+    shares = []
     for shift in shifts:
         noticed = 0
         for _ in range(n_sets):
             order = generator.permutation(len(values))
             step = shift * _deviation(centred, generator)
             noticed += test(values[order[m:]], values[order[:m]] + step) <= alpha
-        found.append(noticed / n_sets)
-    return np.array(found)
+        shares.append(noticed / n_sets)
+    return np.array(shares)
 
 
 def _deviation(centred: np.ndarray, generator: np.random.Generator) -> np.ndarray | float:

@@ -110,7 +110,8 @@ def test_z_and_log_det_are_the_authors(d: int, n_blocks: int, hidden: int) -> No
 @torch.no_grad()
 def test_the_factor_of_the_clamp_is_seen() -> None:
     state = written_by_them(64, n_blocks=4, hidden=32)
-    y, flow = rows(6, 64), flow_of_authors(state, clamp_factor=2 / math.pi)
+    y = rows(6, 64)
+    flow = flow_of_authors(state, clamp_factor=2 / math.pi)
     with_2_over_pi = reference(state, y, factor=2 / math.pi)
     for found, expected, theirs in zip(flow(y), with_2_over_pi, reference(state, y), strict=True):
         assert_within(found, expected)
@@ -138,10 +139,11 @@ def test_the_reference_has_the_log_det_of_its_jacobian() -> None:
 
 
 def test_a_file_of_theirs_gives_their_scores(tmp_path: Path) -> None:
-    state, y = written_by_them(64, n_blocks=4, hidden=32), rows(10, 64).view(5, 2, 64)
+    state = written_by_them(64, n_blocks=4, hidden=32)
+    y = rows(10, 64).view(5, 2, 64)
     torch.save(state, tmp_path / "theirs.pt")
-    kept = torch.load(tmp_path / "theirs.pt", map_location="cpu", weights_only=True)
-    scores = Scorer(flow_score(flow_of_authors(kept)), pool_views=False).scores(y)
+    loaded = torch.load(tmp_path / "theirs.pt", map_location="cpu", weights_only=True)
+    scores = Scorer(flow_score(flow_of_authors(loaded)), pool_views=False).scores(y)
     z = reference(state, y.flatten(0, 1))[0].view(5, 2, 64)
     np.testing.assert_allclose(scores, z.square().mean((1, 2)), rtol=1e-5)
 
@@ -159,21 +161,14 @@ def test_the_caller_s_tensors_and_generators_are_left_alone(untouched_generators
 
 def test_what_is_no_flow_of_theirs_is_refused() -> None:
     good = written_by_them(16, n_blocks=2, hidden=8)
-    stem = "nf.module_list.4.s2"
+    last = "nf.module_list.4.s2.fc3"
     with pytest.raises(TypeError, match=r"expected a state dict, got Linear; .*state_dict"):
         flow_of_authors(torch.nn.Linear(2, 2))  # type: ignore[arg-type]
-    for other in ({}, {"weight": torch.zeros(2)}, {"nf.module_list.2.s1.fc1.weight": "x"}):
-        with pytest.raises(ValueError, match=r"expected a matrix \S*module_list.2.s1.fc1.weight"):
-            flow_of_authors(other)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"1 missing \['nf.module_list.4.s2.fc3.bias'\] and 0"):
-        flow_of_authors({n: x for n, x in good.items() if n != f"{stem}.fc3.bias"})
-    with pytest.raises(ValueError, match=r"0 missing \[\] and 1 unknown \['nf.more'\]"):
+    with pytest.raises(ValueError, match=r"expected a matrix \S*module_list.2.s1.fc1.weight"):
+        flow_of_authors({"weight": torch.zeros(2)})
+    with pytest.raises(ValueError, match=r"missing: \['chain.module_list.3.subnet2.6.bias'\]"):
+        flow_of_authors({name: x for name, x in good.items() if name != f"{last}.bias"})
+    with pytest.raises(ValueError, match=r"unknown: \['nf.more'\]"):
         flow_of_authors(good | {"nf.more": torch.zeros(2)})
-    bad = {
-        torch.zeros(9, 8): r"s2.fc3.weight: expected shape \(16, 8\), got torch.Size\(\[9, 8\]\)",
-        torch.full((16, 8), math.nan): r"s2.fc3.weight: expected finite numbers, got others",
-        torch.zeros(16, 8, dtype=torch.int64): "expected finite numbers, got others",
-    }
-    for tensor, message in bad.items():
-        with pytest.raises(ValueError, match=message):
-            flow_of_authors(good | {f"{stem}.fc3.weight": tensor})
+    with pytest.raises(ValueError, match="expected tensors of the shapes of their flow"):
+        flow_of_authors(good | {f"{last}.weight": torch.zeros(9, 8)})

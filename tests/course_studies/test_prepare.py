@@ -55,7 +55,7 @@ def test_a_missing_image_or_mask_is_noticed_and_nothing_left_behind(
     toothbrush: Path, tmp_path: Path
 ) -> None:
     (toothbrush / "ground_truth" / "defective" / "003_mask.png").unlink()
-    with pytest.raises(DatasetError, match="1 anomalous images have no mask"):
+    with pytest.raises(DatasetError, match=r"got .* and 29 masks"):
         prepare_mvtec(_archive(toothbrush, tmp_path / "t.tar.xz"), tmp_path / "data")
     (toothbrush / "train" / "good" / "007.png").unlink()
     with pytest.raises(DatasetError, match=r"expected \(60, 12, 30\).*got \(59, 12, 30\)"):
@@ -112,8 +112,8 @@ def test_a_wrong_split_or_clone_is_refused(
 ) -> None:
     clone, split = magnetic_tiles
     split.write_text("exp0.jpg\n")
-    with pytest.raises(DatasetError, match="got 1, 7 and 5"):
+    with pytest.raises(DatasetError, match=r"got \(1, 7, 5\)"):
         prepare_mtd(clone, split, tmp_path / "data")
-    with pytest.raises(FileNotFoundError, match="expected a clone"):
+    with pytest.raises(DatasetError, match=r"got \(0, 0, 0\)"):
         prepare_mtd(tmp_path, split, tmp_path / "data")
     assert not (tmp_path / "data").exists()

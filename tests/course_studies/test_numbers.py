@@ -16,7 +16,7 @@ def fitted(small):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 255, (24, 48, 48, 3), dtype=np.uint8)
     views = Transformations.grid(2)
-    model = DifferNet(**small | {"transformations": views, "reference_images": 0, "epochs": 1})
+    model = DifferNet(**small | {"transformations": views, "epochs": 1})
     return model.fit(list(images[:20])), model.anomaly_scores(list(images[20:]))
 
 
@@ -24,11 +24,11 @@ def test_a_line_says_what_the_model_is_and_found(fitted):
     model, scores = fitted
     labels = np.array([False, False, True, True])
     header, row = in_numbers("noise", model, scores, labels).splitlines()[1:]
-    said = row.split()
+    cells = row.split()
     assert header.split()[:3] == ["category", "views", "epochs"]
-    assert said[:5] == ["noise", "2", "both", "1", "0.0004"]
+    assert cells[:5] == ["noise", "2", "both", "1", "0.0004"]
     theta = model.threshold(0.05).value
-    assert f"{theta:.2f}" in said and f"{np.median(scores[:2]):.2f}" in said
+    assert f"{theta:.2f}" in cells and f"{np.median(scores[:2]):.2f}" in cells
     assert row.endswith(f"{np.sum(scores[2:] >= theta)} of 2")
 
 
