@@ -45,6 +45,8 @@ from differnet_lite.trunk import resolve_device
 
 __all__ = ["DifferNet", "NotFittedError", "load"]
 
+KIND = "differnet"  # of model files
+
 
 class DifferNet(BaseEstimator):
     """A normalizing-flow anomaly detector in scikit-learn's manner.
@@ -238,9 +240,11 @@ class DifferNet(BaseEstimator):
         calibrating = sorted(i for split in parts for i in split.calibrate)
         trained = chosen[0].train
         n_map_images = min(s.map_images, len(trained))
-        map_images = [train[trained[i]] for i in evenly(len(trained), n_map_images)]
+        shown = evenly(len(trained), n_map_images) if n_map_images else []
+        map_images = [train[trained[i]] for i in shown]
         places = place_statistics(self.extractor, map_images)
         self.calibration_scores_ = finite("calibration scores", scores[calibrating])
+        self.calibration_groups_ = None
         self.calibrated_by_ = "given" if calibration is not None else s.calibration
         self.flows_ = flows
         self.history_ = _mean_history(histories)
@@ -345,7 +349,7 @@ class DifferNet(BaseEstimator):
         """Write the detector to one safetensors file in an existing folder, whole or not at all."""
         self._check_fitted()
         tensors, header = contents(self)
-        return write_checkpoint(path, tensors, header)
+        return write_checkpoint(path, tensors, header, kind=KIND)
 
     @classmethod
     def load(
@@ -367,7 +371,7 @@ class DifferNet(BaseEstimator):
         Raises:
             FileNotFoundError, CheckpointError: no such file; it is damaged or of another version.
         """
-        header, tensors = read_checkpoint(path)
+        header, tensors = read_checkpoint(path, kind=KIND)
         with rebuilding(path):
             detector = cls(
                 header["preset"],

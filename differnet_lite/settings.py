@@ -119,14 +119,14 @@ class Settings:
         one_of("train_dtype", self.train_dtype, ("auto", "float32", "bfloat16"))
         one_of("calibration", self.calibration, CALIBRATIONS)
         for name in ("n_blocks", "hidden", "epochs", "batch_images", "views_per_image"):
-            whole(name, getattr(self, name), least=1)
+            self._store(name, whole(name, getattr(self, name), least=1))
         for name in ("clamp", "clamp_factor", "learning_rate", "adam_eps"):
-            real(name, getattr(self, name), above=0)
+            self._store(name, real(name, getattr(self, name), above=0))
         for name in ("noise", "weight_decay"):
-            real(name, getattr(self, name), least=0)
-        whole("map_images", self.map_images, least=0)
-        whole("folds", self.folds, least=2)
-        real("holdout", self.holdout, above=0, below=1)
+            self._store(name, real(name, getattr(self, name), least=0))
+        self._store("map_images", whole("map_images", self.map_images, least=0))
+        self._store("folds", whole("folds", self.folds, least=2))
+        self._store("holdout", real("holdout", self.holdout, above=0, below=1))
         if self.pool_views and self.transformations.angles is None:
             raise ValueError(
                 "pool_views=True needs a fixed grid of angles; "
@@ -137,6 +137,10 @@ class Settings:
                 "whiten=True needs noise > 0 (dead channels have no variance of their own), "
                 f"got noise={self.noise}"
             )
+
+    def _store(self, name: str, value: float) -> None:
+        """A checked field as Python's own number: NumPy's are no JSON."""
+        object.__setattr__(self, name, value)
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers, strings and lists."""
