@@ -1,4 +1,4 @@
-"""The methods that the paper compares DifferNet with, and three more, behind one contract.
+"""The methods that the paper compares DifferNet with, and two more, behind one detector.
 
     from differnet_course.baselines import BASELINES, make_detector
     for name in ("differnet", *BASELINES):
@@ -14,8 +14,9 @@
 | `dsebm` | an energy | energy, or its gradient |
 | `autoencoder-l2`, `autoencoder-ssim` | codes to reproduce them from | error of the reproduction |
 
-The first three see DifferNet's own features and rotations; the others see small images and train a
-network of their own. Each can be calibrated (`holdout=0.2`), saved, and asked for maps.
+The first three see DifferNet's own features and rotations. The others see small images and train
+a network of their own. A method is a density model with `fit(rows)` and `score(rows)`;
+`BaselineDetector` makes the rows, calibrates the threshold and decides.
 """
 
 import lazy_loader

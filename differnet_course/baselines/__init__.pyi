@@ -1,3 +1,3 @@
-from .registry import BASELINES as BASELINES
-from .registry import load_detector as load_detector
-from .registry import make_detector as make_detector
+from .detector import BASELINES as BASELINES
+from .detector import BaselineDetector as BaselineDetector
+from .detector import make_detector as make_detector

@@ -1,224 +1,129 @@
-"""Three methods on the numbers that the flow sees: the same trunk, rotations and feature cache.
-
-What separates them from DifferNet is therefore the density model alone.
-"""
+"""Three density models of feature rows (M, D): they see what the flow sees."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
-from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Self
 
 import numpy as np
 import torch
 from sklearn.svm import OneClassSVM
 from torch import Tensor
 
-from differnet_course.baselines.reduction import State, reduced, reduction
-from differnet_lite.checkpoint import tensors_of
-from differnet_lite.oldchecks import check_fields, real, whole
-from differnet_lite.feature_detector import FeatureDetector
-from differnet_lite.images import ImageLike
-from differnet_lite.sampling import view_sampler, whitening_of_views
-from differnet_lite.scoring import Scorer
+from differnet_lite.sampling import view_sampler, whitening_matrix
 from differnet_lite.settings import Settings
-from differnet_lite.splits import Split
 
-__all__ = [
-    "ClosedForm",
-    "FeatureSettings",
-    "Mahalanobis",
-    "NearestNeighbour",
-    "OCSVM",
-    "OCSVMSettings",
-    "ReducedSettings",
-]
+__all__ = ["OCSVM", "Components", "Mahalanobis", "NearestNeighbour", "drawn_rows"]
+
+STD_FLOOR = 0.01  # dead channels have no deviation: dividing by it would blow them up
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class FeatureSettings(Settings):
-    """Those of `differnet_lite.Settings` that make features, maps and calibration; no flow."""
+class Components:
+    """Standardised rows on their principal components, float64, on the CPU.
 
-    calibration: str = "none"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ReducedSettings(FeatureSettings):
-    """Standardised features, cut to `n_components` principal components."""
-
-    n_components: int = 64
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_fields(self, {"n_components": whole(1)})
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class OCSVMSettings(ReducedSettings):
-    """`nu`: the share of training images that may lie outside of the boundary, at most."""
-
-    nu: float = 0.05
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_fields(self, {"nu": real(0, 1)})
-
-
-class ClosedForm(FeatureDetector):
-    """A feature detector whose state follows from the training rows without any training.
-
-    Attributes:
-        state_: what the score of a row is made from.
+    Of M rows (M, D) at most M - 1 components are kept; a single row has none, and all D stay.
     """
 
-    Settings: ClassVar[type[FeatureSettings]] = FeatureSettings
+    def __init__(self, rows: Tensor, n_components: int) -> None:
+        rows = rows.cpu().double()
+        self.mean = rows.mean(0)
+        self.deviation = rows.std(0, correction=0).clamp_min(STD_FLOOR)
+        k = min(n_components, len(rows) - 1)
+        axes = torch.linalg.svd((rows - self.mean) / self.deviation, full_matrices=False)[2]
+        self.axes = axes[:k].T if k else torch.eye(rows.shape[1]).double()  # (D, K)
 
-    def __init__(
-        self,
-        *,
-        seed: int = 0,
-        device: str | torch.device = "auto",
-        cache: str | os.PathLike[str] | None = "auto",
-        progress: bool = True,
-        **options: Any,
-    ) -> None:
-        common: dict[str, Any] = {"device": device, "cache": cache, "progress": progress}
-        super().__init__(self.Settings(), seed=seed, options=options, **common)
-
-    @abstractmethod
-    def _learn(self, features: Tensor) -> State:
-        """The state, from training features (N, T, D)."""
-
-    @abstractmethod
-    def _row_score(self, state: State) -> Callable[[Tensor], Tensor]:
-        """The score (M,) of rows (M, D) that a state gives, differentiable."""
-
-    def _fit(
-        self, images: Sequence[ImageLike], chosen: Sequence[Split]
-    ) -> tuple[dict[str, Any], list[np.ndarray]]:
-        features = self.features(images, description="features, training")
-        states = [self._learn(features[split.train]) for split in chosen]
-        scores = [
-            Scorer(self._row_score(state), self.settings.pool_views).scores(
-                features[split.calibrate]
-            )
-            for state, split in zip(states, chosen, strict=True)
-        ]
-        known = self._known_normal([images[i] for i in chosen[0].train])
-        return {"state_": states[0]} | known, scores
-
-    def _score_rows(self) -> Callable[[Tensor], Tensor]:
-        return self._row_score(self.state_)
-
-    def _pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        tensors, header = super()._pack()
-        return tensors | {f"state.{name}": x for name, x in self.state_.items()}, header
-
-    def _unpack(self, tensors: dict[str, Tensor], header: dict[str, Any]) -> dict[str, Any]:
-        state = tensors_of("state", tensors)
-        self._row_score(state)(torch.zeros(1, self.extractor.n_features))  # other sizes fail here
-        return super()._unpack(tensors, header) | {"state_": state}
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Rows (M, D) as components (M, K)."""
+        return ((rows.cpu().double() - self.mean) / self.deviation) @ self.axes
 
 
-class OCSVM(ClosedForm):
-    """One-class support vector machine: an RBF boundary around the normal features.
+@dataclasses.dataclass
+class NearestNeighbour:
+    """1-NN: the Euclidean distance to the nearest training row, after z-scores and PCA.
 
-    Standardised features, 64 principal components, `OneClassSVM(nu=0.05, gamma="scale")`; the score
-    is minus its decision function: 0 on the boundary, positive outside. Far away the kernel is 0
-    and the score constant.
-
-    Made smaller: nothing; but arXiv 2008.12577 does not say how its features were scaled and
-    reduced, so standardisation and components are the usual recipe, not necessarily the authors'.
-
-    References:
-        Schölkopf et al., "Estimating the Support of a High-Dimensional Distribution", Neural
-        Computation 13(7), 2001.
-        Andrews, Tanay, Morton, Griffin, "Transfer Representation-Learning for Anomaly Detection",
-        ICML workshop 2016.
-    """
-
-    kind = "ocsvm"
-    Settings = OCSVMSettings
-
-    def _learn(self, features: Tensor) -> State:
-        rows = Scorer(lambda x: x[:, 0], self.settings.pool_views).rows(features).flatten(0, 1)
-        state = reduction(rows, self.settings.n_components)
-        before = np.random.get_state()  # scikit-learn draws a seed that this estimator never uses
-        try:
-            machine = OneClassSVM(nu=self.settings.nu, gamma="scale")
-            machine.fit(reduced(rows, state).numpy())
-        finally:
-            np.random.set_state(before)
-        return state | {
-            "vectors": torch.from_numpy(machine.support_vectors_.copy()),
-            "weights": torch.from_numpy(machine.dual_coef_[0].copy()),
-            "gamma": torch.tensor(machine._gamma, dtype=torch.float64),
-            "offset": torch.from_numpy(machine.intercept_.copy()),
-        }
-
-    def _row_score(self, state: State) -> Callable[[Tensor], Tensor]:
-        def score(rows: Tensor) -> Tensor:
-            squares = torch.cdist(reduced(rows, state), state["vectors"]).square()
-            kernel = torch.exp(-state["gamma"] * squares)
-            return -(kernel @ state["weights"] + state["offset"])
-
-        return score
-
-
-class NearestNeighbour(ClosedForm):
-    """1-NN: the Euclidean distance to the nearest training feature, after z-scores and PCA to 64.
-
-    Made smaller: nothing; it is the whole method. With fewer than 65 rows the components are what
-    the rows span, and a part of an anomaly that lies outside of it is not seen: the price of the
-    common recipe with few images.
+    With fewer rows than `n_components` the components are what the rows span, and the part of an
+    anomaly that lies outside of it is not seen.
 
     References:
         Nazare, de Mello, Ponti, "Are pre-trained CNNs good feature extractors for anomaly detection
         in surveillance videos?", arXiv 1811.08495; the comparison in arXiv 2008.12577.
     """
 
-    kind = "1-nn"
-    Settings = ReducedSettings
+    n_components: int = 64
 
-    def _learn(self, features: Tensor) -> State:
-        rows = Scorer(lambda x: x[:, 0], self.settings.pool_views).rows(features).flatten(0, 1)
-        state = reduction(rows, self.settings.n_components)
-        return state | {"neighbours": reduced(rows, state)}
+    def fit(self, rows: Tensor) -> Self:
+        """Keep the training rows (M, D)."""
+        self.components_ = Components(rows, self.n_components)
+        self.neighbours_ = self.components_(rows)
+        return self
 
-    def _row_score(self, state: State) -> Callable[[Tensor], Tensor]:
-        return lambda rows: torch.cdist(reduced(rows, state), state["neighbours"]).amin(1)
+    def score(self, rows: Tensor) -> Tensor:
+        """(M,) distances."""
+        return torch.cdist(self.components_(rows), self.neighbours_).amin(1)
 
 
-class Mahalanobis(ClosedForm):
+@dataclasses.dataclass
+class OCSVM:
+    """One-class support vector machine: an RBF boundary, with at most a share `nu` of rows outside.
+
+    The score is minus the decision function: 0 on the boundary, positive outside, constant far
+    away. arXiv 2008.12577 does not say how its features were scaled and reduced: z-scores and PCA
+    are the usual recipe, not necessarily the authors'.
+
+    References:
+        Schölkopf et al., "Estimating the Support of a High-Dimensional Distribution", 2001.
+        Andrews et al., "Transfer Representation-Learning for Anomaly Detection", 2016.
+    """
+
+    n_components: int = 64
+    nu: float = 0.05
+
+    def fit(self, rows: Tensor) -> Self:
+        """Fit the boundary to rows (M, D)."""
+        self.components_ = Components(rows, self.n_components)
+        self.machine_ = OneClassSVM(nu=self.nu, gamma="scale")
+        state = np.random.get_state()  # scikit-learn draws a seed that this estimator never uses
+        self.machine_.fit(self.components_(rows).numpy())
+        np.random.set_state(state)
+        return self
+
+    def score(self, rows: Tensor) -> Tensor:
+        """(M,) distances from the boundary, in units of the decision function."""
+        return -torch.from_numpy(self.machine_.decision_function(self.components_(rows).numpy()))
+
+
+@dataclasses.dataclass
+class Mahalanobis:
     r"""The squared Mahalanobis distance, :math:`\lVert (y - \mu) W \rVert^2 / D`, noise-inflated.
 
-    This is the DifferNet default before its first step of training: the same views, the same
-    whitening, the same score. What training adds to DifferNet is what it gains over this detector
-    (on equal training images).
+    Fitted to `drawn_rows` this is the default DifferNet before its first step of training.
 
     References:
         Rippel, Mertens, Merhof, "Modeling the Distribution of Normal Data in Pre-Trained Deep
-        Features for Anomaly Detection", ICPR 2020, arXiv 2005.14140; made smaller: one Gaussian on
-        AlexNet's last maps.
+        Features for Anomaly Detection", arXiv 2005.14140; here one Gaussian on the last maps.
     """
 
-    kind = "mahalanobis"
+    noise: float = 0.01
 
-    def _learn(self, features: Tensor) -> State:
-        s = self.settings
-        views = s.views_per_image
-        mean, matrix = whitening_of_views(
-            view_sampler(features, views_per_image=views, pool_views=s.pool_views),
-            len(features),
-            views_per_image=views,
-            noise=s.noise,
-            generator=torch.Generator().manual_seed(self.seed),
-        )
-        return {"mean": mean, "matrix": matrix.contiguous()}
+    def fit(self, rows: Tensor) -> Self:
+        """Mean and whitening of rows (M, D)."""
+        self.mean_, self.matrix_ = whitening_matrix(rows.cpu(), eps=self.noise)
+        return self
 
-    def _row_score(self, state: State) -> Callable[[Tensor], Tensor]:
-        return lambda rows: (
-            ((rows.cpu().double() - state["mean"]) @ state["matrix"]).square().mean(1)
-        )
+    def score(self, rows: Tensor) -> Tensor:
+        """(M,) squared distances, divided by D."""
+        return ((rows.cpu().double() - self.mean_) @ self.matrix_).square().mean(1)
+
+
+def drawn_rows(features: Tensor, settings: Settings, seed: int) -> Tensor:
+    """About 16 rows of each image's views (N, T, D), drawn as the flow's whitening draws them.
+
+    Returns:
+        (16 N, D): means over random halves of the views, or single views without `pool_views`.
+    """
+    n_views = settings.views_per_image
+    sample = view_sampler(features, views_per_image=n_views, pool_views=settings.pool_views)
+    generator = torch.Generator().manual_seed(seed)
+    everyone = torch.arange(len(features))
+    draws = [sample(everyone, generator) for _ in range(max(1, 16 // n_views))]
+    return torch.cat(draws, dim=1).flatten(0, 1)

@@ -8,82 +8,58 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from differnet_course.baselines.neural import NetworkDetector, NetworkSettings
-from differnet_course.baselines.steps import Step, descent
+from differnet_course.baselines.networks import NetworkDensity
 
-__all__ = ["GeoTrans", "GeoTransSettings", "symmetries"]
+__all__ = ["GeoTrans", "symmetries"]
 
 N_SYMMETRIES = 8
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class GeoTransSettings(NetworkSettings):
-    """As in `NetworkSettings`; a step sees 8 views of each image."""
-
-    steps: int = 300
-
-
 def symmetries(x: Tensor) -> Tensor:
-    """The 8 views T_k x: 4 quarter turns, without and with a mirror. They only move pixels.
-
-    Args:
-        x: (B, C, H, H).
+    """The 8 views T_k x of images (B, C, H, H): 4 quarter turns, without and with a mirror.
 
     Returns:
         (B, 8, C, H, H); view 0 is x itself.
-
-    Example:
-        >>> symmetries(torch.arange(4.0).view(1, 1, 2, 2)).flatten(2).unique(dim=1).shape
-        torch.Size([1, 8, 4])
     """
-    return torch.stack(
-        [torch.rot90(base, k, (2, 3)) for base in (x, x.flip(3)) for k in range(4)], 1
-    )
+    turned = [torch.rot90(base, k, (2, 3)) for base in (x, x.flip(3)) for k in range(4)]
+    return torch.stack(turned, 1)
 
 
-class GeoTrans(NetworkDetector):
+@dataclasses.dataclass
+class GeoTrans(NetworkDensity):
     r"""A classifier of geometric transformations; the score is how badly it recognises them:
 
     .. math:: -\frac{1}{8} \sum_{k=1}^{8} \log p(k \mid T_k x)
 
-    It is blind where the product looks the same after a turn or a mirror: then no one can tell k,
-    anomaly or not.
-
-    Made smaller: 8 transformations (mirror x quarter turns) for 72 (with 9 shifts, which mean
-    little for aligned products); four convolutions at 64 px for a wide residual network; the mean
-    log probability for the Dirichlet fit (the paper's own simple variant averages the
-    probabilities).
+    It is blind where the product looks the same after a turn or a mirror. Made smaller: 8
+    transformations for 72, four convolutions at 64 px for a wide residual network, the mean log
+    probability for the Dirichlet fit.
 
     References:
         Golan, El-Yaniv, "Deep Anomaly Detection Using Geometric Transformations", NeurIPS 2018,
         arXiv 1805.10917.
     """
 
-    kind = "geotrans"
-    Settings = GeoTransSettings
+    steps: int = 300
 
-    def _network(self) -> nn.Module:
-        w = self.settings.width
+    def build(self) -> nn.Module:
+        """(B, 3, H, W) -> logits (B, 8)."""
+        w = self.width
         layers: list[nn.Module] = []
         for n_in, n_out in ((3, w), (w, 2 * w), (2 * w, 4 * w), (4 * w, 4 * w)):
-            layers += [
-                nn.Conv2d(n_in, n_out, 3, 2, 1, bias=False),
-                nn.BatchNorm2d(n_out),
-                nn.ReLU(),
-            ]
-        return nn.Sequential(
-            *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * w, N_SYMMETRIES)
-        )
+            layers.append(nn.Conv2d(n_in, n_out, 3, 2, 1, bias=False))
+            layers.extend([nn.BatchNorm2d(n_out), nn.ReLU()])
+        head = nn.Linear(4 * w, N_SYMMETRIES)
+        return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
 
-    def _stepper(self, network: nn.Module, images: Tensor) -> Step:
-        def loss(x: Tensor, generator: torch.Generator) -> Tensor:
-            k = torch.arange(N_SYMMETRIES, device=x.device).repeat(len(x))  # (B * 8,)
-            return F.cross_entropy(network(symmetries(x).flatten(0, 1)), k)
+    def loss(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """The cross-entropy of k."""
+        k = torch.arange(N_SYMMETRIES, device=x.device).repeat(len(x))  # (B * 8,)
+        return F.cross_entropy(self.network_(symmetries(x).flatten(0, 1)), k)
 
-        return descent(network, loss, lr=self.settings.learning_rate)
-
-    def _score_batch(self, network: nn.Module, x: Tensor) -> Tensor:
+    def score_batch(self, x: Tensor) -> Tensor:
+        """(B,) mean negative log probabilities of the right k."""
         # float64: where the classifier is sure, log p is a small difference that float32 makes 0
-        logits = network(symmetries(x).flatten(0, 1)).cpu().double()  # (B * 8, 8)
+        logits = self.network_(symmetries(x).flatten(0, 1)).cpu().double()  # (B * 8, 8)
         logits = logits.unflatten(0, (len(x), N_SYMMETRIES))  # (B, 8, 8)
         return -logits.log_softmax(2).diagonal(dim1=1, dim2=2).mean(1)

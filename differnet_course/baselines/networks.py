@@ -1,19 +1,96 @@
-"""DCGAN's encoder and decoder, which several methods with a network of their own build on."""
+"""What the density models with a network share: one training loop, and DCGAN's two networks."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Self
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
 
-__all__ = ["decoder", "encoder"]
+__all__ = ["NetworkDensity", "decoder", "encoder"]
 
 LATENT_GRID = 4  # side of the last feature map, before the latent vector
 
 
-def _n_halvings(size: int) -> int:
-    """How often an image is halved until its map is 4 x 4."""
-    return int(math.log2(size // LATENT_GRID))
+@dataclasses.dataclass
+class NetworkDensity:
+    """A density model of small images (N, 3, size, size) in [-1, 1] that trains a network.
+
+    A method adds `build`, `score_batch`, and `loss` or a `stepper` of its own.
+
+    Args:
+        size: side of the images, pixels: a power of two, at least 32.
+        width: channels of the first layer; doubled from layer to layer.
+        steps: of the optimiser; the same for few images and many.
+        batch_size: images in a step; fewer images than that are repeated.
+        learning_rate: of Adam.
+
+    Attributes:
+        network_: the trained network.
+    """
+
+    size: int = 64
+    width: int = 16
+    steps: int = 500
+    batch_size: int = 16
+    learning_rate: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if self.size < 32 or self.size & (self.size - 1):
+            raise ValueError(f"size: expected a power of two, at least 32 pixels, got {self.size}")
+
+    def build(self) -> nn.Module:
+        """A new network; its weights come from torch's global generator."""
+        raise NotImplementedError
+
+    def score_batch(self, x: Tensor) -> Tensor:
+        """(B,) scores of (B, 3, H, W)."""
+        raise NotImplementedError
+
+    def loss(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """The loss of a batch; here the mean score."""
+        return self.score_batch(x).mean()
+
+    def stepper(self, images: Tensor) -> Callable[[Tensor, torch.Generator], Tensor]:
+        """A function of a batch that makes one step and returns the loss; `images` are all."""
+        adam = torch.optim.Adam(self.network_.parameters(), lr=self.learning_rate)
+
+        def step(x: Tensor, generator: torch.Generator) -> Tensor:
+            loss = self.loss(x, generator)
+            adam.zero_grad(set_to_none=True)
+            loss.backward()
+            adam.step()
+            return loss.detach()
+
+        return step
+
+    def fit(self, rows: Tensor, *, seed: int = 0, progress: bool = False) -> Self:
+        """Train on images (N, 3, size, size), on their device."""
+        generator = torch.Generator().manual_seed(seed)
+        name = type(self).__name__
+        with _contained(seed):
+            self.network_ = self.build().to(rows.device).train()
+            step = self.stepper(rows)
+            batches = _endless(len(rows), self.batch_size, generator)
+            for k in tqdm(range(self.steps), name, disable=not progress, leave=False):
+                loss = float(step(rows[next(batches).to(rows.device)], generator))
+                if not math.isfinite(loss):
+                    raise FloatingPointError(
+                        f"{name}: the training loss is {loss} in step {k + 1}; "
+                        f"lower the learning rate ({self.learning_rate:g})"
+                    )
+        self.network_.eval()
+        return self
+
+    def score(self, rows: Tensor) -> Tensor:
+        """(N,) scores of images (N, 3, size, size)."""
+        with _contained(0), torch.no_grad():
+            return torch.cat([self.score_batch(x) for x in rows.split(16)])
 
 
 def encoder(size: int, width: int, latent: int) -> nn.Sequential:
@@ -23,11 +100,8 @@ def encoder(size: int, width: int, latent: int) -> nn.Sequential:
     """
     layers: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
     for _ in range(_n_halvings(size) - 1):
-        layers += [
-            nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False),
-            nn.BatchNorm2d(2 * width),
-            nn.LeakyReLU(0.2),
-        ]
+        layers.append(nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False))
+        layers.extend([nn.BatchNorm2d(2 * width), nn.LeakyReLU(0.2)])
         width *= 2
     return nn.Sequential(*layers, nn.Conv2d(width, latent, LATENT_GRID, bias=False))
 
@@ -36,16 +110,34 @@ def decoder(size: int, width: int, latent: int) -> nn.Sequential:
     """The encoder's mirror: (B, latent, 1, 1) -> (B, 3, size, size) in [-1, 1]."""
     halvings = _n_halvings(size)
     width *= 2 ** (halvings - 1)
-    layers: list[nn.Module] = [
-        nn.ConvTranspose2d(latent, width, LATENT_GRID, bias=False),
-        nn.BatchNorm2d(width),
-        nn.ReLU(),
-    ]
+    layers: list[nn.Module] = [nn.ConvTranspose2d(latent, width, LATENT_GRID, bias=False)]
+    layers.extend([nn.BatchNorm2d(width), nn.ReLU()])
     for _ in range(halvings - 1):
-        layers += [
-            nn.ConvTranspose2d(width, width // 2, 4, 2, 1, bias=False),
-            nn.BatchNorm2d(width // 2),
-            nn.ReLU(),
-        ]
+        layers.append(nn.ConvTranspose2d(width, width // 2, 4, 2, 1, bias=False))
+        layers.extend([nn.BatchNorm2d(width // 2), nn.ReLU()])
         width //= 2
     return nn.Sequential(*layers, nn.ConvTranspose2d(width, 3, 4, 2, 1, bias=False), nn.Tanh())
+
+
+def _n_halvings(size: int) -> int:
+    """How often an image is halved until its map is 4 x 4."""
+    return int(math.log2(size // LATENT_GRID))
+
+
+def _endless(n: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Batches of indices (batch_size,) without end: one random order of all n after the other."""
+    waiting = torch.empty(0, dtype=torch.long)
+    while True:
+        while len(waiting) < batch_size:
+            waiting = torch.cat([waiting, torch.randperm(n, generator=generator)])
+        yield waiting[:batch_size]
+        waiting = waiting[batch_size:]
+
+
+@contextmanager
+def _contained(seed: int) -> Iterator[None]:
+    """Seed torch's global generator and make cuDNN repeat itself; afterwards all is as it was."""
+    flags = torch.backends.cudnn.flags(deterministic=True, benchmark=False, allow_tf32=False)
+    with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad(), flags:
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed a GPU, too
+        yield

@@ -10,7 +10,7 @@ import pytest
 from differnet_course.baselines import make_detector
 from differnet_lite.transforms import Transformations
 
-ON_FEATURES = ["ocsvm", "1-nn", "mahalanobis"]
+ON_FEATURES = ("ocsvm", "1-nn", "mahalanobis")
 FEATURES = {
     "transformations": Transformations.grid(4),
     "size": 64,
@@ -20,12 +20,12 @@ FEATURES = {
 NETWORK = {"size": 32, "steps": 3, "width": 4, "batch_size": 4}
 
 
-@pytest.fixture
-def make(tiny: dict[str, Any]) -> Callable[..., Any]:
-    """Makes a small, fast detector: make(name, **options)."""
+@pytest.fixture(scope="session")
+def make() -> Callable[..., Any]:
+    """Makes a small, fast detector: make(name, **settings)."""
 
-    def made(name: str, **options: Any) -> Any:
-        small = tiny if name == "differnet" else FEATURES if name in ON_FEATURES else NETWORK
-        return make_detector(name, **{"device": "cpu", "progress": False} | small | options)
+    def made(name: str, **settings: Any) -> Any:
+        small = FEATURES if name in ON_FEATURES else NETWORK
+        return make_detector(name, device="cpu", progress=False, **{**small, **settings})
 
     return made

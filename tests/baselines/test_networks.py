@@ -20,7 +20,8 @@ Arrays = list[np.ndarray]
 
 def oriented(n: int, *, seed: int, defect: bool = False) -> Arrays:
     """Noise under a ramp and a bright spot upper left; as a defect it lies lower right."""
-    rng, (v, u) = np.random.default_rng(seed), np.mgrid[:32, :32]
+    rng = np.random.default_rng(seed)
+    v, u = np.mgrid[:32, :32]
     corner = (23, 23) if defect else (8, 8)
     clean = 60 + 2 * v + 100 * np.exp(-((v - corner[0]) ** 2 + (u - corner[1]) ** 2) / 18)
     return [
@@ -40,7 +41,8 @@ def turned(n: int, *, seed: int, defect: bool = False) -> Arrays:
 
 def stripes(n: int, *, seed: int, defect: bool = False) -> Arrays:
     """Stripes of random phase; with the defect a bright blob somewhere on them."""
-    rng, (v, u) = np.random.default_rng(seed), np.mgrid[:32, :32]
+    rng = np.random.default_rng(seed)
+    v, u = np.mgrid[:32, :32]
     images = []
     for _ in range(n):
         clean = 110 + 50 * np.sin(u / 2.5 + rng.uniform(0, 6.3)) + 4 * rng.standard_normal((32, 32))
@@ -87,6 +89,7 @@ def test_geotrans_finds_what_is_turned(make: Callable[..., Any]) -> None:
     assert scores[:20].max() < 1 < math.log(8)  # it knows how a normal image was turned
 
 
+@pytest.mark.slow
 def test_geotrans_is_blind_where_parts_lie_as_they_fell(make: Callable[..., Any]) -> None:
     """Who can tell how a picture was turned if it lay in any position before? 1/8 each."""
     value, scores = measured(make("geotrans", width=8, steps=60), turned)
@@ -97,12 +100,13 @@ def test_geotrans_is_blind_where_parts_lie_as_they_fell(make: Callable[..., Any]
     )  # though the defect is there to be seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options"),
     [
         ("ganomaly", {"steps": 200}),
         ("dsebm", {"steps": 200}),
-        ("dsebm", {"steps": 200, "score": "reconstruction"}),
+        ("dsebm", {"steps": 200, "by_gradient": True}),
         ("autoencoder-l2", {"steps": 200}),
         ("autoencoder-ssim", {"steps": 200}),
     ],
@@ -113,6 +117,7 @@ def test_a_bright_blob_is_found(
     assert measured(make(name, width=8, batch_size=16, **options), stripes)[0] > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options"), [("autoencoder-l2", {"steps": 120}), ("dsebm", {"steps": 100})]
 )
@@ -124,6 +129,7 @@ def test_what_is_simpler_than_normal_looks_more_normal(
     assert value < 0.1
 
 
+@pytest.mark.slow
 def test_structure_finds_what_squared_error_misses(make: Callable[..., Any]) -> None:
     """Test images are brighter, and the defect is an error smaller than that, in structure."""
     normal = [image + np.uint8(20) for image in stripes(20, seed=1)]
@@ -140,16 +146,6 @@ def test_structure_finds_what_squared_error_misses(make: Callable[..., Any]) -> 
         value[name] = auroc(np.arange(40) >= 20, scores)
     assert value["autoencoder-ssim"] > 0.9
     assert value["autoencoder-l2"] < 0.5
-
-
-def test_ganomaly_scores_do_not_depend_on_their_company(make: Callable[..., Any]) -> None:
-    detector = make("ganomaly").fit(stripes(8, seed=0))
-    images = stripes(4, seed=1)
-    np.testing.assert_allclose(
-        np.concatenate([detector.anomaly_scores([image]) for image in images]),
-        detector.anomaly_scores(images),
-        rtol=1e-4,
-    )
 
 
 def test_ssim_by_hand() -> None:
@@ -173,32 +169,3 @@ def test_ssim_by_hand() -> None:
     assert float(ssim(*(torch.from_numpy(x)[None, None] for x in (a, b)))) == pytest.approx(
         np.mean(values), rel=1e-10
     )
-
-
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("geotrans", {}),
-        ("ganomaly", {}),
-        ("dsebm", {}),
-        ("dsebm", {"score": "reconstruction"}),
-        ("autoencoder-l2", {}),
-        ("autoencoder-ssim", {}),
-    ],
-)
-def test_maps_are_the_slope_of_the_score(
-    name: str, options: dict[str, Any], make: Callable[..., Any]
-) -> None:
-    """Before the blur the map is |d score / d pixel|: its sum along a direction is the slope."""
-    detector = make(name, **options).fit(stripes(8, seed=0))
-    images = stripes(2, seed=1, defect=True)
-    maps = detector.anomaly_maps(images)
-    assert maps.shape == (2, 32, 32) and maps.dtype == np.float32
-    assert maps.min() >= 0 and (maps.max((1, 2)) > 0).all()
-    np.testing.assert_allclose(detector.anomaly_maps(images[1])[0], maps[1], rtol=1e-2, atol=1e-6)
-    network = detector.network_
-    x = detector.inputs(images[:1]).requires_grad_(True)
-    (slope,) = torch.autograd.grad(detector._score_batch(network, x).sum(), x)
-    step = 1e-2 * slope / slope.norm()
-    up, down = (float(detector._score_batch(network, x.detach() + s * step)) for s in (1, -1))
-    assert (up - down) / 2e-2 == pytest.approx(float(slope.norm()), rel=0.05)
