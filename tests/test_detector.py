@@ -1,316 +1,409 @@
-"""The contract of every method: one image is one, scikit-learn's manners, nothing too early."""
+"""The whole detector: fit, score, decide, draw, resume, and what can go wrong on the way."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import sklearn.exceptions
 import torch
 from PIL import Image
 from sklearn.base import clone, is_outlier_detector
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from differnet_course.baselines import make_detector
-from differnet_lite.detector import Detector, NotFittedError
+from differnet_lite import DifferNet, Transformations, detector
+from differnet_lite.detector import NotFittedError
+from differnet_lite.folders import DatasetError
 from differnet_lite.images import ImageError
-from differnet_lite.model import DifferNet
-from differnet_lite.settings import DEFAULT, PAPER, Settings
-from differnet_lite.thresholds import (
-    Judgement,
-    TooFewNormalsError,
-    conformal_threshold,
-)
-from differnet_lite.transforms import Transformations
+from differnet_lite.sampling import view_sampler
+from differnet_lite.scoring import Scorer, flow_score
+from differnet_lite.settings import Settings
+from differnet_lite.splits import Split, cross_splits, held_out_split
+from differnet_lite.thresholds import Calibration, TooFewNormalsError
+from differnet_lite.training import train_flow
 
-METHODS = ["differnet", "mahalanobis", "1-nn", "ocsvm", "geotrans", "dsebm"]
-ON_FEATURES = METHODS[:4]
+Picture = Callable[..., np.ndarray]
 
 
 @pytest.fixture(scope="module")
-def images(picture: Callable[..., np.ndarray]) -> list[np.ndarray]:
-    """40 smooth RGB pictures (64, 64, 3)."""
-    return [picture(k) for k in range(40)]
+def images(picture: Picture) -> list[np.ndarray]:
+    """30 smooth RGB pictures (64, 64, 3)."""
+    return [picture(k) for k in range(30)]
 
 
 @pytest.fixture(scope="module")
-def fitted(tiny: dict[str, Any], images: list[np.ndarray]) -> dict[str, Any]:
-    """A detector of each method, calibrated on 20 images."""
-    found = {}
-    for name in METHODS:
-        options = {key: tiny[key] for key in ("device", "progress")}
-        if name == "differnet":
-            options = tiny
-        elif name in ON_FEATURES:
-            features = ("transformations", "size", "n_scales", "dtype", "reference_images")
-            options |= {key: tiny[key] for key in features}
-        else:
-            options |= {"size": 32, "steps": 2, "width": 4}
-        detector = make_detector(name, **options)
-        found[name] = detector.fit(images[:20], calibration=images[20:])
-    return found
+def fitted(tiny: dict[str, Any], images: list[np.ndarray]) -> DifferNet:
+    """Calibrated on the last 20 of the pictures; tests read it and never change it."""
+    return DifferNet(**tiny).fit(images[:10], calibration=images[10:])
 
 
-# ---------------------------------------------------------------- one image is one image
-
-RGB_FORMS: dict[str, Callable[[np.ndarray, Path], Any]] = {
-    "array (H, W, 3)": lambda a, folder: a,
-    "array (H, W, 4)": lambda a, folder: np.dstack([a, np.full((64, 64), 255, np.uint8)]),
-    "float array": lambda a, folder: a / 255,
-    "tensor (3, H, W)": lambda a, folder: torch.from_numpy(a).permute(2, 0, 1),
-    "Pillow": lambda a, folder: Image.fromarray(a),
-    "path": lambda a, folder: written(a, folder),
-    "text": lambda a, folder: str(written(a, folder)),
-}
-GREY_FORMS: dict[str, Callable[[np.ndarray, Path], Any]] = {
-    "array (H, W)": lambda a, folder: a,
-    "array (H, W, 1)": lambda a, folder: a[..., None],
-    "tensor (H, W)": lambda a, folder: torch.from_numpy(a),
-    "tensor (1, H, W)": lambda a, folder: torch.from_numpy(a)[None],
-    "Pillow": lambda a, folder: Image.fromarray(a),
-    "path": lambda a, folder: written(a, folder),
-}
+# ---------------------------------------------------------------- fit
 
 
-def written(array: np.ndarray, folder: Path) -> Path:
-    Image.fromarray(array).save(folder / "one.png")
-    return folder / "one.png"
+def fit_by_hand(
+    model: DifferNet, images: list[np.ndarray], parts: list[Split]
+) -> tuple[np.ndarray, list[list[float]], list[list[float]]]:
+    """(K, N) scores of all images by each part's flow, and the losses of each part."""
+    features = model.features(images)
+    settings = model.settings
+    scores = []
+    histories = []
+    for k, split in enumerate(parts):
+        flow, history = train_flow(
+            view_sampler(
+                features[split.train],
+                views_per_image=settings.views_per_image,
+                pool_views=settings.pool_views,
+            ),
+            len(split.train),
+            settings,
+            n_features=features.shape[-1],
+            held_out=features[split.calibrate].mean(1, keepdim=True),
+            seed=model.seed + k,
+            progress=False,
+        )
+        scores.append(Scorer(flow_score(flow)).scores(features))
+        histories.append(history)
+    return np.array(scores), [h["train"] for h in histories], [h["held_out"] for h in histories]
 
 
-def uses(detector: Any) -> dict[str, Callable[[Any], np.ndarray]]:
-    return {
-        "anomaly_scores": detector.anomaly_scores,
-        "predict": detector.predict,
-        "p_values": detector.p_values,
-        "anomaly_maps": detector.anomaly_maps,
-        "stream": lambda x: np.concatenate(list(detector.iter_anomaly_scores(x))),
-        "judge": lambda x: detector.judge(x).scores,
-    }
-
-
-@pytest.mark.parametrize("name", METHODS)
-@pytest.mark.parametrize("colour", ["rgb", "grey"])
-def test_one_image_is_one_image_in_every_form(
-    fitted: dict[str, Any], images: list[np.ndarray], name: str, colour: str, tmp_path: Path
+@pytest.mark.parametrize("calibration", ["cross", "split"])
+@pytest.mark.usefixtures("untouched_generators")
+def test_a_fit_is_its_parts(
+    tiny: dict[str, Any], images: list[np.ndarray], calibration: str
 ) -> None:
-    array = images[30] if colour == "rgb" else np.ascontiguousarray(images[30][..., 0])
-    for use, function in uses(fitted[name]).items():
-        expected = function([array])
-        assert len(expected) == 1, use
-        for form, make in (RGB_FORMS if colour == "rgb" else GREY_FORMS).items():
-            alone = function(make(array, tmp_path))
-            assert alone.shape == expected.shape, (use, form)
-            # the OCSVM's scores saturate: rounding may move a rank by one where they tie
-            near = 1 / (len(fitted[name].calibration_scores_) + 1) if use == "p_values" else 0.0
-            np.testing.assert_allclose(
-                alone, expected, rtol=1e-4, atol=1e-9 + near, err_msg=f"{use}: {form}"
-            )
+    """The seeds of splits and flows; each normal scored by the flow that never saw it; the mean."""
+    model = DifferNet(**tiny, seed=3, calibration=calibration, folds=3).fit(images)
+    parts = cross_splits(range(30), 3, seed=3)[1:]
+    if calibration == "split":
+        parts = [held_out_split(range(30), 0.2, seed=3)]
+    scores, train_losses, held_out_losses = fit_by_hand(model, images, parts)
+    expected = np.full(30, np.nan)
+    for k, split in enumerate(parts):
+        expected[split.calibrate] = scores[k, split.calibrate]
+    expected = expected[np.isfinite(expected)]
+    assert len(expected) == (30 if calibration == "cross" else 15)
+    np.testing.assert_allclose(model.calibration_scores_, expected, rtol=1e-4)
+    np.testing.assert_allclose(model.anomaly_scores(images), scores.mean(0), rtol=1e-4)
+    np.testing.assert_allclose(model.history_["train"], np.mean(train_losses, 0), rtol=1e-4)
+    np.testing.assert_allclose(model.history_["held_out"], np.mean(held_out_losses, 0), rtol=1e-4)
+    assert model.calibrated_by_ == calibration
+    assert model.n_train_ == (30 if calibration == "cross" else 15)
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_many_images_in_one_array_are_many(
-    fitted: dict[str, Any], images: list[np.ndarray], name: str
+def test_a_flow_scores_what_it_did_not_see_higher(
+    model: DifferNet, category_folder: Path, test_images: list[Path], scores: np.ndarray
 ) -> None:
-    images = images[20:23]
-    expected = fitted[name].anomaly_scores(images)
-    assert np.ptp(expected) > 0
-    array = np.stack(images)
-    for many in (array, torch.from_numpy(array).permute(0, 3, 1, 2), iter(images)):
-        np.testing.assert_allclose(fitted[name].anomaly_scores(many), expected, rtol=1e-4)
-    assert fitted[name].anomaly_scores([]).shape == (0,)
-    assert fitted[name].p_values([]).shape == fitted[name].predict([]).shape == (0,)
+    train = sorted((category_folder / "train" / "good").iterdir())
+    features = model.features(train)
+    by_flow = np.array([Scorer(flow_score(flow)).scores(features) for flow in model.flows_])
+    for k, fold in enumerate(cross_splits(range(12), 5, seed=0)[1:]):
+        others = np.delete(by_flow, k, axis=0)[:, fold.calibrate]
+        assert (model.calibration_scores_[fold.calibrate] > others).mean() > 0.9
+    good = np.array([path.parent.name == "good" for path in test_images])
+    assert scores[~good].mean() > scores[good].mean()
 
 
-@pytest.mark.parametrize("name", METHODS)
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        np.zeros((45, 64, 64), np.uint8),
-        torch.zeros(45, 64, 64),
-        torch.zeros(64, 64, 3),
-        np.zeros((2, 3, 64, 64), np.uint8),
-        torch.zeros(2, 64, 64, 3),
-        np.zeros(64),
-        np.zeros((1, 1, 64, 64, 3)),
-    ],
-)
-def test_arrays_that_are_neither_one_nor_many_are_errors(
-    fitted: dict[str, Any], name: str, wrong: Any
+def test_another_seed_is_another_model(tiny: dict[str, Any], images: list[np.ndarray]) -> None:
+    scores = [DifferNet(**tiny, seed=s).fit(images[:6]).anomaly_scores(images) for s in (0, 0, 1)]
+    np.testing.assert_allclose(scores[0], scores[1], rtol=1e-5)
+    assert np.abs(scores[2] / scores[0] - 1).max() > 1e-3
+
+
+def test_images_that_train_do_not_calibrate(
+    tiny: dict[str, Any], images: list[np.ndarray], fitted: DifferNet
 ) -> None:
-    for function in uses(fitted[name]).values():
-        with pytest.raises(ImageError, match=r"images: expected one image .*got shape"):
-            function(wrong)
+    assert (fitted.n_train_, fitted.calibrated_by_, len(fitted.flows_)) == (10, "given", 1)
+    np.testing.assert_allclose(
+        fitted.calibration_scores_, fitted.anomaly_scores(images[10:]), rtol=1e-4
+    )
+    with pytest.warns(UserWarning, match="4 of 10 calibration images are also among the training"):
+        model = DifferNet(**tiny).fit(images[:10], calibration=images[6:16])
+    np.testing.assert_allclose(
+        model.calibration_scores_, model.anomaly_scores(images[10:16]), rtol=1e-4
+    )
 
 
-@pytest.mark.parametrize("wrong", [None, 3, b"bytes", {"a": 1}, True])
-def test_what_is_no_image_says_so(fitted: dict[str, Any], wrong: Any) -> None:
-    for use in (fitted["differnet"].anomaly_scores, DifferNet(progress=False).fit):
-        with pytest.raises(TypeError, match="images: expected a path, an image or a list"):
-            use(wrong)
-
-
-def test_no_images_give_no_maps(fitted: dict[str, Any]) -> None:
-    assert list(fitted["differnet"].iter_anomaly_maps([])) == []
-    for name in METHODS:
-        side = 64 if name in ON_FEATURES else 32
-        assert fitted[name].anomaly_maps([]).shape == (0, side, side)
-
-
-# ---------------------------------------------------------------- decisions
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_judging_is_scores_p_values_and_decisions_of_one_pass(
-    fitted: dict[str, Any], images: list[np.ndarray], name: str
+def test_images_of_one_group_stay_together_and_count_once(
+    tiny: dict[str, Any], images: list[np.ndarray]
 ) -> None:
-    detector = fitted[name]
-    judged = detector.judge(images, alpha=0.2)
-    assert isinstance(judged, Judgement)
-    np.testing.assert_array_equal(judged.scores, detector.anomaly_scores(images))
-    np.testing.assert_array_equal(judged.p_values, detector.p_values(images))
-    np.testing.assert_array_equal(judged.anomalous, detector.predict(images, alpha=0.2))
-    np.testing.assert_array_equal(judged.anomalous, judged.p_values <= 0.2)
-    assert judged.anomalous.dtype == bool
-    assert judged.threshold == detector.threshold(0.2)
-    assert judged.threshold == conformal_threshold(detector.calibration_scores_, 0.2)
-    assert judged.threshold.n == len(detector.calibration_scores_) == 20
-    np.testing.assert_allclose(detector.calibration_scores_, judged.scores[20:], rtol=1e-4)
-    with pytest.raises(TooFewNormalsError, match="needs at least 99 held-out normal images"):
-        detector.predict(images, alpha=0.01)
+    parts = [k % 10 for k in range(30)]
+    model = DifferNet(**tiny, seed=1).fit(images, groups=parts)
+    splits = cross_splits(parts, 5, seed=1)[1:]
+    scores = fit_by_hand(model, images, splits)[0]
+    own = [next(k for k, split in enumerate(splits) if i in split.calibrate) for i in range(30)]
+    expected = scores[own, np.arange(30)]
+    np.testing.assert_allclose(model.calibration_scores_, expected, rtol=1e-4)
+    largest = [expected[np.array(parts) == part].max() for part in range(10)]
+    np.testing.assert_allclose(np.sort(model.calibration_.evidence), np.sort(largest), rtol=1e-4)
+    assert model.threshold(0.2).n == 10
+
+
+def test_folders_paths_and_arrays_give_the_same_model(
+    tiny: dict[str, Any], photographs: list[Path], images: list[np.ndarray]
+) -> None:
+    sources = [photographs[0].parent, [str(path) for path in photographs], images[:5]]
+    models = [DifferNet(**tiny).fit(source) for source in sources]
+    for model in models[1:]:
+        np.testing.assert_allclose(
+            model.anomaly_scores(photographs), models[0].anomaly_scores(images[:5]), rtol=1e-4
+        )
+
+
+def test_images_that_are_too_few_or_damaged_are_named(
+    tiny: dict[str, Any], tmp_path: Path, photographs: list[Path]
+) -> None:
+    model = DifferNet(**tiny)
+    with pytest.raises(DatasetError, match=r"at least 2 different normal images, got 1"):
+        model.fit(photographs[:1])
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        model.fit(tmp_path / "nowhere")
+    photographs[2].write_bytes(photographs[2].read_bytes()[:300])
+    with pytest.raises(ImageError, match=r"2\.png: "):
+        model.fit(photographs)
+
+
+def test_labels_of_normal_images_are_accepted_and_others_refused(
+    tiny: dict[str, Any], images: list[np.ndarray]
+) -> None:
+    assert DifferNet(**tiny).fit(images[:6], np.zeros(6)).n_train_ == 6
+    for y in ([0] * 5, [0] * 5 + [1], ["good"] * 6):
+        with pytest.raises(ValueError, match="y: expected"):
+            DifferNet(**tiny).fit(images[:6], y)
+
+
+@pytest.mark.parametrize("step", ["train_flow", "place_statistics"])
+def test_an_interruption_leaves_the_earlier_fit(
+    tiny: dict[str, Any],
+    images: list[np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+) -> None:
+    model = DifferNet(**tiny).fit(images[:5])
+    scores = model.anomaly_scores(images[5:])
+    threshold = model.threshold(0.5)
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(detector, step, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(images[10:])
+    np.testing.assert_allclose(model.anomaly_scores(images[5:]), scores, rtol=1e-5)
+    assert model.threshold(0.5) == threshold
+
+
+def test_an_interrupted_fit_resumes_and_takes_no_other_state(
+    tiny: dict[str, Any], images: list[np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    epochs: list[int] = []
+
+    def count(*arguments: Any, **options: Any) -> Any:
+        def on_epoch(epoch: int, *_: object) -> None:
+            epochs.append(epoch)
+            if len(epochs) == 6:
+                raise KeyboardInterrupt
+
+        return train_flow(*arguments, **options, on_epoch=on_epoch)
+
+    options = tiny | {"epochs": 4, "learning_rate": 3e-2, "folds": 2}
+    whole = DifferNet(**options).fit(images[:8])
+    monkeypatch.setattr(detector, "train_flow", count)
+    model = DifferNet(**options)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(images[:8], checkpoint=tmp_path)
+    model.fit(images[:8], checkpoint=tmp_path)
+    assert epochs == [1, 2, 3, 4, 1, 2, 3, 4], "each epoch of two flows once"
+    np.testing.assert_allclose(
+        model.anomaly_scores(images), whole.anomaly_scores(images), rtol=1e-2
+    )
+    for change, others in ({"seed": 1}, 0), ({"noise": 0.02}, 0), ({}, 1):
+        epochs.clear()
+        epochs += [0] * 10  # far from an interruption
+        DifferNet(**options | change).fit(images[others : 8 + others], checkpoint=tmp_path)
+        assert epochs[10:] == [1, 2, 3, 4, 1, 2, 3, 4], change
+
+
+def test_misspelt_names_and_values_out_of_range() -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'epoch'"):
+        DifferNet(epoch=3)  # type: ignore[call-arg]
+    with pytest.raises(ValueError, match="preset: expected one of 'default', 'paper', got 'papr'"):
+        DifferNet("papr")
+    with pytest.raises(ValueError, match="epochs: expected a whole number of at least 1, got 0"):
+        DifferNet(epochs=0)
+    with pytest.raises(ValueError, match="seed: expected a whole number of at least 0, got -1"):
+        DifferNet(seed=-1)
+    with pytest.raises(ValueError, match="device: expected 'auto', 'cpu'"):
+        DifferNet(device="gpu")
+
+
+# ---------------------------------------------------------------- use
+
+
+def test_one_image_is_one_in_every_form_and_scores_as_in_company(
+    fitted: DifferNet, images: list[np.ndarray], tmp_path: Path
+) -> None:
+    array = images[20]
+    Image.fromarray(array).save(tmp_path / "one.png")
+    expected = fitted.anomaly_scores(images)[20:21]
+    forms = [array, torch.from_numpy(array).permute(2, 0, 1), Image.fromarray(array)]
+    for form in [*forms, tmp_path / "one.png", str(tmp_path), [array]]:
+        np.testing.assert_allclose(fitted.anomaly_scores(form), expected, rtol=1e-4)
+        assert fitted.anomaly_maps(form).shape == (1, 64, 64)
+    assert fitted.anomaly_scores([]).shape == fitted.predict([]).shape == (0,)
+    with pytest.raises(ImageError, match="images: expected one image"):
+        fitted.anomaly_scores(np.zeros((45, 64, 64), np.uint8))
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        fitted.anomaly_scores("nowhere")
+
+
+def test_judging_is_scores_p_values_and_decisions(
+    fitted: DifferNet, images: list[np.ndarray]
+) -> None:
+    judgement = fitted.judge(images, alpha=0.2)
+    scores = fitted.anomaly_scores(images)
+    np.testing.assert_allclose(judgement.scores, scores, rtol=1e-5)
+    np.testing.assert_allclose(np.concatenate([*fitted.iter_anomaly_scores(images)]), scores)
+    np.testing.assert_array_equal(judgement.p_values, fitted.p_values(images))
+    np.testing.assert_array_equal(judgement.anomalous, fitted.predict(images, alpha=0.2))
+    np.testing.assert_array_equal(judgement.anomalous, judgement.p_values <= 0.2)
+    calibration = Calibration(fitted.calibration_scores_, "given")
+    assert judgement.threshold == fitted.threshold(0.2) == calibration.threshold(0.2)
+
+
+def test_a_rate_that_the_calibration_cannot_give(
+    model: DifferNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DifferNet, "anomaly_scores", None)  # refused before the work
+    with pytest.raises(TooFewNormalsError, match=r"needs at least 19 .*got 12"):
+        model.predict([])
+    with pytest.warns(UserWarning, match="cannot guarantee"):
+        fallback = model.threshold(0.05, if_too_few="fallback")
+    assert (fallback.rule, fallback.n, fallback.guaranteed) == ("cross-conformal", 12, None)
 
 
 def test_scores_that_are_not_finite_are_never_returned(
-    fitted: dict[str, Any], images: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+    fitted: DifferNet, images: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bad = iter([np.array([1.0, np.nan])])
-    monkeypatch.setattr(DifferNet, "_iter_scores", lambda self, images: bad)
-    with pytest.raises(FloatingPointError, match=r"1 score\(s\) are not finite: expected finite"):
-        fitted["differnet"].anomaly_scores(images[:2])
+    monkeypatch.setattr(Scorer, "scores", lambda self, features: np.array([1.0, np.nan]))
+    with pytest.raises(ValueError, match="scores: expected finite numbers, got 1 of 2"):
+        fitted.anomaly_scores(images[:2])
 
 
-# ---------------------------------------------------------------- scikit-learn
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_labels_of_normal_images_are_accepted_and_others_refused(
-    fitted: dict[str, Any], images: list[np.ndarray], name: str
+@pytest.mark.parametrize("pool_views", [True, False])
+def test_the_log_det_is_part_of_every_score_or_of_none(
+    tiny: dict[str, Any], images: list[np.ndarray], pool_views: bool
 ) -> None:
-    again = clone(fitted[name]).fit(images[:20], np.zeros(20))
-    held_out = len(again.calibration_scores_) if again.calibrated_by_ == "split" else 0
-    assert again.n_train_ + held_out == 20
-    for y in ([0] * 19, [0] * 19 + [1], np.ones(20), [True] * 20, [-1] * 20):
-        with pytest.raises(ValueError, match="y: expected a label 0 for each of"):
-            clone(again).fit(images[:20], y)
-    with pytest.raises(TypeError, match="y: expected numbers, got"):
-        clone(again).fit(images[:20], ["good"] * 20)
+    """One training, two scores: of the calibration and of new images."""
+    for use_log_det in (False, True):
+        model = DifferNet(**tiny, use_log_det=use_log_det, pool_views=pool_views)
+        model.fit(images[:5], calibration=images[5:10])
+        y = model.features(images[5:10])
+        rows = y.mean(1, keepdim=True) if pool_views else y  # (N, V, D)
+        with torch.no_grad():
+            z, log_det = model.flows_[0](rows.flatten(0, 1))
+        assert (log_det.abs() / z.shape[1]).min() > 0.1
+        row_scores = z.square().mean(1) - use_log_det * 2 * log_det / z.shape[1]
+        expected = row_scores.view(5, -1).mean(1).numpy()
+        np.testing.assert_allclose(model.anomaly_scores(images[5:10]), expected, rtol=1e-4)
+        np.testing.assert_allclose(model.calibration_scores_, expected, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_a_clone_is_unfitted_and_fits_to_the_same(
-    fitted: dict[str, Any], images: list[np.ndarray], name: str
+def test_silence(
+    tiny: dict[str, Any], images: list[np.ndarray], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    twin = clone(fitted[name])
-    assert type(twin) is type(fitted[name])
-    assert twin.get_params() == fitted[name].get_params()
-    assert twin.settings == fitted[name].settings
-    with pytest.raises(sklearn.exceptions.NotFittedError):
-        check_is_fitted(twin)
-    check_is_fitted(fitted[name])
-    twin.fit(images[:20], calibration=images[20:])
-    np.testing.assert_array_equal(twin.calibration_scores_, fitted[name].calibration_scores_)
+    model = DifferNet(**tiny).fit(images[:5])
+    model.predict(images[:2], alpha=0.5)
+    model.anomaly_maps(images[:1])
+    assert capfd.readouterr() == ("", "")
 
 
-def test_parameters_are_what_was_given_and_can_be_set(
-    fitted: dict[str, Any], images: list[np.ndarray], tiny: dict[str, Any]
+# ---------------------------------------------------------------- presets and transformations
+
+
+def test_the_paper_preset_draws_fresh_angles_in_every_step(
+    tiny: dict[str, Any], images: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = clone(fitted["differnet"])
-    assert model.get_params() == {"preset": "default", "seed": 0, "cache": "auto"} | tiny
-    vars(model).update(vars(fitted["differnet"]))
+    t = Transformations(n_train=3, n_test=2, fill="black", interpolation="nearest")
+    options = tiny | {"transformations": t, "batch_images": 2, "map_images": None}
+    drawn: list[torch.Tensor] = []
+    draw = Transformations.draw_angles
+
+    def spy(self: Transformations, n: int, generator: torch.Generator) -> torch.Tensor:
+        drawn.append(draw(self, n, generator))
+        return drawn[-1]
+
+    monkeypatch.setattr(Transformations, "draw_angles", spy)
+    model = DifferNet("paper", **options).fit(images[:3])
+    fresh = [angles for angles in drawn if len(angles) != 2]  # 2 are the fixed ones for scoring
+    assert [len(angles) for angles in fresh] == [6, 3, 6, 3]
+    assert torch.cat(fresh).unique().numel() == 18
+    assert len(set(model.angles_)) == 2
+    scores = model.anomaly_scores(images)
+    assert np.ptp(scores) > 0
+    np.testing.assert_allclose(model.anomaly_scores(images[7]), scores[7:8], rtol=1e-4)
+    with pytest.raises(TooFewNormalsError, match="fitted with calibration='none'"):
+        model.threshold(0.5)
+    with pytest.raises(ValueError, match="no statistics for maps; fit it with map_images=64"):
+        model.anomaly_maps(images[0])
+
+
+def test_without_rotation_a_turned_part_is_noticed(tiny: dict[str, Any], picture: Picture) -> None:
+    base = picture(0) / 255
+    normal = [0.9 * base + 0.1 * picture(k) / 255 for k in range(1, 9)]
+    turned = np.ascontiguousarray(np.rot90(normal[0], 2))
+    upright = DifferNet(**tiny | {"transformations": Transformations.none()}).fit(normal)
+    assert upright.anomaly_scores(turned)[0] > 1.5 * upright.calibration_scores_.max()
+    grid = DifferNet(**tiny).fit(normal)
+    np.testing.assert_allclose(
+        grid.anomaly_scores(turned), grid.anomaly_scores(normal[0]), rtol=1e-3
+    )
+
+
+# ---------------------------------------------------------------- scikit-learn's manners
+
+
+def test_nothing_is_loaded_or_fitted_too_early(
+    fitted: DifferNet, images: list[np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(detector, "MultiScaleExtractor", None)
+    model = clone(fitted)
+    assert model.get_params() == fitted.get_params()
+    assert model.settings == fitted.settings
+    check_is_fitted(fitted)
+    assert not [name for name in vars(model) if name.endswith("_")]
+    calls: list[Callable[[], object]] = [model.threshold, lambda: model.save(tmp_path / "a")]
+    uses = (model.anomaly_scores, model.predict, model.p_values, model.judge, model.anomaly_maps)
+    calls += [lambda use=use: use(images[:1]) for use in uses]
+    for call in calls:
+        with pytest.raises(NotFittedError, match=r"has not been fitted; call fit\(\) first"):
+            call()
+    with pytest.raises(NotFittedError):
+        check_is_fitted(model)
+
+
+def test_parameters_can_be_set_and_unset_the_fit(fitted: DifferNet) -> None:
+    model = clone(fitted)
+    vars(model).update(vars(fitted))
     assert model.set_params(epochs=1, seed=3) is model
     assert (model.settings.epochs, model.seed) == (1, 3)
-    assert model.settings == dataclasses.replace(fitted["differnet"].settings, epochs=1)
     assert not [name for name in vars(model) if name.endswith("_")], "no longer fitted"
-    with pytest.raises(NotFittedError):
-        model.anomaly_scores(images[0])
-    with pytest.raises(TypeError, match=r"unknown option\(s\) \['epoch'\]"):
+    with pytest.raises(TypeError, match="'epoch'"):
         model.set_params(epoch=3)
-    with pytest.raises(ValueError, match="epochs: expected a whole number of at least 1, got 0"):
+    with pytest.raises(ValueError, match="epochs: expected"):
         model.set_params(epochs=0)
     assert model.settings.epochs == 1, "a refused change changes nothing"
-    model.set_params(preset="paper", transformations=PAPER.transformations)
-    assert model.settings.adam_eps == 1e-4
 
 
-def test_it_works_at_the_end_of_a_pipeline(tiny: dict[str, Any], images: list[np.ndarray]) -> None:
-    pipe = Pipeline([("d", DifferNet(**tiny))]).fit(images[:6])
-    alone = DifferNet(**tiny).fit(images[:6])
-    np.testing.assert_array_equal(
-        pipe.predict(images[:4], alpha=0.5), alone.predict(images[:4], alpha=0.5)
-    )
-    assert not hasattr(pipe, "score_samples"), "which in scikit-learn has the opposite direction"
-    assert not is_outlier_detector(alone), "those say -1"
-    pipe.set_params(d__epochs=1)
-    assert pipe["d"].settings.epochs == 1
-
-
-def test_repr_shows_what_differs_from_the_preset(
-    fitted: dict[str, Any], tiny: dict[str, Any], tmp_path: Path
-) -> None:
+def test_repr_and_pipeline(tiny: dict[str, Any], images: list[np.ndarray]) -> None:
     assert repr(DifferNet()) == "DifferNet()"
     assert repr(DifferNet("paper", epochs=3)) == "DifferNet(epochs=3, preset='paper')"
-    assert repr(DifferNet(epochs=DEFAULT.epochs)) == "DifferNet()"
-    assert repr(make_detector("1-nn", n_components=5, seed=2)) in (
-        "NearestNeighbour(n_components=5, seed=2)",
-        "NearestNeighbour(seed=2, n_components=5)",
-    )
-    text = repr(DifferNet(Settings(hidden=9), transformations=Transformations.none()))
-    assert "hidden=9" in text and "angles=(0.0,)" in text
-    loaded = DifferNet.load(fitted["differnet"].save(tmp_path / "a"), device="cpu", progress=False)
-    assert repr(loaded) == repr(fitted["differnet"])
-    assert loaded.get_params() == fitted["differnet"].get_params()
-    assert clone(loaded).settings == fitted["differnet"].settings
-
-
-# ---------------------------------------------------------------- nothing too early
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_constructing_loads_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def loaded(*_: object, **__: object) -> None:
-        raise AssertionError("weights were loaded")
-
-    monkeypatch.setattr("differnet_lite.features.load_trunk", loaded)
-    detector = make_detector(name, device="cpu", progress=False)
-    repr(detector), detector.get_params(), clone(detector)
-    assert not {"extractor", "feature_cache"} & set(vars(detector))
-    assert not [key for key in vars(detector) if key.endswith("_")]
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_what_is_not_fitted_says_so(
-    fitted: dict[str, Any], images: list[np.ndarray], name: str, tmp_path: Path
-) -> None:
-    assert NotFittedError is sklearn.exceptions.NotFittedError
-    detector = clone(fitted[name])
-    calls = [lambda f=f: f(images[:1]) for f in uses(detector).values()]
-    calls += [detector.threshold, lambda: detector.save(tmp_path / "a"), detector.check_fitted]
-    calls += [lambda: next(detector.iter_anomaly_scores(images))]
-    for call in calls:
-        with pytest.raises(NotFittedError, match=r"has not been fitted; call fit\(\) first, or"):
-            call()
-    assert not (tmp_path / "a").exists()
-    assert isinstance(detector, Detector)
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_fitted_attributes_appear_in_fit_alone(fitted: dict[str, Any], name: str) -> None:
-    before = set(vars(clone(fitted[name])))
-    new = set(vars(fitted[name])) - before - {"extractor", "feature_cache"}
-    assert {"n_train_", "calibration_scores_"} < new
-    assert all(key.endswith("_") and not key.startswith("_") for key in new), new
-    assert not [key for key in before if key.endswith("_")]
+    assert DifferNet(epochs=7, hidden=9).settings == Settings(epochs=7, hidden=9)
+    pipeline = Pipeline([("detector", DifferNet(**tiny))]).fit(images[:6])
+    assert pipeline.predict(images[:4], alpha=0.5).shape == (4,)
+    assert not is_outlier_detector(pipeline["detector"]), "scikit-learn's own say -1"
+    pipeline.set_params(detector__epochs=1)
+    assert pipeline["detector"].settings.epochs == 1

@@ -148,7 +148,7 @@ def test_p_values_by_counting_with_ties() -> None:
     expected = [(1 + sum(c >= s for c in calibration)) / 5 for s in scores]
     assert p_values(calibration, scores).tolist() == expected == [1.0, 1.0, 0.8, 0.4, 0.4, 0.2]
     assert p_values([1.0, 2.0], []).shape == (0,)
-    with pytest.raises(ValueError, match="^scores: expected finite numbers"):
+    with pytest.raises(ValueError, match=r"^scores: expected finite numbers"):
         p_values([1.0, 2.0], [math.nan])
 
 

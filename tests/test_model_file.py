@@ -1,0 +1,124 @@
+"""A saved detector: the same scores after loading, never half written; what the file holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from differnet_lite import CheckpointError, DifferNet, Transformations, files, load
+from differnet_lite import model_file as model_file_module
+from differnet_lite.settings import Settings
+from differnet_lite.trunk import load_trunk
+
+RANDOM_ANGLES = Transformations(n_train=2, n_test=3, fill="black", interpolation="nearest")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"calibration": "split", "use_log_det": True},
+        {"calibration": "none", "map_images": 0, "seed": 4, "whiten": False},
+        {"transformations": RANDOM_ANGLES, "pool_views": False},
+        {"transformations": Transformations.grid(2, brightness=0.1, contrast=0.1)},
+    ],
+)
+def test_a_loaded_detector_is_the_saved_one(
+    tiny: dict[str, Any], photographs: list[Path], tmp_path: Path, options: dict[str, Any]
+) -> None:
+    model = DifferNet(**tiny | options).fit(photographs)
+    path = model.save(tmp_path / "model.safetensors")
+    loaded = load(str(path), device="cpu", progress=False)
+    np.testing.assert_allclose(
+        loaded.anomaly_scores(photographs), model.anomaly_scores(photographs), rtol=1e-5
+    )
+    np.testing.assert_array_equal(loaded.calibration_scores_, model.calibration_scores_)
+    for name in ("seed", "n_train_", "angles_", "history_", "calibrated_by_", "settings"):
+        assert getattr(loaded, name) == getattr(model, name), name
+    assert loaded.get_params() == model.get_params()
+    y = model.features(photographs).flatten(0, 1)
+    for flow, twin in zip(model.flows_, loaded.flows_, strict=True):
+        torch.testing.assert_close(twin(y), flow(y), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(twin.inverse(y), flow.inverse(y), rtol=1e-5, atol=1e-5)
+
+
+def test_loaded_maps_and_decisions_are_the_saved_ones(
+    model: DifferNet, test_images: list[Path], tmp_path: Path
+) -> None:
+    loaded = load(model.save(tmp_path / "model.safetensors"), device="cpu", progress=False)
+    assert loaded.threshold(0.2) == model.threshold(0.2)
+    assert loaded.map_levels(0.2) == pytest.approx(model.map_levels(0.2), rel=1e-6)
+    maps = model.anomaly_maps(test_images[:2])
+    np.testing.assert_allclose(
+        loaded.anomaly_maps(test_images[:2]), maps, rtol=1e-4, atol=1e-4 * maps.max()
+    )
+
+
+def test_the_file_holds_plain_tensors_and_json(model: DifferNet, tmp_path: Path) -> None:
+    path = model.save(tmp_path / "a.safetensors")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["differnet_lite"])
+    assert Settings.from_json(header["settings"]) == model.settings
+    names = {f"flow{k}.{name}" for k, flow in enumerate(model.flows_) for name in flow.state_dict()}
+    places = ("scale", "mean", "factor", "border", "maxima", "usual")
+    expected = names | {"calibration_scores"} | {f"places.{name}" for name in places}
+    assert set(load_file(path)) == expected
+
+
+def test_an_interrupted_save_leaves_the_old_file(
+    model: DifferNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = model.save(tmp_path / "a.safetensors")
+    before = path.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        model.save(path)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("embedded", [True, False])
+def test_a_detector_with_other_weights_needs_them(
+    tiny: dict[str, Any],
+    photographs: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    embedded: bool,
+) -> None:
+    """Small weights travel in the model file; of large ones it names the digest."""
+    if not embedded:
+        monkeypatch.setattr(model_file_module, "EMBEDDED", 0)
+    state = {name: 0.9 * tensor for name, tensor in load_trunk().state_dict().items()}
+    weights = tmp_path / "other.pth"
+    torch.save(state, weights)
+    model = DifferNet(**tiny, weights=weights).fit(photographs)
+    path = model.save(tmp_path / "a.safetensors")
+    scores = model.anomaly_scores(photographs)
+    assert str(tmp_path).encode() not in path.read_bytes()
+    if not embedded:
+        with pytest.raises((CheckpointError, RuntimeError, FileNotFoundError)):
+            load(path, device="cpu", progress=False)
+    weights_argument = None if embedded else weights
+    loaded = load(path, weights=weights_argument, device="cpu", progress=False)
+    np.testing.assert_allclose(loaded.anomaly_scores(photographs), scores, rtol=1e-5)
+    with pytest.raises(CheckpointError, match="the model was made with the trunk alexnet/"):
+        load(path, weights="bundled", device="cpu", progress=False)
+
+
+def test_another_number_format_is_said(model: DifferNet, tmp_path: Path) -> None:
+    path = model.save(tmp_path / "a.safetensors")
+    with pytest.warns(UserWarning, match="calibrated in float32 and now scores in bfloat16"):
+        loaded = load(path, dtype="bfloat16", device="cpu", progress=False)
+    assert loaded.extractor.dtype == torch.bfloat16
