@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from differnet_lite.files import replacing
 from differnet_lite.flow import CouplingFlow, Subnet, build_flow
 from differnet_lite.loss import nll
+from differnet_lite.resume import History, read_state, write_state
 from differnet_lite.sampling import Sampler, whitening_of_views
 from differnet_lite.settings import WIDE, Settings
 from differnet_lite.trunk import fast_dtype
@@ -29,8 +29,6 @@ __all__ = [
     "train_flow",
     "train_step",
 ]
-
-History = dict[str, list[float]]  # "epoch", "train", "held_out": a number for each epoch
 
 
 def start_flow(
@@ -175,7 +173,7 @@ def train_flow(
         watched = add_noise(held_out.flatten(0, 1), settings.noise, generator).to(device)
     history: History = {"epoch": [], "train": [], "held_out": []}
     if state_file is not None and state_file.exists():
-        history = _resume(state_file, flow, optimiser, generator)
+        history = read_state(state_file, flow, optimiser, generator)
     epochs = range(len(history["epoch"]) + 1, settings.epochs + 1)
     with tqdm(epochs, description, unit="epoch", disable=not progress, leave=False) as bar:
         for epoch in bar:
@@ -199,7 +197,7 @@ def train_flow(
                 with torch.inference_mode():
                     history["held_out"].append(float(nll(*flow(watched))))
             if state_file is not None:
-                _write_state(state_file, flow, optimiser, generator, history)
+                write_state(state_file, flow, optimiser, generator, history)
             if on_epoch is not None:
                 on_epoch(epoch, history, flow)
             bar.set_postfix({k: f"{v[-1]:.3f}" for k, v in history.items() if v and k != "epoch"})
@@ -221,34 +219,3 @@ def product_dtype(train_dtype: str, hidden: int, weights: Tensor) -> torch.dtype
     if train_dtype == "auto" and wide and fast_dtype(weights.device) == torch.bfloat16:
         return torch.bfloat16
     return None
-
-
-def _write_state(
-    path: Path,
-    flow: CouplingFlow,
-    optimiser: torch.optim.Optimizer,
-    generator: torch.Generator,
-    history: History,
-) -> None:
-    state = {
-        "flow": flow.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "generator": generator.get_state(),
-        "history": history,
-    }
-    with replacing(path) as file:
-        torch.save(state, file)
-
-
-def _resume(
-    path: Path,
-    flow: CouplingFlow,
-    optimiser: torch.optim.Optimizer,
-    generator: torch.Generator,
-) -> History:
-    """Set everything to the state after the last whole epoch; the history until then."""
-    state = torch.load(path, map_location=flow.mean.device, weights_only=True)
-    flow.load_state_dict(state["flow"])
-    optimiser.load_state_dict(state["optimiser"])
-    generator.set_state(state["generator"].cpu())
-    return state["history"]
