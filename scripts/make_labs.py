@@ -2,34 +2,30 @@
 
     python scripts/make_labs.py            student/ and solutions/ beside notebooks/labs/source/
     python scripts/make_labs.py --course   also build/course, for nbgrader
-    python scripts/make_labs.py --pictures first draw the expected pictures anew (needs Chromium)
 
 The source is in nbgrader's cell format. The student version loses what stands between BEGIN and
 END SOLUTION, and between BEGIN and END HIDDEN TESTS; the solution version loses the hidden tests.
 Outputs of the solutions are kept as long as a cell's text is; scripts/execute_notebooks.py makes
-them anew.
+them anew. The pictures that a student should see are those of the solutions' outputs: run this
+script again after the solutions.
 """
 
 from __future__ import annotations
 
 import argparse
-import base64
 import copy
-import io
-import os
 import re
 import shutil
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
-from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 LABS = ROOT / "notebooks" / "labs"
 COURSE = ROOT / "build" / "course"
 STUB = 'raise NotImplementedError("your code here")'
-PLOTLY = "application/vnd.plotly.v1+json"
+PICTURE = "image/jpeg"
 ANSWER = "*Your answer here.*"
 SOLUTION = re.compile(r"(?ms)^([ \t]*)### BEGIN SOLUTION\n(.*?)^[ \t]*### END SOLUTION\n?")
 HIDDEN = re.compile(r"(?ms)^[ \t]*### BEGIN HIDDEN TESTS\n.*?^[ \t]*### END HIDDEN TESTS\n?")
@@ -46,7 +42,9 @@ c.CourseDirectory.root = str(HERE)
 c.ClearSolutions.code_stub = {"python": %r}
 c.ClearSolutions.text_stub = %r
 c.ExecutePreprocessor.timeout = 300
-# The held-back tests are found while marking, and by nobody else.
+# One folder of photographs for all submissions: without it each would draw its own 36 to 136 MB.
+os.environ.setdefault("DIFFERNET_LITE_DATA", str(HERE / "photographs"))
+# The held-back tests are imported while marking.
 os.environ["PYTHONPATH"] = os.pathsep.join(
     filter(None, [str(HERE / "marking"), os.environ.get("PYTHONPATH")])
 )
@@ -115,44 +113,23 @@ def make_course(folder: Path = COURSE) -> Path:
     return folder
 
 
-def add_pictures(path: Path) -> None:
-    """Attach to the source what its solution has drawn: cells with `picture_of` in the metadata.
+def pictures(executed: NotebookNode, cell_id: str) -> list[str]:
+    """The pictures (JPEG, base64) that a cell of the solutions has drawn, in order."""
+    (cell,) = (cell for cell in executed.cells if cell.id == cell_id)
+    data = [output.get("data", {}) for output in cell.outputs]
+    return [entry[PICTURE] for entry in data if PICTURE in entry]
 
-    Args:
-        path: of the source; its solution must have been run.
-    """
-    source = nbformat.read(path, as_version=4)
-    executed = nbformat.read(LABS / "solutions" / path.name, as_version=4)
-    figures = {
-        cell.id: output["data"][PLOTLY]
-        for cell in executed.cells
-        for output in cell.get("outputs", ())
-        if PLOTLY in output.get("data", ())
-    }
+
+def attach_pictures(source: NotebookNode, executed: NotebookNode) -> None:
+    """Attach to the source's cells with `picture_of` in their metadata what that cell has drawn."""
     for cell in source.cells:
-        if "picture_of" in cell.metadata:
-            png = base64.b64encode(_png(figures[cell.metadata["picture_of"]])).decode()
-            cell["attachments"] = {"expected.png": {"image/png": png}}
-    nbformat.write(source, path)
-
-
-def _png(figure: dict) -> bytes:
-    import plotly.graph_objects as go
-    from playwright.sync_api import sync_playwright
-
-    drawn = go.Figure(data=figure["data"], layout=figure["layout"])
-    chromium = os.environ.get("BROWSER_PATH") or shutil.which("chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 880, "height": 600})
-        page.set_content(drawn.to_html(include_plotlyjs=True, config={"displayModeBar": False}))
-        page.wait_for_selector(".main-svg")
-        page.wait_for_timeout(500)
-        png = page.locator(".js-plotly-plot").screenshot()
-        browser.close()
-    with Image.open(io.BytesIO(png)) as image, io.BytesIO() as small:
-        image.convert("RGB").quantize(64).save(small, "PNG", optimize=True)
-        return small.getvalue()
+        if "picture_of" not in cell.metadata:
+            continue
+        drawn = pictures(executed, cell.metadata["picture_of"])
+        if drawn:
+            cell["attachments"] = {
+                f"expected-{k}.jpg": {PICTURE: jpeg} for k, jpeg in enumerate(drawn, start=1)
+            }
 
 
 def main() -> None:
@@ -160,14 +137,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--course", action="store_true", help=f"also {COURSE.relative_to(ROOT)}")
-    parser.add_argument("--pictures", action="store_true", help="draw the expected pictures anew")
     arguments = parser.parse_args()
     for path in sources():
-        if arguments.pictures:
-            add_pictures(path)
         source = nbformat.read(path, as_version=4)
         solutions = LABS / "solutions" / path.name
         executed = nbformat.read(solutions, as_version=4) if solutions.exists() else None
+        if executed:
+            attach_pictures(source, executed)
+            nbformat.write(source, path)
         for target, notebook in (
             (LABS / "student" / path.name, student_version(source)),
             (solutions, solution_version(source, executed)),

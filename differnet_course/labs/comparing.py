@@ -1,216 +1,146 @@
-"""The tools that checks are written with: call the student's code, compare what it gives."""
+"""The comparing machine of all checks: a result against the right one and the likely mistakes."""
 
 from __future__ import annotations
 
-import linecache
-import traceback
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from differnet_course.labs.verdicts import Close, NotDone, Wrong
+from differnet_course.labs.answers import described
+from differnet_course.labs.verdicts import Close, Wrong
 
 __all__ = [
-    "call",
+    "as_numbers",
     "compare",
-    "explained",
+    "compare_gradients",
+    "count",
     "log_det_by_autograd",
-    "pair",
     "same",
-    "students_code",
+    "slopes",
     "two_numbers",
 ]
 
-EXACT = 1e-8  # times the size of the numbers: right
-NEAR = 1e-4  # times the size of the numbers: right but for a tolerance
-FOREIGN = ("site-packages", "dist-packages", "differnet_lite", "lib/python", "<frozen")
+EXACT = {torch.float64: 1e-8, torch.float32: 2e-5}  # times the size of the numbers: right
+NEAR = {torch.float64: 1e-4, torch.float32: 1e-3}  # times the size: right but for a tolerance
 
 
-@contextmanager
-def students_code(what: str) -> Iterator[None]:
-    """Turn an exception of the student's code into a line that helps.
+def count(number: int, noun: str) -> str:
+    """A number with its noun: "1 step", "4 steps"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
-    Args:
-        what: the call, as the student would write it: "flow.inverse(z)".
+
+def as_numbers(value: Any, what: str = "The result is") -> Tensor:
+    """A result as a float64 tensor.
 
     Raises:
-        NotDone: the code is a stub, or uses a name that is not defined.
-        Wrong: it fails; with the line at fault.
+        Wrong: it holds no numbers.
     """
     try:
-        yield
-    except (Wrong, NotDone, Close):
-        raise
-    except NotImplementedError as error:
-        raise NotDone("is still to be written: replace the `raise NotImplementedError`.") from error
-    except NameError as error:
-        raise NotDone(
-            f"`{what}` fails: {error}. Did you run the cell that defines it?{_students_line(error)}"
-        ) from error
-    except Exception as error:
-        reason = str(error).strip().split("\n")[0][:200].rstrip(".")
-        message = f"`{what}` fails with {type(error).__name__}: {reason}."
-        raise Wrong(message + _students_line(error)) from error
-
-
-@contextmanager
-def explained(symptom: str, message: str) -> Iterator[None]:
-    """Within, an error whose text holds the symptom is told by another message.
-
-    Raises:
-        Wrong: with the message, or as it was.
-    """
-    try:
-        yield
-    except Wrong as error:
-        if symptom in str(error):
-            raise Wrong(message) from error
-        raise
-
-
-def _students_line(error: BaseException) -> str:
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not any(part in frame.filename.replace("\\", "/") for part in FOREIGN):
-            code = linecache.getline(frame.filename, frame.lineno or 0).strip()
-            return f" It happens in your line {frame.lineno}" + (f": `{code}`" if code else ".")
-    return ""
-
-
-def call(answer: Callable[..., Any], *inputs: Any, name: str = "your function") -> Any:
-    """What the student's function gives, if it gives anything and leaves its input alone.
-
-    Args:
-        answer: the function.
-        inputs: its arguments.
-        name: for messages.
-
-    Raises:
-        NotDone, Wrong: it is a stub, fails, returns nothing, or changes its input in place.
-    """
-    if not callable(answer):
-        raise Wrong(f"Expected a function, got {type(answer).__name__}: pass it uncalled.")
-    before = [
-        x.clone() if isinstance(x, Tensor) else x.copy() if isinstance(x, np.ndarray) else x
-        for x in inputs
-    ]
-    shapes = ", ".join(_describe(x) for x in inputs)
-    with students_code(f"{name}({shapes})"):
-        result = answer(*inputs)
-    for x, old in zip(inputs, before, strict=True):
-        kept = True
-        if isinstance(x, Tensor) and isinstance(old, Tensor):
-            kept = torch.equal(x, old)
-        elif isinstance(x, np.ndarray):
-            kept = np.array_equal(x, old)
-        if not kept:
-            kind = "tensor" if isinstance(x, Tensor) else "array"
-            raise Wrong(
-                f"{name} changes its input in place (as `y += 1` or `y.sort()` does): whoever "
-                f"called it loses his data. Make a new {kind}."
-            )
-    if result is None or result is ...:
-        raise NotDone(f"{name} gives {result}: does it end in a `return` with the result?")
-    return result
-
-
-def pair(answer: Callable[..., Any], *inputs: Any, name: str = "your function") -> tuple[Any, Any]:
-    """As `call`, for a function that gives two things.
-
-    Raises:
-        NotDone, Wrong: as for `call`, or it gives another number of things.
-    """
-    result = call(answer, *inputs, name=name)
-    if not isinstance(result, tuple | list) or len(result) != 2:
-        got = f"{len(result)} things" if isinstance(result, tuple | list) else _describe(result)
-        raise Wrong(f"{name}: expected a pair, `return first, second`; got {got}.")
-    return result[0], result[1]
-
-
-def two_numbers(result: Any, name: str = "your function") -> np.ndarray:
-    """A result that should be two numbers, as a tuple, a list or an array: (2,) float64.
-
-    Raises:
-        Wrong: it is something else.
-    """
-    try:
-        numbers = np.array([float(x) for x in result])
-    except (TypeError, ValueError) as error:
-        raise Wrong(f"{name}: expected two numbers, got {_describe(result)}.") from error
-    if len(numbers) != 2:
-        raise Wrong(f"{name}: expected two numbers, got {len(numbers)}.")
-    return numbers
-
-
-def _describe(value: Any) -> str:
-    if isinstance(value, Tensor | np.ndarray):
-        return f"{type(value).__name__.lower()} of shape {tuple(value.shape)}"
-    if isinstance(value, int | float | str):
-        return repr(value)
-    return type(value).__name__
-
-
-def _as_tensor(value: Any, what: str) -> Tensor:
-    try:
+        if isinstance(value, list | tuple) and value and all(isinstance(x, Tensor) for x in value):
+            value = torch.stack(tuple(value))
         return torch.as_tensor(value).detach().double()
     except (TypeError, ValueError, RuntimeError) as error:
-        raise Wrong(f"{what}: expected numbers, got {_describe(value)}.") from error
+        raise Wrong(f"{what} {described(value)}; expected numbers.") from error
 
 
-def same(a: Any, b: Any, tolerance: float = EXACT) -> bool:
-    """Whether two tensors have one shape and agree up to a share of their largest number."""
-    a, b = torch.as_tensor(a).detach().double(), torch.as_tensor(b).detach().double()
-    if a.shape != b.shape or not (a.isfinite().all() and b.isfinite().all()):
+def two_numbers(result: Sequence[Any], name: str) -> np.ndarray:
+    """A pair as two numbers: (2,) float64.
+
+    Raises:
+        Wrong: they are no numbers.
+    """
+    try:
+        return np.array([float(x) for x in result])
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise Wrong(f"`{name}`: expected two numbers, got {described(result[0])}.") from error
+
+
+def same(a: Any, b: Any, tolerance: float | None = None) -> bool:
+    """Whether two results have one shape and agree up to a share of their largest number."""
+    first = as_numbers(a)
+    second = as_numbers(b)
+    if first.shape != second.shape or not (first.isfinite().all() and second.isfinite().all()):
         return False
-    if not b.numel():
+    if not second.numel():
         return True
-    size = float(b.abs().max())
-    return float((a - b).abs().max()) <= tolerance * (size if size > 1e-9 else 1.0)
+    size = float(second.abs().max())
+    limit = _tolerance(EXACT) if tolerance is None else tolerance
+    return float((first - second).abs().max()) <= limit * (size if size > 1e-9 else 1.0)
+
+
+def _tolerance(table: Mapping[torch.dtype, float]) -> float:
+    return table.get(torch.get_default_dtype(), table[torch.float32])
 
 
 def compare(
-    what: str,
-    got: Any,
-    wanted: Any,
-    mistakes: Iterable[tuple[Any, str]] = (),
-    *,
-    hint: str = "",
+    what: str, got: Any, wanted: Any, mistakes: Mapping[str, Any] | None = None, *, hint: str = ""
 ) -> None:
     """Return if the result is right; else say what is wrong with it.
 
     Args:
-        what: which result, as a noun: "the log-det".
+        what: which result, with its verb: "The columns are".
         got: the student's.
         wanted: the reference, of the shape that is asked for.
-        mistakes: for each likely mistake the result it gives, and what to tell the student.
+        mistakes: for what to tell the student, the result that this mistake gives.
         hint: for whoever made none of these mistakes.
 
     Raises:
-        Wrong: a known mistake, or another.
+        Wrong: a mistake of the table, or another.
         Close: right but for a tolerance.
     """
-    got, wanted = _as_tensor(got, what), _as_tensor(wanted, what)
-    if same(got, wanted):
+    near = _tolerance(NEAR)
+    numbers = as_numbers(got, what)
+    right = as_numbers(wanted)
+    if same(numbers, right):
         return
-    for value, message in mistakes:
-        if same(got, value, NEAR) and not same(wanted, value, NEAR):
+    for message, value in (mistakes or {}).items():
+        if same(numbers, value, near) and not same(right, value, near):
             raise Wrong(message)
-    if got.shape != wanted.shape:
-        raise Wrong(
-            f"{what}: expected shape {tuple(wanted.shape)}, got {tuple(got.shape)}. {hint}".strip()
-        )
-    if not got.isfinite().all():
-        raise Wrong(f"{what} has nan or inf: do you take a log or root of 0 or less? {hint}")
-    gap = float((got - wanted).abs().max())
-    if same(got, wanted, NEAR):
+    if numbers.shape != right.shape:
+        shapes = f"of shape {tuple(numbers.shape)}; expected {tuple(right.shape)}"
+        raise Wrong(f"{what} {shapes}. {hint}".strip())
+    if not numbers.isfinite().all():
+        text = f"{what} nan or inf in part. Do you take a log or root of 0 or less, or divide by 0?"
+        raise Wrong(f"{text} {hint}".strip())
+    gap = float((numbers - right).abs().max())
+    if same(numbers, right, near):
         raise Close(
-            f"{what} is right but for a difference of {gap:.1e}. float32, a rounded constant or a "
+            f"{what} right but for a difference of {gap:.1e}. float32, a rounded constant or a "
             "small epsilon can do that."
         )
-    raise Wrong(f"{what} is off by up to {gap:.3g} on fresh random input. {hint}".strip())
+    raise Wrong(f"{what} off by up to {gap:.3g} on fresh random input. {hint}".strip())
+
+
+def slopes(outputs: Sequence[Any], inputs: Sequence[Tensor]) -> list[Tensor]:
+    """Gradients of one mixture of all outputs by each input; zeros where none arrives."""
+    tensors = [x for x in outputs if isinstance(x, Tensor) and x.requires_grad]
+    if not tensors:
+        return [torch.zeros_like(x) for x in inputs]
+    parts = [(x * torch.linspace(1, 2, x.numel()).view(x.shape)).sum() for x in tensors]
+    mixture = torch.stack(parts).sum()
+    return list(
+        torch.autograd.grad(mixture, list(inputs), allow_unused=True, materialize_grads=True)
+    )
+
+
+def compare_gradients(got: Sequence[Tensor], wanted: Sequence[Tensor]) -> None:
+    """Compare gradients by their sizes, in any order: parameters may come in any order.
+
+    Raises:
+        Wrong: some are missing, or are others.
+    """
+    sizes = sorted(float(x.norm()) for x in got)
+    right = sorted(float(x.norm()) for x in wanted)
+    if dead := sizes.count(0.0) - right.count(0.0):
+        raise Wrong(
+            f"The values are right, but {dead} of {count(len(right), 'tensor')} that should get a "
+            "gradient get none: training cannot move them. Is there a `no_grad`, `.detach()`, "
+            "`.data`, `.item()` or NumPy in between?"
+        )
+    compare("The values are right, but the gradients are", sizes, right, hint="Is one detached?")
 
 
 def log_det_by_autograd(function: Callable[[Tensor], Tensor], y: Tensor) -> Tensor:

@@ -20,12 +20,18 @@ class Draw:
         self.rng = np.random.default_rng(seed)
 
     def normal(self, *shape: int, mean: float = 0.0, deviation: float = 1.0) -> Tensor:
-        """Normal numbers, float64."""
-        return torch.as_tensor(mean + deviation * self.rng.standard_normal(shape))
+        """Normal numbers, in PyTorch's default dtype."""
+        numbers = self.rng.normal(mean, deviation, shape)
+        return torch.as_tensor(numbers, dtype=torch.get_default_dtype())
 
     def uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        """Uniform numbers, float64."""
-        return torch.as_tensor(self.rng.uniform(low, high, shape))
+        """Uniform numbers, in PyTorch's default dtype."""
+        numbers = self.rng.uniform(low, high, shape)
+        return torch.as_tensor(numbers, dtype=torch.get_default_dtype())
+
+    def number(self, low: float, high: float) -> float:
+        """One uniform number."""
+        return float(self.rng.uniform(low, high))
 
     def integer(self, low: int, high: int) -> int:
         """A whole number from low to high, both included."""

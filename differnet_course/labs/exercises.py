@@ -1,23 +1,47 @@
-"""Judge an answer, show the verdict, keep the progress."""
+"""Judge an answer, show the verdict, remember what passed."""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import importlib
+import io
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 
-from differnet_course.labs.comparing import students_code
+from differnet_course.labs.answers import Answer, students_code
 from differnet_course.labs.draws import Draw
-from differnet_course.labs.verdicts import SIGNS, Close, Exercise, NotDone, Verdict, Wrong
+from differnet_course.labs.verdicts import SIGNS, Close, NotDone, Verdict, Wrong
 
-__all__ = ["NotPassed", "exercise", "exercises_of", "judge", "progress"]
+__all__ = ["Exercise", "NotPassed", "exercise", "exercises_of", "judge", "progress"]
 
-LABS = (1, 2, 3, 4)
+LABS = ("1", "2", "3", "4", "5")
+FROM_NOTEBOOK = object()
 _kinds: dict[str, str] = {}  # of this session's last verdicts, by label
+
+
+@dataclasses.dataclass(frozen=True)
+class Exercise:
+    """One exercise of a lab.
+
+    Args:
+        title: a few words, for the progress line.
+        name: of the function that the student writes.
+        check: called with the answer and a source of random input. It returns if the answer is
+            right, with a note for the student or None, and raises `Wrong`, `NotDone` or `Close`
+            otherwise.
+        dtype: PyTorch's default while it is checked; None: the session's.
+    """
+
+    title: str
+    name: str
+    check: Callable[[Answer, Draw], str | None]
+    dtype: torch.dtype | None = torch.float64
 
 
 class NotPassed(Exception):
@@ -27,7 +51,7 @@ class NotPassed(Exception):
         return [str(self)]
 
 
-def exercise(label: str, answer: Any) -> None:
+def exercise(label: str, answer: Any = FROM_NOTEBOOK) -> None:
     """Check an answer and show the verdict, with the lab's progress, under the cell.
 
     Where nbgrader runs the notebook, an answer that does not pass raises, so that the cell gets no
@@ -35,50 +59,80 @@ def exercise(label: str, answer: Any) -> None:
 
     Args:
         label: of the exercise, such as "1.3".
-        answer: what the exercise asks for: a function, mostly. Nothing is changed in it.
+        answer: what the exercise asks for; without it, what the notebook calls by the name that
+            the exercise gives.
 
     Raises:
         KeyError: there is no such exercise.
         NotPassed: only while nbgrader validates or marks.
     """
-    known = exercises_of(label.split(".")[0])
-    if label not in known:
-        raise KeyError(f"exercise {label!r}: expected one of {', '.join(known)}")
-    verdict = judge(known[label], answer, label=label)
+    task = _exercise(label)
+    if answer is FROM_NOTEBOOK:
+        answer = sys._getframe(1).f_globals.get(task.name)
+    verdict = judge(task, answer, label=label)
     _kinds[label] = verdict.kind
-    _show(Verdict(label, verdict.kind, verdict.text, _line(label.split(".")[0])))
+    _show(dataclasses.replace(verdict, progress=_line(label.split(".")[0])))
     if not verdict.passed and os.environ.get("NBGRADER_EXECUTION"):
         raise NotPassed(f"{label} is not passed: {verdict.text}")
 
 
-def judge(of: Exercise, answer: Any, *, label: str = "", seed: int | None = None) -> Verdict:
+def judge(task: Exercise, answer: Any, *, label: str = "", seed: int | None = None) -> Verdict:
     """What a check says of an answer; nothing is shown or kept.
 
     Args:
-        of: the exercise.
-        answer: what it asks for.
+        task: the exercise.
+        answer: what it asks for; None: the student's cell was not run.
         label: for the verdict.
         seed: of the random input; None draws anew.
     """
     if answer is None or answer is ...:
-        return Verdict(label, "open", f"is still to be done: got {answer}.")
+        text = f"is not run yet: there is no `{task.name}`. Write it, run its cell, then this one."
+        return Verdict(label, "open", text)
+    with _quiet(task.dtype) as remarks:
+        try:
+            with students_code(task.name):
+                note = task.check(Answer(answer, task.name), Draw(seed))
+            kind = "right"
+            text = f"{task.title}: right. {note or ''}".rstrip()
+        except NotDone as error:
+            kind, text = "open", str(error)
+        except Close as error:
+            kind, text = "close", str(error)
+        except Wrong as error:
+            kind, text = "wrong", str(error)
+    return Verdict(label, kind, " ".join([text, *remarks]))
+
+
+@contextlib.contextmanager
+def _quiet(dtype: torch.dtype | None) -> Iterator[list[str]]:
+    """Within, warnings and stderr are recorded (nbgrader gives 0 points for a line on stderr)."""
+    remarks: list[str] = []
+    default = torch.get_default_dtype()
+    generator = torch.random.get_rng_state()
+    torch.set_default_dtype(dtype or default)
+    stderr = io.StringIO()
     try:
-        with _float64(), students_code("your code"):
-            note = of.check(answer, Draw(seed))
-    except NotDone as error:
-        return Verdict(label, "open", str(error))
-    except Close as error:
-        return Verdict(label, "close", str(error))
-    except Wrong as error:
-        return Verdict(label, "wrong", str(error))
-    return Verdict(label, "right", f"{of.title}: right. {note or ''}".rstrip())
+        with contextlib.redirect_stderr(stderr), warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield remarks
+    finally:
+        torch.set_default_dtype(default)
+        torch.random.set_rng_state(generator)
+    lines = [f"{w.category.__name__}: {w.message}" for w in caught] + stderr.getvalue().split("\n")
+    if lines[0]:
+        first = lines[0].strip().split("\n")[0][:150].rstrip(".")
+        remarks.append(f"(Python warns: {first}. That costs no points.)")
 
 
 def progress(lab: int) -> None:
     """Show which exercises of a lab pass in this session."""
-    known = exercises_of(lab)
-    solved = [label for label in known if _kinds.get(label) in ("right", "close")]
-    missing = [f"{label} {known[label].title}" for label in known if label not in solved]
+    tasks = exercises_of(lab)
+    missing = [
+        f"{label} {task.title}"
+        for label, task in tasks.items()
+        if _kinds.get(label) not in ("right", "close")
+    ]
     text = "all exercises pass." if not missing else f"still open: {'; '.join(missing)}."
     _show(Verdict(f"Lab {lab}", "open" if missing else "right", text, _line(lab)))
 
@@ -89,9 +143,16 @@ def exercises_of(lab: int | str) -> dict[str, Exercise]:
     Raises:
         KeyError: there is no such lab.
     """
-    if str(lab) not in map(str, LABS):
-        raise KeyError(f"lab {lab!r}: expected one of {', '.join(map(str, LABS))}")
+    if str(lab) not in LABS:
+        raise KeyError(f"lab {lab!r}: expected one of {', '.join(LABS)}")
     return importlib.import_module(f"differnet_course.labs.lab{lab}").EXERCISES
+
+
+def _exercise(label: str) -> Exercise:
+    tasks = exercises_of(label.split(".")[0])
+    if label not in tasks:
+        raise KeyError(f"exercise {label!r}: expected one of {', '.join(tasks)}")
+    return tasks[label]
 
 
 def _line(lab: int | str) -> str:
@@ -108,16 +169,4 @@ def _show(verdict: Verdict) -> None:
     if get_ipython is None or get_ipython() is None:
         print(verdict)
     else:
-        data = {"text/plain": str(verdict), "text/html": verdict.as_html()}
-        display(data, raw=True)
-
-
-@contextmanager
-def _float64() -> Iterator[None]:
-    before, threads = torch.get_default_dtype(), torch.random.get_rng_state()
-    torch.set_default_dtype(torch.float64)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
-        torch.random.set_rng_state(threads)
+        display({"text/plain": str(verdict), "text/html": verdict.as_html()}, raw=True)

@@ -19,11 +19,7 @@ def _clamp(h: Tensor) -> Tensor:
 
 
 class Subnets:
-    """Makes networks; two of the same widths have the same weights, in whatever order made.
-
-    Args:
-        draw: of the weights.
-    """
+    """Makes networks; two of the same widths have the same weights, in whatever order made."""
 
     def __init__(self, draw: Draw) -> None:
         self.draw = draw
@@ -43,16 +39,15 @@ class Subnets:
 
 def one_sided(net: nn.Module, keep: Tensor, change: Tensor) -> tuple[Tensor, Tensor]:
     """The changed half and the log-det (N,) of an affine coupling, by FrEIA."""
-    n_keep, n_change = keep.shape[1], change.shape[1]
+    n_keep = keep.shape[1]
     layer = Fm.AffineCouplingOneSided(
-        [(n_keep + n_change,)],
+        [(n_keep + change.shape[1],)],
         subnet_constructor=lambda *_: net,
         clamp=CLAMP,
         clamp_activation=_clamp,
         split_len=n_keep,
     )
-    with torch.no_grad():
-        (z,), log_det = layer([torch.cat([keep, change], 1)])
+    (z,), log_det = layer([torch.cat([keep, change], 1)])
     return z[:, n_keep:], log_det
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 
-from differnet_course.labs.comparing import call, compare
+from differnet_course.labs.answers import Answer
+from differnet_course.labs.comparing import compare
 from differnet_course.labs.draws import Draw
+from differnet_course.labs.exercises import Exercise
 from differnet_course.labs.lab4_maps import level, regions
 from differnet_course.labs.lab4_rates import cost_curve, rate_interval, worst_rate
-from differnet_course.labs.verdicts import Exercise, Wrong
+from differnet_course.labs.verdicts import Wrong
 from differnet_lite import thresholds as thresholding
 
 __all__ = ["EXERCISES"]
@@ -24,132 +25,110 @@ TRAPS = [
 
 def _smallest(scores: np.ndarray, alpha: float) -> float:
     """The smallest score above which a share of alpha, the new image included, can lie."""
-    wanted = Fraction(alpha).limit_denominator(10**6)
+    limit = Fraction(alpha).limit_denominator(10**6)
     promises = [(Fraction(int((scores > s).sum()) + 1, len(scores) + 1), s) for s in scores]
-    return min(s for share, s in promises if share <= wanted)
+    return min(s for share, s in promises if share <= limit)
 
 
-def _threshold(answer: Any, draw: Draw) -> None:
-    n, j = draw.integer(24, 37), draw.integer(3, 6)
-    size, rank = TRAPS[draw.integer(0, len(TRAPS) - 1)]
+def _threshold(answer: Answer, draw: Draw) -> None:
+    n = draw.integer(24, 37)
+    j = draw.integer(3, 6)
     just_above = j * (1 + 0.4 / (n + 1))  # here the rank from n images is right, rounding down not
-    cases = (n, just_above), (n, j + 0.8), (size, rank)
-    for size, wanted in cases:
+    for size, wanted in ((n, just_above), (n, j + 0.8), TRAPS[draw.integer(0, len(TRAPS) - 1)]):
         alpha = wanted / (size + 1)
         scores = draw.rng.gamma(4.0, 1.0, size)
-        got = call(answer, scores, alpha, name="threshold")
-        compare(
-            "The threshold",
-            got,
-            _smallest(scores, alpha),
-            _ranks(np.sort(scores), alpha),
-            hint="It is one of the scores, the one of rank k = ceil((n + 1) (1 - alpha)).",
-        )
+        hint = "It is one of the scores, the one of rank k = ceil((n + 1) (1 - alpha))."
+        right = _smallest(scores, alpha)
+        mistakes = _ranks(np.sort(scores), alpha)
+        compare("The threshold is", answer(scores, alpha), right, mistakes, hint=hint)
     _refusal(answer, draw)
+    scores = draw.rng.gamma(4.0, 1.0, 19)
+    try:
+        largest = answer(scores, 0.05)
+    except Wrong as error:
+        raise Wrong(
+            "19 scores can promise 5 %: a new score is the highest of the 20 with probability "
+            f"1/20. Refuse only where k > n. {error}"
+        ) from error
+    compare("The threshold for 19 scores at 5 % is", largest, scores.max())
 
 
-def _ranks(ordered: np.ndarray, alpha: float) -> list[tuple[Any, str]]:
-    """What other ranks give, and what to say."""
+def _ranks(ordered: np.ndarray, alpha: float) -> dict[str, float]:
+    """For what to say, what other ranks give."""
     n = len(ordered)
     exact = (n + 1) * (1 - alpha)
     k = int(np.ceil(exact - 1e-9))
-    known = [
-        (
-            np.quantile(ordered, 1 - alpha),
-            "That is the plain quantile of the scores. It promises nothing: the new image must be "
-            "counted too. Which RANK among n + 1?",
-        ),
-        (
-            ordered[::-1][k - 1],
-            "You count from the largest score down. Anomalies score HIGH: a share of alpha should "
-            "lie above the threshold.",
-        ),
-    ]
     counted = "One rank too high: Python counts from 0, so s_(k) is `ordered[k - 1]`."
     if np.ceil(exact) > k:
         counted = (
             f"One rank too high for {n} scores and alpha = {alpha:.4g}: in floating point "
             f"(n + 1) (1 - alpha) is {exact!r}. Look at it before you round up."
         )
-    return [
-        *known,
-        (ordered[k], counted),
-        (
-            ordered[k - 2],
-            "Your rank comes from n images. The new one makes it n + 1."
-            if exact % 1 < 0.5
-            else "Your rank is rounded down: the rate can then exceed alpha. Round up.",
-        ),
-    ]
+    too_low = "Your rank is rounded down: the rate can then exceed alpha. Round up."
+    if exact % 1 < 0.5:
+        too_low = "Your rank comes from n images. The new one makes it n + 1."
+    return {
+        "That is the plain quantile of the scores. It promises nothing: the new image must be "
+        "counted too. Which RANK among n + 1?": float(np.quantile(ordered, 1 - alpha)),
+        "You count from the largest score down. Anomalies score HIGH: a share of alpha should lie "
+        "above the threshold.": ordered[::-1][k - 1],
+        counted: ordered[k],
+        too_low: ordered[k - 2],
+    }
 
 
-def _refusal(answer: Any, draw: Draw) -> None:
-    scores = draw.rng.gamma(4.0, 1.0, draw.integer(9, 18))
+def _refusal(answer: Answer, draw: Draw) -> None:
+    n = draw.integer(9, 18)
     try:
-        got = answer(scores, 0.05)
+        got = answer.function(draw.rng.gamma(4.0, 1.0, n), 0.05)
     except ValueError as error:
         if not str(error).strip():
             raise Wrong("Your ValueError has no text: say what is missing.") from error
         return
-    except IndexError as error:
-        raise Wrong(
-            f"{len(scores)} scores cannot promise 5 %. Your code fails with an IndexError; raise a "
-            "ValueError that says what is missing."
-        ) from error
     except NotImplementedError:
         raise
     except Exception as error:
         raise Wrong(
-            f"{len(scores)} scores cannot promise 5 %: raise a ValueError, not a "
-            f"{type(error).__name__}."
+            f"{n} scores cannot promise 5 %. Raise a ValueError that says what is missing; yours "
+            f"is of another kind, {type(error).__name__}."
         ) from error
     raise Wrong(
-        f"{len(scores)} scores cannot promise 5 %, and you return {float(got):.3g} as if they "
-        "could. Raise a ValueError."
+        f"{n} scores cannot promise 5 %, and you return {got} as if they could. Raise a ValueError."
     )
 
 
-def _p_values(answer: Any, draw: Draw) -> None:
+def _p_values(answer: Answer, draw: Draw) -> None:
     n = draw.integer(18, 25)
     held = np.round(draw.rng.gamma(4.0, 1.0, n), 1)
     new = np.concatenate([draw.rng.choice(held, 4), draw.rng.gamma(6.0, 1.0, 6), [99.0]])
     at_least = (held[None] >= new[:, None]).sum(1)
     above = (held[None] > new[:, None]).sum(1)
-    compare(
-        "The list of p-values",
-        call(answer, held, new, name="p_values"),
-        thresholding.p_values(held, new),
-        [
-            (
-                at_least / n,
-                "A p-value is 0 where a score exceeds all held-out ones: 'impossible', after "
-                f"{n} images? The new image counts as well, above and below the fraction line.",
-            ),
-            (at_least / (n + 1), "The new image is missing above the fraction line."),
-            (
-                (1 + at_least) / n,
-                "The new image is missing below the fraction line: p can exceed 1.",
-            ),
-            (
-                (1 + above) / (n + 1),
-                "Ties: a held-out score EQUAL to the new one is at least as strange. Count it.",
-            ),
-            (
-                (1 + n - above) / (n + 1),
-                "The wrong side: count the held-out scores that are at least as HIGH as it.",
-            ),
-            (1 - (1 + at_least) / (n + 1), "That is 1 - p: small should mean strange."),
-        ],
-        hint="One number for each new score.",
-    )
+    mistakes = {
+        "A p-value is 0 where a score exceeds all held-out ones: 'impossible', after "
+        f"{n} images? The new image counts as well, above and below the fraction line.": (
+            at_least / n
+        ),
+        "The new image is missing above the fraction line.": at_least / (n + 1),
+        "The new image is missing below the fraction line: p can exceed 1.": (1 + at_least) / n,
+        "Ties: a held-out score EQUAL to the new one is at least as strange. Count it.": (
+            (1 + above) / (n + 1)
+        ),
+        "The wrong side: count the held-out scores that are at least as HIGH as it.": (
+            (1 + n - above) / (n + 1)
+        ),
+        "That is 1 - p: small should mean strange.": 1 - (1 + at_least) / (n + 1),
+    }
+    right = thresholding.p_values(held, new)
+    hint = "One number for each new score."
+    compare("The p-values are", answer(held, new), right, mistakes, hint=hint)
 
 
 EXERCISES = {
-    "4.1": Exercise("a threshold that keeps a promise", _threshold),
-    "4.2": Exercise("p-values", _p_values),
-    "4.3": Exercise("how bad can the rate be?", worst_rate),
-    "4.4": Exercise("an interval for a rate", rate_interval),
-    "4.5": Exercise("the cost of alpha", cost_curve),
-    "4.6": Exercise("a level for maps", level),
-    "4.7": Exercise("where is it?", regions),
+    "4.1": Exercise("a threshold that keeps a promise", "threshold", _threshold),
+    "4.2": Exercise("p-values", "p_values", _p_values),
+    "4.3": Exercise("how bad can the rate be?", "worst_rate", worst_rate),
+    "4.4": Exercise("an interval for a rate", "rate_interval", rate_interval),
+    "4.5": Exercise("the cost of alpha", "cost_curve", cost_curve),
+    "4.6": Exercise("a level for maps", "map_level", level),
+    "4.7": Exercise("where is it?", "regions", regions),
 }

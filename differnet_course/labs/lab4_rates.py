@@ -8,7 +8,8 @@ import numpy as np
 from scipy import stats
 from scipy.optimize import brentq
 
-from differnet_course.labs.comparing import call, compare, pair, two_numbers
+from differnet_course.labs.answers import Answer
+from differnet_course.labs.comparing import as_numbers, compare, two_numbers
 from differnet_course.labs.draws import Draw
 from differnet_course.labs.verdicts import Wrong
 from differnet_lite import thresholds as thresholding
@@ -20,168 +21,122 @@ __all__ = ["cost_curve", "rate_interval", "worst_rate"]
 ROUNDED = [(18, 13), (20, 11)]
 
 
-def worst_rate(answer: Any, draw: Draw) -> None:
-    """Whether a rate is what the rate of s_(k) stays below with some confidence."""
+def worst_rate(answer: Answer, draw: Draw) -> None:
+    """4.3: whether a rate is what the rate of s_(k) stays below with some confidence."""
     for n in (draw.integer(20, 60), draw.integer(61, 120)):
         for k in (n, n - draw.integer(2, 6)):
-            sure = float(draw.uniform(0.8, 0.97, 1))
+            sure = draw.number(0.8, 0.97)
             # by another road: at most k - 1 of n scores lie below the (1 - r) quantile
             wanted = brentq(lambda r, n=n, k=k, c=sure: stats.binom.sf(n - k, n, r) - c, 1e-9, 1.0)
             law = stats.beta(n + 1 - k, k)
-            got = call(answer, n, k, sure, name="worst_rate")
-            if k == n and np.isnan(np.asarray(got, dtype=float)).any():
+            got = answer(n, k, sure)
+            if k == n and as_numbers(got, "The rate is").isnan().any():
                 raise Wrong(f"k = n = {n} gives nan: Beta needs positive parameters, one is 0.")
-            compare(
-                "The rate",
-                got,
-                wanted,
-                [
-                    (
-                        stats.beta(k, n + 1 - k).ppf(sure),
-                        "The two parameters are exchanged: you get the share BELOW the threshold.",
-                    ),
-                    (
-                        law.ppf(1 - sure),
-                        "The wrong tail: with this confidence the rate is ABOVE yours. You want a "
-                        "rate that it stays below.",
-                    ),
-                    (
-                        law.mean(),
-                        "That is the mean rate, the promise on average. How bad can it be?",
-                    ),
-                    (
-                        law.ppf((1 + sure) / 2),
-                        "You share the error out to two sides. Only a rate that is too high hurts.",
-                    ),
-                    (
-                        stats.beta(max(n - k, 0.5), k + 1).ppf(sure) if k < n else np.nan,
-                        "The parameters are those of the next rank: n + 1 - k and k.",
-                    ),
-                    (
-                        law.cdf(sure),
-                        "`cdf` gives a probability of a rate; you want the rate: `ppf`.",
-                    ),
-                ],
-                hint="The rate of s_(k) follows Beta(n + 1 - k, k); take its quantile.",
-            )
+            mistakes = {
+                "The two parameters are exchanged: you get the share BELOW the threshold.": (
+                    stats.beta(k, n + 1 - k).ppf(sure)
+                ),
+                "The wrong tail: with this confidence the rate is ABOVE yours. You want a rate "
+                "that it stays below.": law.ppf(1 - sure),
+                "That is the mean rate, the promise on average. How bad can it be?": law.mean(),
+                "You share the error out to two sides. Only a rate that is too high hurts.": (
+                    law.ppf((1 + sure) / 2)
+                ),
+                "The parameters are those of the next rank: n + 1 - k and k.": (
+                    stats.beta(max(n - k, 0.5), k + 1).ppf(sure) if k < n else np.nan
+                ),
+                "`cdf` gives a probability of a rate; you want the rate: `ppf`.": law.cdf(sure),
+            }
+            hint = "The rate of s_(k) follows Beta(n + 1 - k, k); take its quantile."
+            compare("The rate is", got, wanted, mistakes, hint=hint)
 
 
-def rate_interval(answer: Any, draw: Draw) -> None:
-    """Whether an interval is the exact one of a binomial share."""
-    n, sure = draw.integer(25, 60), float(draw.uniform(0.85, 0.97, 1))
+def rate_interval(answer: Answer, draw: Draw) -> None:
+    """4.4: whether an interval is the exact one of a binomial share."""
+    n = draw.integer(25, 60)
+    sure = draw.number(0.85, 0.97)
     for seen in (draw.integer(3, 9), 0, n):
-        exact = stats.binomtest(seen, n).proportion_ci(sure, method="exact")
-        score = stats.binomtest(seen, n).proportion_ci(sure, method="wilson")
-        wide = stats.binomtest(seen, n).proportion_ci(2 * sure - 1, method="exact")
-        p, z = seen / n, float(stats.norm.ppf((1 + sure) / 2))
-        half = z * np.sqrt(p * (1 - p) / n)
-        given = call(answer, seen, n, sure, name="rate_interval")
-        low, high = two_numbers(given, "rate_interval")
+        observed = stats.binomtest(seen, n)
+        exact = observed.proportion_ci(sure, method="exact")
+        score = observed.proportion_ci(sure, method="wilson")
+        wide = observed.proportion_ci(2 * sure - 1, method="exact")
+        p = seen / n
+        deviation = np.sqrt(p * (1 - p) / n)
+        half = float(stats.norm.ppf((1 + sure) / 2)) * deviation
+        low, high = two_numbers(answer.pair(seen, n, sure), "rate_interval")
         if np.isnan([low, high]).any():
             raise Wrong(f"{seen} of {n} gives nan. With none seen the lower end is 0, with all 1.")
         if seen in (0, n) and low == high:
             raise Wrong(f"{seen} of {n} gives an interval without width. So sure, after {n} parts?")
-        compare(
-            f"The interval for {seen} of {n}",
-            [low, high],
-            [exact.low, exact.high],
-            [
-                (
-                    [p - half, p + half],
-                    "That is the normal approximation: it says 0 ± 0 after no false alarm at all. "
-                    "Ask the binomial law itself.",
-                ),
-                (
-                    [p - 1.96 / z * half, p + 1.96 / z * half],
-                    "That is the normal approximation, with 1.96 whatever `confidence` is. Ask the "
-                    "binomial law itself.",
-                ),
-                ([score.low, score.high], "That is Wilson's interval: right on average only."),
-                (
-                    [wide.low, wide.high],
-                    "Each tail has the whole error, so that the two together have twice as much.",
-                ),
-                ([exact.high, exact.low], "The ends are exchanged: return the lower one first."),
-                ([1 - exact.high, 1 - exact.low], "That is the interval of the share NOT flagged."),
-            ],
-            hint="At the upper end, seeing so few has probability (1 - confidence) / 2.",
-        )
+        mistakes = {
+            "That is the normal approximation: it says 0 ± 0 after no false alarm at all. Ask the "
+            "binomial law itself.": [p - half, p + half],
+            "That is the normal approximation, with 1.96 whatever `confidence` is. Ask the "
+            "binomial law itself.": [p - 1.96 * deviation, p + 1.96 * deviation],
+            "That is Wilson's interval: right on average only.": [score.low, score.high],
+            "Each tail has the whole error, so that the two together have twice as much.": (
+                [wide.low, wide.high]
+            ),
+            "The ends are exchanged: return the lower one first.": [exact.high, exact.low],
+            "That is the interval of the share NOT flagged.": [1 - exact.high, 1 - exact.low],
+        }
+        what = f"The interval for {seen} of {n} is"
+        hint = "At the upper end, seeing so few has probability (1 - confidence) / 2."
+        compare(what, [low, high], [exact.low, exact.high], mistakes, hint=hint)
 
 
-def cost_curve(answer: Any, draw: Draw) -> None:
-    """Whether a sum weighs alarms and escapes by how many parts can cause them."""
+def cost_curve(answer: Answer, draw: Draw) -> None:
+    """4.5: whether a sum weighs alarms and escapes by how many parts can cause them."""
     n, tie = ROUNDED[draw.integer(0, len(ROUNDED) - 1)]
     held = draw.rng.gamma(4.0, 1.0, n)
     ordered = np.sort(held)
-    known = ordered[-3], ordered[n + 1 - tie]  # defects with p = 4 / (n + 1) and tie / (n + 1)
-    bad = np.append(draw.rng.gamma(8.0, 1.0, draw.integer(9, 14)), known)
-    share, alarm, escape = float(draw.uniform(0.02, 0.2, 1)), 0.5 + draw.integer(1, 4), 40.0
-    alphas = np.arange(1, len(held) + 1) / (len(held) + 1)
+    ties = ordered[-3], ordered[n + 1 - tie]  # defects with p = 4 / (n + 1) and tie / (n + 1)
+    bad = np.append(draw.rng.gamma(8.0, 1.0, draw.integer(9, 14)), ties)
+    share = draw.number(0.02, 0.2)
+    alarm = 0.5 + draw.integer(1, 4)
+    escape = 40.0
+    alphas = np.arange(1, n + 1) / (n + 1)
     p = thresholding.p_values(held, bad)[:, None]
-    missed, strict = (p > alphas + 1e-12).mean(0), (p >= alphas - 1e-12).mean(0)
-    names = answer, held, bad, share, alarm, escape
-    got_alphas, got = pair(*names, name="cost_curve")
-    compare(
-        "The first result, alphas,",
-        got_alphas,
-        alphas,
-        [
-            (
-                np.arange(1, len(held) + 1) / len(held),
-                "The rates that n held-out images can promise are 1/(n + 1) to n/(n + 1).",
-            ),
-            (np.arange(len(held)) / (len(held) + 1), "No n images can promise a rate of 0."),
-            (alphas[::-1].copy(), "Begin with the smallest rate."),
-        ],
-        hint="n of them, the smallest first.",
-    )
+    missed = (p > alphas + 1e-12).mean(0)
+    strict = (p >= alphas - 1e-12).mean(0)
+    got_alphas, got = answer.pair(held, bad, share, alarm, escape)
+    mistakes = {
+        "The rates that n held-out images can promise are 1/(n + 1) to n/(n + 1).": (
+            np.arange(1, n + 1) / n
+        ),
+        "No n images can promise a rate of 0.": np.arange(n) / (n + 1),
+        "Begin with the smallest rate.": alphas[::-1].copy(),
+    }
+    hint = "There are n of them, the smallest first. Return them before the cost."
+    compare("The alphas are", got_alphas, alphas, mistakes, hint=hint)
 
-    def cost(alarms: Any, escapes: Any) -> Any:
+    def cost(alarms: Any, escapes: np.ndarray) -> np.ndarray:
         return (1 - share) * alarm * alarms + share * escape * escapes
 
-    one = np.asarray(got, dtype=float)
-    if one.shape == alphas.shape:
-        is_right, is_strict = (
-            np.isclose(one, cost(alphas, missed)),
-            np.isclose(one, cost(alphas, strict)),
-        )
-        if (is_right | is_strict).all() and not is_right.all() and not is_strict.all():
+    got = as_numbers(got, "The cost is").numpy()
+    if got.shape == alphas.shape:
+        right = np.isclose(got, cost(alphas, missed))
+        rounded = right | np.isclose(got, cost(alphas, strict))
+        if rounded.all() and not right.all() and not np.isclose(got, cost(alphas, strict)).all():
             raise Wrong(
                 f"Rounding decides: for n = {n} your alphas and p-values differ in the last digit "
                 "where they should be equal, and some defects with p = alpha escape. Compare with "
                 "a hair of room."
             )
-    compare(
-        "The cost",
-        got,
-        cost(alphas, missed),
-        [
-            (
-                share * alarm * alphas + (1 - share) * escape * missed,
-                "The shares are exchanged: `share` of the parts is defective, and only these can "
-                "escape.",
-            ),
-            (
-                (1 - share) * escape * alphas + share * alarm * missed,
-                "The two costs are exchanged.",
-            ),
-            (
-                alarm * alphas + escape * missed,
-                "How many parts are good, how many defective? You weigh both alike.",
-            ),
-            (
-                cost(alphas, 1 - missed),
-                "You pay for the defects that are found. The others escape.",
-            ),
-            (
-                alarm * alphas + share * escape * missed,
-                "Nearly: false alarms come from good parts only, a share of 1 - share.",
-            ),
-            (
-                cost(alphas, strict),
-                "A defect with p = alpha is flagged, so it does not escape.",
-            ),
-            (cost(0, missed), "The false alarms cost nothing in your sum."),
-        ],
-        hint="Flagged is whatever has p <= alpha; escapes are counted among `defects`.",
-    )
+    mistakes = {
+        "The shares are exchanged: `share` of the parts is defective, and only these can escape.": (
+            share * alarm * alphas + (1 - share) * escape * missed
+        ),
+        "The two costs are exchanged.": (1 - share) * escape * alphas + share * alarm * missed,
+        "How many parts are good, how many defective? You weigh both alike.": (
+            alarm * alphas + escape * missed
+        ),
+        "You pay for the defects that are detected. The others escape.": cost(alphas, 1 - missed),
+        "Nearly: false alarms come from good parts only, a share of 1 - share.": (
+            alarm * alphas + share * escape * missed
+        ),
+        "A defect with p = alpha is flagged, so it does not escape.": cost(alphas, strict),
+        "The false alarms cost nothing in your sum.": cost(0, missed),
+    }
+    hint = "Flagged is whatever has p <= alpha; escapes are counted among `defects`."
+    compare("The cost is", got, cost(alphas, missed), mistakes, hint=hint)

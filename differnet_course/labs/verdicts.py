@@ -5,12 +5,8 @@ from __future__ import annotations
 import dataclasses
 import html
 import re
-from collections.abc import Callable
-from typing import Any
 
-from differnet_course.labs.draws import Draw
-
-__all__ = ["Close", "Exercise", "NotDone", "Verdict", "Wrong"]
+__all__ = ["SIGNS", "Close", "NotDone", "Verdict", "Wrong"]
 
 SIGNS = {"right": "✓", "close": "≈", "wrong": "✗", "open": "○"}
 COLOURS = {"right": "#009E73", "close": "#56B4E9", "wrong": "#D55E00", "open": "#999999"}
@@ -21,26 +17,11 @@ class Wrong(Exception):
 
 
 class NotDone(Exception):
-    """There is no answer yet: a stub, None, a name that is not defined."""
+    """There is no answer yet: a stub, None, a cell that was not run."""
 
 
 class Close(Exception):
     """The answer is right but for a small difference, which the text names."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Exercise:
-    """One exercise of a lab.
-
-    Args:
-        title: a few words, for the progress line.
-        check: called with the answer and a source of random input. It returns if the answer is
-            right, with a note for the student or None, and raises `Wrong`, `NotDone` or `Close`
-            otherwise.
-    """
-
-    title: str
-    check: Callable[[Any, Draw], str | None]
 
 
 @dataclasses.dataclass(frozen=True)

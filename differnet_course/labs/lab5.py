@@ -1,0 +1,271 @@
+"""Checks of lab 5: DifferNet from photographs to scores, step by step and whole."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from differnet_course.labs.answers import Answer, explained
+from differnet_course.labs.comparing import as_numbers, compare, count, same
+from differnet_course.labs.draws import Draw
+from differnet_course.labs.exercises import Exercise
+from differnet_course.labs.verdicts import Close, Wrong
+from differnet_lite.features import IMAGENET_MEAN, IMAGENET_STD
+from differnet_lite.metrics import auroc
+from differnet_lite.sampling import whitening_matrix
+
+__all__ = ["EXERCISES"]
+
+NOISE = 0.05
+FEWEST_STEPS = 15  # of an optimiser; twenty epochs take at least twenty
+
+
+class _Trunk(nn.Module):
+    """A small random trunk: (N, 3, h, w) to (N, C, h', w')."""
+
+    def __init__(self, draw: Draw) -> None:
+        super().__init__()
+        self.first = nn.Parameter(0.3 * draw.normal(10, 3, 5, 5))
+        self.second = nn.Parameter(0.12 * draw.normal(14, 10, 3, 3))
+        self.bias = nn.Parameter(0.2 * draw.normal(14))
+        self.sides: set[int] = set()  # of the images that it sees
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.sides.add(x.shape[-1])
+        maps = nn.functional.conv2d(x, self.first, stride=2).relu()
+        return nn.functional.conv2d(maps, self.second, self.bias, padding=1).relu()
+
+
+def _photographs(draw: Draw, n: int, base: Tensor, *, defect: bool) -> Tensor:
+    """Made-up photographs (n, 3, 32, 32) in [0, 1]: one pattern, varying light, a blot if asked."""
+    light = draw.uniform(0.9, 1.1, n, 3, 1, 1)
+    soft = nn.functional.interpolate(draw.normal(n, 3, 4, 4), size=32, mode="bilinear")
+    images = base * light + 0.05 * soft + 0.02 * draw.normal(n, 3, 32, 32)
+    if defect:
+        for image in images:
+            row = draw.integer(4, 20)
+            column = draw.integer(4, 20)
+            image[:, row : row + 8, column : column + 8] += 0.45 * (-1) ** draw.integer(0, 1)
+    return images.clamp(0, 1)
+
+
+def _pattern(draw: Draw) -> Tensor:
+    base = draw.uniform(0.25, 0.75, 1, 3, 32, 32)
+    return nn.functional.avg_pool2d(nn.functional.pad(base, (2,) * 4, mode="reflect"), 5, 1)
+
+
+def _normalised(images: Tensor) -> Tensor:
+    mean, deviation = (torch.tensor(x).view(3, 1, 1) for x in (IMAGENET_MEAN, IMAGENET_STD))
+    return (images - mean) / deviation
+
+
+@torch.no_grad()
+def _pooled(trunk: nn.Module, x: Tensor, shrinks: tuple[int, ...] = (1, 2, 4)) -> Tensor:
+    """Features (N, S C) of normalised images, one scale for each number to shrink by."""
+    scales = [nn.functional.avg_pool2d(x, shrink) for shrink in shrinks]
+    return torch.cat([trunk(scale).mean((2, 3)) for scale in scales], 1)
+
+
+def _features(answer: Answer, draw: Draw) -> None:
+    trunk = _Trunk(draw)
+    images = _photographs(draw, draw.integer(3, 6), _pattern(draw), defect=True)
+    x = _normalised(images)
+    got = answer(trunk, images)
+    fine = nn.functional.interpolate(x, scale_factor=0.5, mode="nearest")
+    corner = [x, fine, nn.functional.interpolate(x, scale_factor=0.25, mode="nearest")]
+    with torch.no_grad():
+        picked = torch.cat([trunk(scale).mean((2, 3)) for scale in corner], 1)
+        loudest = [trunk(nn.functional.avg_pool2d(x, k)).amax((2, 3)) for k in (1, 2, 4)]
+    std = torch.tensor(IMAGENET_STD).view(3, 1, 1)
+    mean = torch.tensor(IMAGENET_MEAN).view(3, 1, 1)
+    mistakes = {
+        "Normalise the photographs by ImageNet's mean and deviation: the trunk was trained on such "
+        "images.": _pooled(trunk, images),
+        "You take ImageNet's mean off, and do not divide by the deviation.": (
+            _pooled(trunk, images - mean)
+        ),
+        "Your brackets are off: (images - mean) / deviation.": _pooled(trunk, images - mean / std),
+        "You use one size only. Half and a quarter of it belong to the features, too.": (
+            _pooled(trunk, x, (1,))
+        ),
+        "The sizes are in reversed order: the largest image comes first.": (
+            _pooled(trunk, x, (4, 2, 1))
+        ),
+        "You shrink by leaving out pixels. Take means, `avg_pool2d`.": picked,
+        "You take the largest response of each channel. The paper takes the mean.": (
+            torch.cat(loudest, 1)
+        ),
+    }
+    hint = "Normalise, three sizes (whole, half, a quarter), trunk, mean over both axes, `cat`."
+    compare("The features are", got, _pooled(trunk, x), mistakes, hint=hint)
+    if isinstance(got, Tensor) and got.requires_grad:
+        raise Wrong(
+            "The values are right, but they still hang on the trunk's graph. The trunk is not "
+            "trained: compute features under `torch.no_grad()`."
+        )
+
+
+def _whitening(answer: Answer, draw: Draw) -> None:
+    n = draw.integer(30, 50)
+    d = draw.integer(4, 6)
+    y = draw.normal(n, d) @ draw.normal(d, d) + 3 * draw.normal(d)
+    y[:, 0] = y[0, 0]  # a dead channel
+    noise = draw.number(0.3, 0.6)
+    mean, matrix = answer.pair(y, noise)
+    mistakes = {"That is 0: take the mean of each feature over the images.": torch.zeros(d)}
+    compare("The mean is", mean, y.mean(0), mistakes, hint="One number for each feature.")
+    cov = torch.cov(y.T, correction=0)
+    eye = torch.eye(d)
+    inflated = cov + noise**2 * eye
+    factor = as_numbers(matrix, "The matrix is")
+    if factor.shape != (d, d):
+        raise Wrong(f"The matrix is of shape {tuple(factor.shape)}; expected {(d, d)}.")
+    # |(y - mean) M|^2 rests on M M^T alone: a turn behind M changes no score
+    got = factor @ factor.T
+    right = torch.linalg.inv(inflated)
+    if same(got, torch.linalg.inv(torch.cov(y.T) + noise**2 * eye), 1e-4):
+        raise Close("Right but for a factor: you divide by N - 1 in the covariance, not by N.")
+    root = torch.linalg.cholesky(inflated)
+    mistakes = {
+        "You add the noise to the variances; a variance has the noise's square.": (
+            torch.linalg.inv(cov + noise * eye)
+        ),
+        "You divide by the inflated variances; divide by their roots.": right @ right,
+        "Your matrix colours; it should whiten: take the inverse.": inflated,
+        "Your matrix is transposed: it works from the left on columns. Here the rows of y are "
+        "multiplied from the right, `(y - mean) @ matrix`.": (
+            torch.linalg.inv(root) @ torch.linalg.inv(root).T
+        ),
+        "You divide by the deviations of single features. They stay correlated.": (
+            torch.diag(1 / inflated.diagonal())
+        ),
+        "Your covariance is that of y itself: take the mean off first.": (
+            torch.linalg.inv(y.T @ y / n + noise**2 * eye)
+        ),
+    }
+    hint = "(y + noise - mean) @ matrix has covariance I; the noise adds its square to each one."
+    compare("The whitening by your matrix is", got, right, mistakes, hint=hint)
+
+
+@contextmanager
+def _steps_counted() -> Iterator[list[int]]:
+    """Within, every step of an optimiser appends to the list."""
+    steps: list[int] = []
+    handle = register_optimizer_step_post_hook(lambda *_: steps.append(1))
+    try:
+        yield steps
+    finally:
+        handle.remove()
+
+
+def _differnet(answer: Answer, draw: Draw) -> str:
+    trunk = _Trunk(draw)
+    base = _pattern(draw)
+    train = _photographs(draw, 40, base, defect=False)
+    parts = [_photographs(draw, 14, base, defect=flaw) for flaw in (False, True)]
+    order = draw.rng.permutation(28)
+    images = torch.cat(parts)[torch.as_tensor(order)]
+    labels = np.repeat([0, 1], 14)[order]
+    before = copy.deepcopy(trunk.state_dict())
+
+    def scores_of(some: Tensor, seed: int = 0) -> np.ndarray:
+        with explained(
+            "through the graph a second time",
+            "The features still hang on the trunk's graph, and the second `backward` fails. The "
+            "trunk is not trained: compute features under `torch.no_grad()`.",
+        ):
+            scores = as_numbers(answer(trunk, train, some, seed), "The result is").numpy()
+        if scores.shape != (len(some),):
+            raise Wrong(f"Expected one score an image, ({len(some)},), got shape {scores.shape}.")
+        if not np.isfinite(scores).all():
+            raise Wrong("Some scores are nan or inf. Whiten with the noise in the covariance.")
+        return scores
+
+    with _steps_counted() as steps:
+        scores = scores_of(images)
+    if any(not torch.equal(before[name], now) for name, now in trunk.state_dict().items()):
+        raise Wrong("You have trained the trunk as well. Its parameters stay; the flow learns.")
+    if not np.allclose(scores, scores_of(images), rtol=1e-5):
+        raise Wrong("Two runs with the same seed give other scores. Where is the seed not used?")
+    if not np.allclose(scores[::4], scores_of(images[::4]), rtol=1e-3):
+        raise Wrong(
+            "An image's score depends on the other images that it is scored with. What do you "
+            "learn from the images to be scored (a mean, a scale)? They are test images."
+        )
+    if trunk.sides != {32, 16, 8}:
+        raise Wrong(
+            f"The trunk sees images of side {', '.join(map(str, sorted(trunk.sides)))}; of "
+            "photographs of side 32 it should see three sizes: 32, 16 and 8."
+        )
+    features = _pooled(trunk, _normalised(train))
+    mean, matrix = whitening_matrix(features, eps=NOISE)
+    whitened = (_pooled(trunk, _normalised(images)).double() - mean) @ matrix
+    distance = whitened.square().mean(1).numpy()
+    d = features.shape[1]
+    area = auroc(labels, scores)
+    fair = auroc(labels, distance)
+    if area < 0.4 and fair > 0.6:
+        raise Wrong(f"AUROC {area:.2f}: upside down. Higher is more anomalous.")
+    _trained(scores, scores_of(images, 1), len(steps))
+    _sized(scores, distance, labels, d)
+    agreement = float(spearmanr(scores, distance).statistic)
+    if agreement < 0.85 or area < fair - 0.12:
+        raise Wrong(
+            f"Rank correlation with the whitening's distance {agreement:.2f}, AUROC {area:.2f} "
+            f"where it has {fair:.2f}. Compare step by step: ImageNet's mean and deviation, three "
+            "sizes, pooling, whitening with the noise, and training with the noise."
+        )
+    return f"Rank correlation with the package's Mahalanobis distance {agreement:.2f}."
+
+
+def _trained(scores: np.ndarray, other: np.ndarray, steps: int) -> None:
+    """Has a flow learnt? Its weights, its noise and its order come from the seed."""
+    if np.allclose(scores, other, rtol=1e-6):
+        raise Wrong(
+            "Another seed gives the same scores to the last digit, so no flow has been trained (a "
+            "whitening or a nearest neighbour alone does that), or `seed` is not used."
+        )
+    if 0 < steps < FEWEST_STEPS:
+        raise Wrong(
+            f"Your optimiser takes {count(steps, 'step')} in all: your flow has hardly begun to "
+            "learn. Train for some 20 epochs."
+        )
+
+
+def _sized(scores: np.ndarray, distance: np.ndarray, labels: np.ndarray, d: int) -> None:
+    """Is it a mean of squares of normal z?"""
+    size = float(np.median(scores[labels == 0]) / np.median(distance[labels == 0]))
+    if size > 20 * d:
+        raise Wrong(
+            f"A normal image scores {size:.0e} times as high as by the whitening: your training "
+            "diverges. Whiten first, begin near the identity, and take Adam's usual step of 1e-3."
+        )
+    if size < 0.1:
+        raise Wrong(
+            f"A normal image scores {size:.2g} times as high as by the whitening: all z shrink to "
+            "0. Half of the loss likes that; what does the log-det say to it, and is it there?"
+        )
+    growth = np.polyfit(np.log(distance), np.log(scores), 1)[0]
+    if growth < 0.7:
+        raise Wrong(
+            "Your scores grow with |z| like a root: the score is the mean of z², the squares."
+        )
+    if size > d / 4:
+        raise Wrong(
+            f"A normal image scores {size:.0f} times as high as by the whitening. Do you sum over "
+            f"the {d} dimensions? Take the mean."
+        )
+
+
+EXERCISES = {
+    "5.1": Exercise("features", "features", _features, None),
+    "5.2": Exercise("whitening with noise", "whitening", _whitening, None),
+    "5.3": Exercise("DifferNet", "differnet", _differnet, None),
+}

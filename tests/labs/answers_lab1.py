@@ -1,0 +1,249 @@
+"""Lab 1: right answers in several styles, and mistakes with a part of what the check says."""
+
+from __future__ import annotations
+
+import functools
+import math
+import warnings
+
+import numpy as np
+import torch
+from torch import nn
+from torch.func import grad, jacrev, jvp, vmap
+
+NORMAL = torch.distributions.Normal(0.0, 1.0)
+
+
+def slopes_by_graph(f, y):
+    y = y.clone().requires_grad_()
+    return torch.autograd.grad(f(y).sum(), y)[0]
+
+
+def pace_by_autograd(t, p_v):
+    return p_v(3600 / t) * slopes_by_graph(lambda t: 3600 / t, t).abs()
+
+
+def density_with_warning(f, y):
+    y = y.clone().requires_grad_()
+    z = f(y)
+    slopes = [float(torch.autograd.grad(z[i], y, retain_graph=True)[0][i]) for i in range(len(y))]
+    warnings.warn("an old way", stacklevel=1)
+    return NORMAL.log_prob(z.detach()) + torch.tensor(slopes).abs().log()
+
+
+def linear_by_loops(y, A, b):
+    rows = [[sum(a[j] * (row[j] - b[j]) for j in range(len(b))) for a in A] for row in y]
+    return torch.tensor(rows), torch.full((len(y),), float(torch.linalg.det(A).abs().log()))
+
+
+def linear_by_numpy(y, A, b):
+    _, log_det = np.linalg.slogdet(A.numpy())
+    return (y.numpy() - b.numpy()) @ A.numpy().T, np.full(len(y), log_det)
+
+
+def logit_by_loops(y):
+    z = torch.zeros_like(y)
+    log_det = torch.zeros(len(y))
+    for i, row in enumerate(y):
+        for j, x in enumerate(row):
+            z[i, j] = torch.log(x / (1 - x))
+            log_det[i] += torch.log(1 / (x * (1 - x)))
+    return [z, log_det]
+
+
+def logit_by_jacobian(y):
+    z = torch.logit(y)
+    return z, torch.linalg.slogdet(vmap(jacrev(torch.logit))(y)).logabsdet
+
+
+class Row:
+    def __init__(self, first, second):
+        self.flows = first, second
+
+    def __call__(self, y):
+        total = 0
+        for flow in self.flows:
+            y, log_det = flow(y)
+            total = log_det + total
+        return y, total
+
+
+class RowModule(nn.Module):
+    def __init__(self, first, second):
+        super().__init__()
+        self.first = first
+        self.second = second
+
+    def forward(self, y):
+        x, one = self.first(y)
+        z, two = self.second(x)
+        return z, torch.stack([one, two]).sum(0)
+
+
+def in_turn(first, second, y):
+    x, one = first(y)
+    return second(x)[0], one.add(second(x)[1])
+
+
+def linear_fit(matrix):
+    """`fit_linear_flow` with a matrix made of the centred rows."""
+    return lambda y: (matrix(y - y.mean(0)), y.mean(0))
+
+
+def cov(x):
+    return x.T @ x / len(x)
+
+
+def cholesky(x):
+    return torch.linalg.inv(torch.linalg.cholesky(cov(x)))
+
+
+def eigenvectors(x):
+    values, vectors = torch.linalg.eigh(cov(x))
+    return torch.diag(values**-0.5) @ vectors.T
+
+
+def symmetric(x):
+    values, vectors = np.linalg.eigh(np.cov(x.numpy().T, bias=True))
+    return vectors / np.sqrt(values) @ vectors.T
+
+
+def singular(x):
+    _, s, vh = torch.linalg.svd(x, full_matrices=False)
+    return vh / s[:, None] * len(x) ** 0.5
+
+
+def rank_one(y, u, w, b):
+    matrices = [torch.eye(len(u)) + torch.outer(u, w) * (1 - torch.tanh(w @ x + b) ** 2) for x in y]
+    return torch.linalg.slogdet(torch.stack(matrices)).logabsdet
+
+
+def planar_by_func(y, u, w, b):
+    jacobian = vmap(jacrev(lambda x: x + u * torch.tanh(w @ x + b)))(y)
+    return torch.linalg.det(jacobian).abs().log()
+
+
+RIGHT = {
+    "1.1": [
+        lambda t, p_v: p_v(3600 / t) * 3600 / t**2,
+        pace_by_autograd,
+        lambda t, p_v: torch.stack([p_v(3600 / x) * (3600 / x / x) for x in t]),
+        lambda pace, density: density(3600 / pace) * vmap(grad(lambda x: 3600 / x))(pace).abs(),
+        lambda t, p_v: p_v(3600 / t).numpy() * np.abs(-3600 / t.numpy() ** 2),
+    ],
+    "1.2": [
+        lambda f, y: NORMAL.log_prob(f(y)) + slopes_by_graph(f, y).abs().log(),
+        lambda f, y: -(f(y) ** 2 + math.log(2 * math.pi)) / 2 + vmap(grad(f))(y).abs().log(),
+        lambda f, y: NORMAL.log_prob(f(y)) + jvp(f, (y,), (torch.ones_like(y),))[1].abs().log(),
+        lambda f, y: NORMAL.log_prob(f(y)) + jacrev(f)(y).diagonal().abs().log(),
+        density_with_warning,
+    ],
+    "1.3": [
+        lambda y, A, b: ((y - b) @ A.T, torch.linalg.slogdet(A)[1].expand(len(y))),
+        lambda y, A, b: (
+            torch.einsum("ij,nj->ni", A, y - b),
+            torch.linalg.svdvals(A).log().sum().repeat(len(y)),
+        ),
+        linear_by_loops,
+        linear_by_numpy,
+        lambda y, A, b: (
+            vmap(lambda x: A @ (x - b))(y),
+            vmap(lambda x: jacrev(lambda v: A @ v)(x).det().abs().log())(y),
+        ),
+    ],
+    "1.4": [
+        lambda y: (y.log() - (1 - y).log(), -(y.log() + (1 - y).log()).sum(1)),
+        lambda y: (
+            np.log(y.numpy() / (1 - y.numpy())),
+            -np.log(y.numpy() * (1 - y.numpy())).sum(1),
+        ),
+        logit_by_loops,
+        logit_by_jacobian,
+    ],
+    "1.5": [
+        Row,
+        RowModule,
+        lambda first, second: functools.partial(in_turn, first, second),
+        lambda f, g: lambda y: (g(f(y)[0])[0], f(y)[1] + g(f(y)[0])[1]),
+    ],
+    "1.6": [
+        lambda z, log_det: (z.square().sum(1) / 2 - log_det).mean() / z.shape[1],
+        lambda z, log_det: (torch.einsum("nd,nd->n", z, z) / 2 - log_det).sum() / z.numel(),
+        lambda z, log_det: sum(r @ r / 2 - log_det[i] for i, r in enumerate(z)) / z.numel(),
+        lambda z, log_det: z.norm(dim=1).pow(2).mean().div(2).sub(log_det.mean()) / z.size(1),
+        lambda z, log_det: vmap(lambda r, v: (r @ r / 2 - v) / z.shape[-1])(z, log_det).mean(),
+    ],
+    "1.7": [linear_fit(matrix) for matrix in (cholesky, eigenvectors, symmetric, singular)],
+    "1.9": [
+        lambda y, u, w, b: (1 + (1 - torch.tanh(y @ w + b) ** 2) * (u @ w)).abs().log(),
+        lambda y, u, w, b: torch.log(abs(1 + (u @ w) / torch.cosh(torch.mv(y, w) + b) ** 2)),
+        rank_one,
+        planar_by_func,
+    ],
+}
+
+
+def det(a, y):
+    return torch.linalg.slogdet(a).logabsdet.expand(len(y))
+
+
+def loss(z, log_det):
+    return (z.square().sum(1) / 2 - log_det).mean() / z.shape[1]
+
+
+MISTAKES = {
+    "1.1": [
+        (lambda t, p: p(3600 / t), "forgot the factor"),
+        (lambda t, p: p(3600 / t) * t**2 / 3600, "upside down"),
+        (lambda t, p: NORMAL.log_prob((3600 / t - 100) / 25).exp() / 25 * 3600 / t**2, "warm-up's"),
+        (lambda t, p: (p(3600 / t) * 3600 / t**2).sum(), "of shape (); expected ("),
+    ],
+    "1.2": [
+        (lambda f, y: torch.autograd.grad(f(y).sum(), y)[0], "does not ask for a gradient"),
+        (lambda f, y: NORMAL.log_prob(f(y)) + slopes_by_graph(f, y).log(), "nan for a falling one"),
+        (lambda f, y: NORMAL.log_prob(f(y)), "log |f'(y)|, is missing"),
+        (lambda f, y: f(y) ** 2, "off by up to"),
+    ],
+    "1.3": [
+        (lambda y, a, b: ((y - b) @ a, det(a, y)), "transposed"),
+        (lambda y, a, b: ((y - b) @ a.T, torch.logdet(a).expand(len(y))), "inside out"),
+        (lambda y, a, b: ((y - b) @ a.T, det(a, y)[0]), "one number"),
+        (lambda y, a, b: (y - b) @ a.T, "expected a pair"),
+    ],
+    "1.4": [
+        (lambda y: (torch.log(y) / (1 - y), y[:, 0]), "brackets"),
+        (lambda y: (torch.logit(y), -(y * (1 - y)).log()), "the product of its diagonal"),
+        (lambda y: (torch.logit(y), -(y * (1 - y)).log().sum(0)), "not over the features"),
+    ],
+    "1.5": [
+        (lambda f, g: Row(g, f), "before `first`"),
+        (lambda f, g: lambda y: (g(f(y)[0])[0], f(y)[1] + g(y)[1]), "never sees y"),
+        (lambda f, g: g(f(torch.ones(2, 3))[0]), "should give a function"),
+        (lambda f, g: lambda y: g(f(y)), "take z alone"),
+        (lambda f, g: g(f), "Define a function of y"),
+    ],
+    "1.6": [
+        (lambda z, log_det: loss(z, -log_det), "wrong sign"),
+        (lambda z, log_det: loss(z, log_det) * z.shape[1], "not yet divided by D"),
+        (lambda z, log_det: loss(z, log_det).item(), "gradient is lost"),
+    ],
+    "1.7": [
+        (linear_fit(cov), "A is the covariance"),
+        (linear_fit(lambda x: cholesky(x).T), "transposed"),
+        (linear_fit(lambda x: eigenvectors(x).T), "in its columns"),
+        (linear_fit(lambda x: torch.diag(1 / x.std(0))), "still correlated"),
+        (lambda y: (cholesky(y), y.mean(0)), "take b off every row"),
+        (lambda y: (cholesky(y - y.mean(0)), cholesky(y - y.mean(0)) @ y.mean(0)), "z = A y - b"),
+        (lambda y: (cholesky(y - y.mean(0)), -y.mean(0)), "wrong sign"),
+        (lambda y: (cholesky(y - y.mean(0)), 0 * y[0]), "mean of z is not 0"),
+    ],
+    "1.9": [
+        (lambda y, u, w, b: torch.log(1 + (u @ w) / torch.cosh(y @ w + b) ** 2), "bars are"),
+        (lambda y, u, w, b: ((u @ w) / torch.cosh(y @ w + b) ** 2).abs().log(), "The identity"),
+        (lambda y, u, w, b: (1 + u @ w).abs().log().expand(len(y)), "derivative of tanh is"),
+    ],
+}
+CLOSE = {
+    "1.6": [(lambda z, log_det: loss(z.float(), log_det.float()), "difference of")],
+    "1.7": [(linear_fit(lambda x: cholesky(x) * (1 - 1 / len(x)) ** 0.5), "N - 1")],
+}
