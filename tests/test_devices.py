@@ -21,7 +21,6 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake
 from differnet_lite import maps, training
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.flow import CouplingFlow, build_flow
-from differnet_lite.loss import nll
 from differnet_lite.maps import PlaceStatistics
 from differnet_lite.resampling import jitter, rotate
 from differnet_lite.sampling import view_sampler, whitening_matrix
@@ -121,31 +120,13 @@ def test_features_of_views_come_back(dtype: str) -> None:
         assert (device_of(views), views.shape, views.dtype) == (CPU, (2, 4, 768), torch.float32)
 
 
-def test_a_step_of_training_is_made_there() -> None:
-    flow = flow_on(META).train()
-    optimiser = training.build_optimiser(flow, DEFAULT)
-    loss = training.train_step(flow, optimiser, torch.zeros(6, 768, device="meta"))
-    assert device_of(loss) == META and loss.shape == ()
-    assert {device_of(p.grad) for p in flow.trainable()} == {META}
-    assert {device_of(state["exp_avg"]) for state in optimiser.state.values()} == {META}
-
-
-def test_adam_is_fused_where_it_can_be() -> None:
-    fused = [training.build_optimiser(flow_on(d), DEFAULT).defaults["fused"] for d in (CUDA, META)]
-    assert fused == [True, False]
-
-
-def test_the_loss_lies_there() -> None:
-    loss = nll(*flow_on(CUDA).train()(torch.zeros(6, 768, device="cuda")))
-    assert device_of(loss) == CUDA and loss.dtype == torch.float32
-
-
 @pytest.mark.parametrize("pool_views", [False, True])
 @pytest.mark.parametrize("features_on", ["cpu", "meta"])
 def test_a_whole_training_is_made_there(
     monkeypatch: pytest.MonkeyPatch, pool_views: bool, features_on: str
 ) -> None:
     """All but the reading of losses: `float` of a fake tensor has no number to give."""
+    assert training.build_optimiser(flow_on(CUDA), DEFAULT).defaults["fused"]
     monkeypatch.setattr(torch.Tensor, "__float__", lambda self: 10.0)
     monkeypatch.setattr(training, "start_flow", lambda *_, **__: flow_on(CPU))
     settings = Settings(n_blocks=2, hidden=8, epochs=2, batch_images=3)

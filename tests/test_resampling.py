@@ -73,18 +73,6 @@ def test_reflected_corners_continue_the_picture() -> None:
     assert rotate(flat, 45, fill="black").min() == 0
 
 
-def test_an_angle_for_each_image_equals_one_by_one(picture: Picture) -> None:
-    images = torch.cat([as_tensor(picture(k)) for k in range(4)])
-    angles = torch.tensor([0.0, -12.5, 90.0, 211.0])
-    alone = [rotate(image[None], float(a)) for image, a in zip(images, angles, strict=True)]
-    torch.testing.assert_close(rotate(images, angles), torch.cat(alone), atol=1e-6, rtol=0)
-
-
-def test_rotation_is_differentiable() -> None:
-    image = torch.rand(1, 1, 16, 16, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x: rotate(x, 33.0), (image,))
-
-
 def test_only_square_images_are_rotated() -> None:
     with pytest.raises(ValueError, match="square images"):
         rotate(torch.zeros(1, 3, 8, 9), 10)

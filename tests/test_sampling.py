@@ -63,16 +63,6 @@ def test_pooled_views_are_means_over_random_halves(n_angles: int) -> None:
     assert n_angles == 1 or not torch.equal(sums[0], sums[1]), "each image has other halves"
 
 
-@pytest.mark.parametrize("pool_views", [False, True])
-@pytest.mark.usefixtures("untouched_generators")
-def test_drawing_follows_the_generator_alone(pool_views: bool) -> None:
-    features = torch.arange(3 * T * D, dtype=torch.float32).view(3, T, D)
-    draw = view_sampler(features, views_per_image=2, pool_views=pool_views)
-    drawn = [draw(torch.arange(3), torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)]
-    assert torch.equal(drawn[0], drawn[1])
-    assert not torch.equal(drawn[0], drawn[2])
-
-
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_fresh_views_are_the_extractors_at_the_drawn_angles(
     tiny_extractor: MultiScaleExtractor,

@@ -133,15 +133,6 @@ def test_deciding_by_threshold_and_by_p_value_is_the_same(n: int, alpha: float, 
     assert flagged[-1]
 
 
-def test_p_values_of_normals_are_uniform_on_their_grid() -> None:
-    generator = np.random.default_rng(3)
-    n = 9
-    drawn = np.array([p_values(generator.random(n), generator.random(1))[0] for _ in range(20_000)])
-    values, counts = np.unique(np.rint(drawn * (n + 1)).astype(int), return_counts=True)
-    assert values.tolist() == list(range(1, n + 2))
-    np.testing.assert_allclose(counts / 20_000, 1 / (n + 1), atol=4 * math.sqrt(0.09 / 20_000))
-
-
 def test_p_values_by_counting_with_ties() -> None:
     calibration = np.array([3.0, 1.0, 2.0, 2.0])
     scores = np.array([0.0, 1.0, 2.0, 2.5, 3.0, 3.1])
