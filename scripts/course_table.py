@@ -37,15 +37,10 @@ def running_seconds(stem: str) -> int | None:
 
 
 def needs(notebook: NotebookNode) -> set[int]:
-    """The notebooks that have to come before, by the notebook's own header.
-
-    Raises:
-        ValueError: the first cell has no line "**You need**".
-    """
-    line = re.search(r"\*\*You need\*\*([^.;\n]*)", notebook.cells[0].source)
-    if line is None:
-        raise ValueError('the first cell has no line that starts with "**You need**"')
-    return numbers(line[1]) if "notebook" in line[1] else set()
+    """The notebooks that have to come before, by the notebook's own header."""
+    line = notebook.cells[0].source.partition("**You need**")[2]
+    sentence = re.split(r"[.;\n]", line)[0]
+    return numbers(sentence) if "notebook" in sentence else set()
 
 
 def numbers(text: str) -> set[int]:

@@ -3,20 +3,19 @@
     python scripts/execute_notebooks.py                     all, and the labs' solutions
     python scripts/execute_notebooks.py notebooks/02*.ipynb
     python scripts/execute_notebooks.py --times             also note how long each took
-    python scripts/execute_notebooks.py --no-run            only fold and draw, from what is stored
 
 Every figure gets a static picture (scripts/pictures.py; needs Chromium). The outputs of cells that
 are tagged `answer`, which answer a "Predict", are folded: a reader opens them after predicting.
-`--times` is for a second run: the first also computes the features that later ones find kept.
+`--times` is for a second run: the first also computes the features that later ones find stored.
 
 Afterwards `pytest --nbval notebooks/` compares every later run with what was stored.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -31,11 +30,10 @@ ROOT = Path(__file__).resolve().parents[1]
 SYNCHRONISE = """
 import copy, sys
 if "ipywidgets" in sys.modules:
-    every = list(sys.modules["ipywidgets"].widgets.widget._instances.values())
-    for widget in every:
+    for widget in list(sys.modules["ipywidgets"].widgets.widget._instances.values()):
         if type(widget).__name__ == "LiveLoss":
             widget.clear()
-    for widget in every:
+    for widget in list(sys.modules["ipywidgets"].widgets.widget._instances.values()):
         if hasattr(widget, "_widget_data"):
             widget._widget_data = copy.deepcopy(widget._data)
             widget._widget_layout = copy.deepcopy(widget._layout)
@@ -68,13 +66,9 @@ def execute(notebook: NotebookNode, folder: Path) -> float:
 def fold_answers(notebook: NotebookNode) -> None:
     """Hide the outputs of the cells tagged `answer`, and of no other."""
     for cell in notebook.cells:
-        folded = dict(cell.metadata.get("jupyter", {}))
-        folded.pop("outputs_hidden", None)
-        if cell.cell_type == "code" and "answer" in cell.metadata.get("tags", ()):
-            folded["outputs_hidden"] = True
         cell.metadata.pop("jupyter", None)
-        if folded:
-            cell.metadata["jupyter"] = folded
+        if cell.cell_type == "code" and "answer" in cell.metadata.get("tags", ()):
+            cell.metadata["jupyter"] = {"outputs_hidden": True}
 
 
 def note_time(name: str, seconds: float) -> None:
@@ -90,27 +84,19 @@ def note_time(name: str, seconds: float) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("notebooks", nargs="*", type=Path, help="default: all of notebooks/")
-    parser.add_argument("--times", action="store_true", help=f"write {TIMES.name}")
-    parser.add_argument("--no-run", action="store_true", help="keep the stored outputs")
-    arguments = parser.parse_args()
-    if arguments.times and arguments.no_run:
-        parser.error("--times needs a run: leave --no-run out")
+    names = [name for name in sys.argv[1:] if name != "--times"]
     os.environ["PYTHONPATH"] = os.pathsep.join(
         filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
     )
     folders = ROOT / "notebooks", ROOT / "notebooks" / "labs" / "solutions"
     every = [notebook for folder in folders for notebook in sorted(folder.glob("*.ipynb"))]
-    for path in arguments.notebooks or every:
+    for path in [Path(name) for name in names] or every:
         notebook = nbformat.read(path, as_version=4)
-        seconds = 0.0 if arguments.no_run else execute(notebook, path.resolve().parent)
+        seconds = execute(notebook, path.resolve().parent)
         fold_answers(notebook)
         pictures = add_pictures(notebook)
         nbformat.write(notebook, path)  # whole or not at all: nothing is written before this
-        if arguments.times:
+        if "--times" in sys.argv:
             note_time(path.stem, seconds)
         size = path.stat().st_size / 1000
         print(f"{path.name}: {seconds:.0f} s, {pictures} pictures, {size:.0f} kB", flush=True)

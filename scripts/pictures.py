@@ -37,8 +37,9 @@ FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 STYLE = """
 body {margin: 0; background: white; font: 13px/1.5 "Helvetica Neue", Arial, sans-serif}
 #picture {display: inline-block; padding: 4px}
-.V {display: flex; flex-direction: column} .H {display: flex; gap: 8px; flex-wrap: wrap}
-.control {margin: 2px 0} .on {background: #ccd}
+.V {display: flex; flex-direction: column} .H {display: flex; gap: 8px}
+.H > .V:first-child:not(:last-child) {width: 290px}
+.control {margin: 2px; padding: 1px 8px; border: 1px solid #bbb; width: max-content}
 """
 
 
@@ -125,69 +126,40 @@ def draw(page: Page, body: str, figures: list[Mapping[str, Any]]) -> tuple[str, 
     )
     picture = Image.open(io.BytesIO(page.locator("#picture").screenshot())).convert("RGB")
     width, height = round(picture.width / SCALE), round(picture.height / SCALE)
-    file = _jpeg(picture)
-    if len(file) > LARGE:
-        file = _jpeg(picture.resize((width, height), Image.Resampling.LANCZOS))
-    return base64.b64encode(file).decode(), {"width": width, "height": height}
-
-
-def _jpeg(picture: Image.Image) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=QUALITY, subsampling=0, optimize=True, progressive=True)
-    return file.getvalue()
+    for shown in (picture, picture.resize((width, height), Image.Resampling.LANCZOS)):
+        file = io.BytesIO()
+        shown.save(file, "JPEG", quality=QUALITY, subsampling=0, optimize=True, progressive=True)
+        if file.tell() <= LARGE:
+            break
+    return base64.b64encode(file.getvalue()).decode(), {"width": width, "height": height}
 
 
 def title(layout: Mapping[str, Any]) -> str:
-    """What a figure shows, in words: its title, or the titles of its axes."""
-    titles = [layout.get("title", {}).get("text")]
-    titles += [a.get("text") for a in layout.get("annotations", ())]
-    titles += [
-        layout[axis].get("title", {}).get("text")
-        for axis in sorted(layout)
-        if re.fullmatch(r"[xy]axis\d*", axis)
-    ]
-    words = [" ".join(re.sub(r"<[^>]*>", " ", text).split()) for text in titles if text]
-    return "Figure: " + ", ".join(dict.fromkeys(words))[:200] if words else "Figure"
+    """What a figure shows, in words: its title, or the titles of its panels and axes."""
+    parts = [layout, *layout.get("annotations", ())]
+    parts += [layout[axis] for axis in sorted(layout) if re.fullmatch(r"[xy]axis\d*", axis)]
+    texts = [part.get("text") or part.get("title", {}).get("text") for part in parts]
+    words = [" ".join(re.sub(r"<[^>]*>", " ", text).split()) for text in texts if text]
+    return ", ".join(["Figure", *dict.fromkeys(words)])[:200]
 
 
 def widget(state: Mapping[str, Any], model: str, figures: list[Mapping[str, Any]]) -> str:
-    """HTML that looks like a widget in the stored state; its figures are appended to `figures`."""
+    """HTML for a widget of the stored state: texts, what controls say, and elements for figures."""
     model = model.removeprefix("IPY_MODEL_")
-    name, values = state[model]["model_name"], state[model]["state"]
-    look = f'style="{_css(state, values)}"'
+    values = state[model]["state"]
     if "_widget_layout" in values:
-        return f"<div {look}>{_leaf(_figure(state[model]), figures)}</div>"
+        return _leaf(_figure(state[model]), figures)
     if "children" in values:
         inner = "".join(widget(state, child, figures) for child in values["children"])
-        return f'<div class="{name[0]}" {look}>{inner}</div>'
-    if name in ("HTMLModel", "LabelModel"):
-        return f"<div {look}>{values['value']}</div>"
-    label = html.escape(values.get("description") or "")
+        return f'<div class="{state[model]["model_name"][0]}">{inner}</div>'
+    if state[model]["model_name"] in ("HTMLModel", "LabelModel"):
+        return f"<div>{values['value']}</div>"
     labels, index = values.get("_options_labels"), values.get("index")
-    if name == "ToggleButtonsModel" and labels:
-        buttons = "".join(
-            f"<button class='{'on' if k == index else ''}'>{html.escape(text)}</button>"
-            for k, text in enumerate(labels)
-        )
-        return f'<div class="control" {look}>{label} {buttons}</div>'
-    if "texts" in values:  # differnet_course.widgets.choices
-        rows = "".join(
-            f"<div><input type='radio'{' checked' if k == values['value'] else ''}> "
-            f"{html.escape(text)}</div>"
-            for k, text in enumerate(values["texts"])
-        )
-        return f"<div {look}><b>{html.escape(values['question'])}</b>{rows}</div>"
-    if name == "ButtonModel":
-        return f'<div class="control" {look}><button>{label}</button></div>'
-    if labels and index is not None:
-        low, high, value, text = 0, len(labels) - 1, index, labels[index]
-    elif "min" in values:
-        low, high, value = (values[key] for key in ("min", "max", "value"))
-        text = f"{value:g}"
-    else:
-        return f'<div class="control" {look}>{label}</div>'
-    slider = f'<input type="range" step="any" min="{low}" max="{high}" value="{value}">'
-    return f'<div class="control" {look}>{label} {slider} {html.escape(text)}</div>'
+    chosen = labels[index] if labels and index is not None else values.get("value")
+    if chosen is None:
+        return ""
+    text = html.escape(f"{values.get('description') or ''} {chosen}")
+    return f'<div class="control">{text}</div>'
 
 
 def _leaf(figure: Mapping[str, Any], figures: list[Mapping[str, Any]]) -> str:
@@ -215,12 +187,3 @@ def _figure(model: Mapping[str, Any]) -> dict[str, Any]:
         place.pop(last, None)
         place |= {"dtype": dtype, "bdata": buffer["data"], "shape": shape}
     return {"data": values["_widget_data"], "layout": values["_widget_layout"]}
-
-
-def _css(state: Mapping[str, Any], values: Mapping[str, Any]) -> str:
-    layout = state.get(str(values.get("layout")).removeprefix("IPY_MODEL_"), {}).get("state", {})
-    return ";".join(
-        f"{key.replace('_', '-')}:{html.escape(str(value))}"
-        for key, value in layout.items()
-        if value is not None and not key.startswith("_")
-    )

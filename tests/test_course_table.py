@@ -80,13 +80,3 @@ def test_the_header_says_the_same_as_the_table(path, course):
 def test_needs_are_read_from_the_header(course, line, before):
     cell = nbformat.v4.new_markdown_cell(f"# 1\n**You need** {line}\n**Time** short")
     assert course.needs(nbformat.v4.new_notebook(cells=[cell])) == before
-
-
-def test_reading_time_is_words_at_200_a_minute(course):
-    text, code = (
-        nbformat.v4.new_markdown_cell("word " * 1900),
-        nbformat.v4.new_code_cell("x\n" * 500),
-    )
-    assert course.reading_minutes(nbformat.v4.new_notebook(cells=[text, code])) == 10
-    assert course.reading_minutes(nbformat.v4.new_notebook(cells=[text, text])) == 20
-    assert course.reading_minutes(nbformat.v4.new_notebook(cells=[])) == 5

@@ -8,8 +8,7 @@ from plotly.subplots import make_subplots
 from torch import Tensor
 
 from differnet_course.flows import Chain
-from differnet_course.plots.flows import stages
-from differnet_course.plots.flows import ends, stage_traces, style
+from differnet_course.plots.flows import ends, stage_traces, stages, style
 
 __all__ = ["DensityExplorer"]
 

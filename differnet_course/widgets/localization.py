@@ -13,13 +13,13 @@ from PIL import Image
 
 from differnet_course.gradient_maps import BLURS, GradientMaps
 from differnet_course.plots.maps import plot_map
-from differnet_lite.overlay import level_axis, ramp_position
 from differnet_course.plots.style import SKY, colour_axis
 from differnet_course.widgets.layout import BESIDE, columns, labelled, slider_style
 from differnet_course.widgets.maps_state import CELLS, WORK, MapStates
 from differnet_lite import DifferNet
 from differnet_lite.images import ImageLike
 from differnet_lite.maps import SIGMA, MapLevels
+from differnet_lite.overlay import level_axis, ramp_position
 
 __all__ = ["LocalizationExplorer"]
 
@@ -208,7 +208,7 @@ class LocalizationExplorer(widgets.HBox):
                 f"{levels.level:.3g}, which {100 * levels.alpha:.3g} % of normal images reach "
                 "anywhere"
             )
-        self._redraw(index, np.float32(shown), axis, levels is not None)
+        self._redraw(index, shown.astype(np.float32), axis, levels is not None)
         row, column = np.unravel_index(int(values.argmax()), values.shape)
         cell = self.model.settings.size / CELLS
         turns = "" if levels else f" of {n} rotation{'s' * (n > 1)}"

@@ -9,12 +9,12 @@ pytest.importorskip("ipywidgets")
 pytest.importorskip("anywidget")
 
 from differnet_course.gradient_maps import BLURS, GradientMaps
-from differnet_lite.overlay import MARKED
 from differnet_course.samples import render
 from differnet_course.widgets import LocalizationExplorer
 from differnet_course.widgets.layout import COLUMN
 from differnet_course.widgets.maps_state import CELLS
 from differnet_lite import DifferNet, NotFittedError, Transformations
+from differnet_lite.overlay import MARKED
 
 
 @pytest.fixture(scope="module")
