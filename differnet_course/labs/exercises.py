@@ -8,8 +8,10 @@ import importlib
 import io
 import os
 import sys
+import tomllib
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +23,7 @@ from differnet_course.labs.verdicts import SIGNS, Close, NotDone, Verdict, Wrong
 __all__ = ["Exercise", "NotPassed", "exercise", "exercises_of", "judge", "progress"]
 
 LABS = ("1", "2", "3", "4", "5")
+MESSAGES = tomllib.loads((Path(__file__).parent / "messages.toml").read_text(encoding="utf-8"))
 FROM_NOTEBOOK = object()
 _kinds: dict[str, str] = {}  # of this session's last verdicts, by label
 
@@ -76,13 +79,13 @@ def exercise(label: str, answer: Any = FROM_NOTEBOOK) -> None:
         raise NotPassed(f"{label} is not passed: {verdict.text}")
 
 
-def judge(task: Exercise, answer: Any, *, label: str = "", seed: int | None = None) -> Verdict:
+def judge(task: Exercise, answer: Any, *, label: str, seed: int | None = None) -> Verdict:
     """What a check says of an answer; nothing is shown or kept.
 
     Args:
         task: the exercise.
         answer: what it asks for; None: the student's cell was not run.
-        label: for the verdict.
+        label: of the exercise, whose messages are told.
         seed: of the random input; None draws anew.
     """
     if answer is None or answer is ...:
@@ -94,13 +97,17 @@ def judge(task: Exercise, answer: Any, *, label: str = "", seed: int | None = No
                 note = task.check(Answer(answer, task.name), Draw(seed))
             kind = "right"
             text = f"{task.title}: right. {note or ''}".rstrip()
-        except NotDone as error:
-            kind, text = "open", str(error)
-        except Close as error:
-            kind, text = "close", str(error)
-        except Wrong as error:
-            kind, text = "wrong", str(error)
+        except (NotDone, Close, Wrong) as error:
+            kind = error.kind
+            text = _text(label, error)
     return Verdict(label, kind, " ".join([text, *remarks]))
+
+
+def _text(label: str, error: NotDone | Close | Wrong) -> str:
+    """What messages.toml has for the error's key; an error without a key has its own text."""
+    messages = MESSAGES.get(label.split(".")[0], {}) | MESSAGES.get(label, {})
+    text = messages[error.key].format(**error.values) if error.key in messages else error.key
+    return f"{text} {error.addition}".rstrip()
 
 
 @contextlib.contextmanager

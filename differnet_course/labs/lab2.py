@@ -34,15 +34,13 @@ def _undo_round(answer: Answer, draw: Draw) -> None:
 
         lost = left ^ scramble(right)  # what the round gives is (right, lost)
         mistakes = {
-            "You encrypt once more. The way back begins with the half that the round only moved: "
-            "which one is it?": (lost, right ^ scramble(lost)),
-            "Both halves are right, in the wrong order: the round swapped them.": (right, left),
-            "You scramble the half that was changed. The other one was kept, so that you can "
-            "scramble it again.": (lost ^ scramble(lost), right),
-            "You change the half that was kept.": (right ^ scramble(right), lost),
-            "You give back what came in.": (right, lost),
-            "Not minus: it is `^` that undoes `^`.": (lost - scramble(right), right),
-            "F(R) is still in it. Work it out once more, and take it off.": (lost, right),
+            "encrypt_once_more": (lost, right ^ scramble(lost)),
+            "both_halves_right": (right, left),
+            "scramble_half_changed": (lost ^ scramble(lost), right),
+            "change_half_kept": (right ^ scramble(right), lost),
+            "give_back_came": (right, lost),
+            "minus": (lost - scramble(right), right),
+            "f_r_still": (lost, right),
         }
         hint = "Which half do you know?"
         compare(
@@ -56,25 +54,18 @@ def _soft_clamp(answer: Answer, draw: Draw) -> None:
     ray = torch.complex(torch.full_like(h, c), h)
     wanted = ray.angle() / (math.pi / 2) * c  # the ray's angle as a share of a right one
     mistakes = {
-        "You do not divide by the bound inside the arctangent (nor does FrEIA's own clamp): the "
-        "slope at 0 then grows with the bound.": 2 * c / math.pi * torch.atan(h),
-        "Your bound is pi / 2 times too large: an arctangent ends at pi / 2, not at 1.": (
-            c * torch.atan(h / c)
-        ),
-        "Your bound is half as large as asked for: the 2 is missing.": wanted / 2,
-        "You always bound by 3; the argument `clamp` says.": 6 / math.pi * torch.atan(h / 3),
-        "0.636 is 2 / pi, rounded: write 2 / pi.": 0.636 * c * torch.atan(h / c),
-        "Your result stays within -1 and 1, whatever the bound. Scale it up.": wanted / c,
-        "A tanh is bounded, too; the paper takes an arctangent.": c * torch.tanh(h / c),
-        "A hard clamp has no gradient outside: what is there, stays there.": h.clamp(-c, c),
+        "divide_bound_inside": 2 * c / math.pi * torch.atan(h),
+        "bound_pi_2": c * torch.atan(h / c),
+        "bound_half_large": wanted / 2,
+        "always_bound_3": 6 / math.pi * torch.atan(h / 3),
+        "0_636_2": 0.636 * c * torch.atan(h / c),
+        "result_stays_within": wanted / c,
+        "tanh_bounded_paper": c * torch.tanh(h / c),
+        "hard_clamp_no": h.clamp(-c, c),
     }
     compare("The clamped h is", answer(h, c), wanted, mistakes)
     h.requires_grad_()
-    with explained(
-        "requires grad",
-        "The values are right, but NumPy knows no gradient: h is a network's output, and the "
-        "network is to be trained. Use `torch.atan`.",
-    ):
+    with explained("requires grad", "values_right_but"):
         bounded = answer(h, c)
     compare_gradients(slopes([bounded], [h]), slopes([2 * c / math.pi * torch.atan(h / c)], [h]))
 
@@ -96,30 +87,26 @@ def _couple(answer: Answer, draw: Draw) -> None:
     s = e.log()
     z, got = answer.pair(keep, change, net)
     mistakes = {
-        "You shift before you scale; scale first.": (change + t) * e,
-        "You forgot the soft clamp: s is the clamped h.": change * h.exp() + t,
-        "You scale by s itself, and should by exp(s), never 0.": change * s + t,
-        "You scale by exp(-s): that belongs to the way back.": change / e + t,
-        "The shift t is missing.": change * e,
-        "You took t for h: the first half of the net's output is h, the second t.": (
-            change * soft_clamp(t).exp() + h
-        ),
-        "You ask the net about the half that is changed; ask it about the kept one.": (
-            change * soft_clamp(h_of_change).exp() + t_of_change
-        ),
-        "You clamped the shift t, too: only h is clamped.": change * e + soft_clamp(t),
-        "Return the changed half alone, not both.": torch.cat([keep, wanted], 1),
+        "shift_before_scale": (change + t) * e,
+        "forgot_soft_clamp": change * h.exp() + t,
+        "scale_s_itself": change * s + t,
+        "scale_exp_s": change / e + t,
+        "shift_t_missing": change * e,
+        "took_t_h": change * soft_clamp(t).exp() + h,
+        "ask_net_about": change * soft_clamp(h_of_change).exp() + t_of_change,
+        "clamped_shift_t": change * e + soft_clamp(t),
+        "return_changed_half": torch.cat([keep, wanted], 1),
     }
     compare("The changed half is", z, wanted, mistakes)
     mistakes = {
-        "You give s itself. What is the log of the product of the exp(s) in a row?": s,
-        "Your log-det has the sign of the inverse.": -log_det,
-        "You summed over the batch too. Each row has a log-det of its own.": s.sum(),
-        "You summed over the batch, and not over the features.": s.sum(0),
-        "You took the mean over the features. A log-det is a sum.": s.mean(1),
-        "You summed exp(s). The log of a product is the sum of what?": e.sum(1),
-        "You give the determinant; its logarithm is asked for.": e.prod(1),
-        "You summed h. The half is scaled by exp(s), with the clamped s.": h.sum(1),
+        "give_s_itself": s,
+        "log_det_sign": -log_det,
+        "summed_over_batch": s.sum(),
+        "summed_over_batch_over": s.sum(0),
+        "took_mean_over": s.mean(1),
+        "summed_exp_s": e.sum(1),
+        "give_determinant_logarithm": e.prod(1),
+        "summed_h": h.sum(1),
     }
     compare("The log-det is", got, log_det, mistakes)
     inputs = [keep, change, *net.parameters()]
@@ -134,19 +121,18 @@ def _uncouple(answer: Answer, draw: Draw) -> None:
     e = (z - t) / change
     y, got = answer.pair(keep, z, net)
     mistakes = {
-        "You undo the scale before the shift. What came last, goes first.": z / e - t,
-        "You couple once more; undo it instead.": z * e + t,
-        "You scale by exp(s) again; the way back divides by it.": (z - t) * e,
-        "You divide by s itself; the half was scaled by exp(s).": (z - t) / e.log(),
-        "You add the shift a second time.": (z + t) / e,
-        "You ask the net about the changed half. On the way there it was asked about the kept "
-        "one, which you have.": (z - t_of_changed) / soft_clamp(h_of_changed).exp(),
+        "undo_scale_before": z / e - t,
+        "couple_once_more": z * e + t,
+        "scale_exp_s": (z - t) * e,
+        "divide_s_itself": (z - t) / e.log(),
+        "add_shift_second": (z + t) / e,
+        "ask_net_about": (z - t_of_changed) / soft_clamp(h_of_changed).exp(),
     }
     compare("The restored half is", y, change, mistakes)
     mistakes = {
-        "This is the log-det of the way there; there and back must add up to 0.": log_det,
-        "You summed over the batch too. Each row has one of its own.": -log_det.sum(),
-        "You give -s itself; sum it over the features.": -e.log(),
+        "log_det_way": log_det,
+        "summed_over_batch": -log_det.sum(),
+        "give_s_itself": -e.log(),
     }
     compare("The log-det is", got, -log_det, mistakes)
 
@@ -160,11 +146,10 @@ def _unpermute(answer: Answer, draw: Draw) -> None:
     y = draw.normal(draw.integer(7, 8), d)
     z = y[:, positions]
     mistakes = {
-        "You apply the same order once more. That undoes a swap, but no longer cycle: where has "
-        "column 0 gone to?": z[:, positions],
-        "Nothing has moved.": z,
-        "You turn the columns round; the order says where each one came from.": z.flip(1),
-        "You move the rows, which are the images.": z[positions.argsort()],
+        "apply_same_order": z[:, positions],
+        "nothing_moved": z,
+        "turn_columns_round": z.flip(1),
+        "move_rows_images": z[positions.argsort()],
     }
     compare("The columns are", answer(z, positions), y, mistakes)
 
@@ -206,24 +191,22 @@ def _train_step(answer: Answer, draw: Draw) -> None:
     optimiser = torch.optim.SGD(flow.parameters(), lr=LR)
     losses = [answer(flow, optimiser, y) for y in batches]
     mistakes = {
-        "The weights have not moved. Is there a step, and are the gradients forgotten before "
-        "`backward`, not after it?": start,
-        "The gradients of the step before are still in: forget them first.": path(kept=1.0),
-        "You climb: the loss grows from step to step.": path(times=-1.0),
-        "The log-det has the wrong sign in your loss.": path(sign=-1.0),
-        "You summed over the batch: the step grows with its size.": path(times=n),
-        "Your loss is not divided by D.": path(times=d),
+        "weights_moved": start,
+        "gradients_step_before": path(kept=1.0),
+        "climb": path(times=-1.0),
+        "log_det_wrong": path(sign=-1.0),
+        "summed_over_batch": path(times=n),
+        "loss_divided_d": path(times=d),
     }
     hint = "Forget old gradients, compute the loss, go back through it, take a step."
     compare("The weights after two steps are", flow.weights, path(), mistakes, hint=hint)
     if isinstance(losses[0], Tensor) and losses[0].requires_grad:
-        raise Wrong(
-            "The steps are right. But return the loss as a number, `loss.item()`: a tensor drags "
-            "its whole history along."
-        )
+        raise Wrong("steps_right")
     first = start - LR * _gradient(start, batches[0], 1.0)
     before, after = (nll(*_Scale(weights)(batches[0])) for weights in (start, first))
-    mistakes = {"The steps are right, but you compute the loss anew after the step.": after}
+    mistakes = {
+        "steps_right_but": after,
+    }
     hint = "Return the loss that you went back through."
     compare("The steps are right. The loss is", losses[0], before, mistakes, hint=hint)
 

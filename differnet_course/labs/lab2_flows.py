@@ -22,12 +22,9 @@ def _module(answer: Answer, *arguments: Any) -> nn.Module:
     """An object of the student's class, with parameters that an optimiser finds."""
     module = answer(*arguments)
     if not isinstance(module, nn.Module):
-        raise Wrong(f"Expected an `nn.Module`, got {type(module).__name__}.")
+        raise Wrong("expected_nn_module", module=type(module).__name__)
     if not list(module.parameters()):
-        raise Wrong(
-            "An optimiser would find no parameters in it. A network in a plain list is not seen: "
-            "make it an attribute of its own, or put the list into an `nn.ModuleList`."
-        )
+        raise Wrong("optimiser_would_find")
     return module
 
 
@@ -39,16 +36,17 @@ def _way_back(module: nn.Module, y: Tensor, z: Tensor, log_det: Tensor, in_order
     """The inverse of the reference's z; `in_order`: what undoing in the order of making gives."""
     inverse = getattr(module, "inverse", None)
     if inverse is None:
-        raise NotDone("forward is right. The method `inverse(z)` is still to be written.")
+        raise NotDone("forward_right")
     back, log_det_back = Answer(inverse, "inverse").pair(z)
     mistakes = {
-        "Your inverse goes forwards once more.": module(z)[0],
-        "Your inverse undoes the steps in the order in which they were made. What came last, must "
-        "go first.": in_order,
+        "inverse_goes_forwards": module(z)[0],
+        "inverse_undoes_steps": in_order,
     }
     what = "forward is right, but inverse(z) is"
     compare(what, back, y, mistakes, hint="It should give y back.")
-    mistakes = {"forward is right; the log-det of the way back has the other sign.": log_det}
+    mistakes = {
+        "forward_right_log": log_det,
+    }
     compare("The log-det of inverse is", log_det_back, -log_det, mistakes)
 
 
@@ -77,22 +75,19 @@ def block(answer: Answer, draw: Draw) -> None:
         from_old, _ = one_sided(second, y1, y2)
         from_new, _ = one_sided(first, from_old, y1)
         mistakes = {
-            "Your second coupling looks at the old y1. On the way back only the new z1 is there: "
-            "let it look at that.": torch.cat([z1, from_old], 1),
-            "You change y2 first, then y1. Here y1 changes first, with the help of y2.": (
-                torch.cat([from_new, from_old], 1)
-            ),
-            "Both halves are right, but put together in the wrong order.": torch.cat([z2, z1], 1),
-            "The second half is not changed yet.": torch.cat([z1, y2], 1),
-            "The first half is not changed.": torch.cat([y1, from_old], 1),
+            "second_coupling_looks": torch.cat([z1, from_old], 1),
+            "change_y_2": torch.cat([from_new, from_old], 1),
+            "both_halves_right": torch.cat([z2, z1], 1),
+            "second_half_changed": torch.cat([z1, y2], 1),
+            "first_half_changed": torch.cat([y1, from_old], 1),
         }
         hint = "First z1 = y1 coupled with the help of y2, then z2 = y2 with the help of z1."
         compare("z is", got, z, mistakes, hint=hint)
         mistakes = {
-            "The log-det of the second coupling is missing.": one,
-            "The log-det of the first coupling is missing.": two,
-            "You multiply the log-dets. Determinants multiply; their logarithms add.": one * two,
-            "Your log-det has the sign of the inverse.": -log_det,
+            "log_det_second": one,
+            "log_det_first": two,
+            "multiply_log_dets": one * two,
+            "log_det_sign": -log_det,
         }
         compare("The log-det is", got_log_det, log_det, mistakes)
         in_order = _undone(first, z2, z1)  # z1 first, with the help of z2
@@ -120,35 +115,26 @@ def whole_flow(answer: Answer, draw: Draw) -> None:
         same = torch.arange(d)
         inverted = [order.argsort() for order in orders]
         mistakes = {
-            "There are no permutations: the halves never mix.": _run(parts, [same] * n_blocks, y),
-            "Every block has the same permutation. The k-th has that of seed k.": (
-                _run(parts, orders[:1] * n_blocks, y)
-            ),
-            "Your permutations stand behind the blocks, and should before them.": (
-                _run(parts, [same, *orders[:-1]], y)[:, orders[-1]]
-            ),
-            "Your permutations are the inverse ones.": _run(parts, inverted, y),
-            "Only the first block is run.": _run(parts[:1], orders[:1], y),
+            "no_permutations": _run(parts, [same] * n_blocks, y),
+            "every_block_same": _run(parts, orders[:1] * n_blocks, y),
+            "permutations_stand_behind": _run(parts, [same, *orders[:-1]], y)[:, orders[-1]],
+            "permutations_inverse_ones": _run(parts, inverted, y),
+            "first_block_run": _run(parts[:1], orders[:1], y),
         }
         hint = "For each k: the permutation of seed k, then a block."
         compare("z is", got, z, mistakes, hint=hint)
         last = _run(parts[:-1], orders[:-1], y)[:, orders[-1]]
         mistakes = {
-            "Your log-det is that of the last block. Add up all of them.": parts[-1]([last])[1],
-            "Your log-det is that of the first block. Add up all of them.": (
-                parts[0]([y[:, orders[0]]])[1]
-            ),
-            "You summed over the batch too.": log_det.sum(),
-            "Your log-det has the sign of the inverse.": -log_det,
+            "log_det_last": parts[-1]([last])[1],
+            "log_det_first": parts[0]([y[:, orders[0]]])[1],
+            "summed_over_batch": log_det.sum(),
+            "log_det_sign": -log_det,
         }
         compare("The log-det is", got_log_det, log_det, mistakes)
         wanted = sum(p.numel() for part in parts for p in part.parameters())
         size = sum(p.numel() for p in _trainable(module))
         if size != wanted:
-            raise Wrong(
-                f"z is right, but an optimiser would find {size} numbers to train, not {wanted}. "
-                "Does each block have networks of its own, all in an `nn.ModuleList`?"
-            )
+            raise Wrong("z_right_but", size=size, wanted=wanted)
         _gradients(module, (got, got_log_det), reference, (z, log_det))
         in_order = z
         for part, order in zip(parts, orders, strict=True):  # undone from the wrong end

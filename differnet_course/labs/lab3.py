@@ -31,25 +31,13 @@ def _pooled(answer: Answer, draw: Draw) -> None:
         scales = [F.adaptive_avg_pool2d(m, 1)[..., 0, 0] for m in maps]
         loudest = [F.adaptive_max_pool2d(m, 1)[..., 0, 0] for m in maps]
         mistakes = {
-            "You sum over the positions: a scale with more positions then counts more. Take the "
-            "mean.": torch.cat([m.sum((2, 3)) for m in maps], 1),
-            "You take the largest response of each channel. The paper takes the mean.": (
-                torch.cat(loudest, 1)
-            ),
-            "The scales are in reversed order: the largest image comes first.": (
-                torch.cat(scales[::-1], 1)
-            ),
-            "The scales alternate channel by channel. Put them one after the other: `cat` along "
-            "the features, no `stack`.": torch.stack(scales, 2).flatten(1),
-            "You put the scales below each other, as if they were other images. They are more "
-            "features of the same image: which dimension is that?": torch.cat(scales, 0),
-            "You average over the channels and keep the positions: that is 'where', without "
-            "'what'. Average over the last two axes.": (
-                torch.cat([m.mean(1).flatten(1) for m in maps], 1)
-            ),
-            "You average the scales as well. Each scale keeps its own features.": (
-                torch.stack(scales).mean(0)
-            ),
+            "sum_over_positions": torch.cat([m.sum((2, 3)) for m in maps], 1),
+            "take_largest_response": torch.cat(loudest, 1),
+            "scales_reversed_order": torch.cat(scales[::-1], 1),
+            "scales_alternate_channel": torch.stack(scales, 2).flatten(1),
+            "put_scales_below": torch.cat(scales, 0),
+            "average_over_channels": torch.cat([m.mean(1).flatten(1) for m in maps], 1),
+            "average_scales_well": torch.stack(scales).mean(0),
             f"You use the first three scales; here are {n_scales}. Go through all maps of the "
             "list, however many.": torch.cat(scales[:3], 1),
         }
@@ -77,16 +65,12 @@ def _auroc(answer: Answer, draw: Draw) -> None:
         ):
             got = answer(labels, scores)
         mistakes = {
-            "Ties: a pair with equal scores counts one half; you count it as lost.": won / pairs,
-            "Ties: a pair with equal scores counts one half; you count it as won.": (
-                (won + tied) / pairs
-            ),
-            "An AUROC below 0.5 is a result as well: it says that the detector is upside down. Do "
-            "not turn it round.": max(wanted, 1 - wanted),
-            "Upside down: you count the pairs in which the NORMAL image scores higher.": 1 - wanted,
-            "You divide by the number of all pairs of images. How many pairs of one defective and "
-            "one normal image are there?": (won + tied / 2) / len(labels) ** 2,
-            "You have the number of pairs that are won. Divide it: by what?": won + tied / 2,
+            "ties": won / pairs,
+            "ties_too": (won + tied) / pairs,
+            "auroc_below_0": max(wanted, 1 - wanted),
+            "upside_down": 1 - wanted,
+            "divide_number_all": (won + tied / 2) / len(labels) ** 2,
+            "number_pairs_won": won + tied / 2,
         }
         hint = "Compare every defective score with every normal one."
         compare("The AUROC is", got, wanted, mistakes, hint=hint)
@@ -107,7 +91,7 @@ def _interval(answer: Answer, draw: Draw) -> None:
         s = np.asarray(some_scores, dtype=float)
         if np.array_equal(s, scores):  # the figure itself
             if not np.array_equal(y, labels):
-                raise Wrong("The labels are drawn anew, the scores are not: draw both by position.")
+                raise Wrong("labels_drawn_anew")
             return 1.0
         seen.append((y, s))
         return float(values[(len(seen) - 1) % len(values)])
@@ -116,34 +100,22 @@ def _interval(answer: Answer, draw: Draw) -> None:
     state = str(rng.bit_generator.state)
     ends = answer.pair(metric, labels, scores, rng, n_resamples)
     if not seen:
-        raise Wrong("You never call `metric` on a resampled test set.")
+        raise Wrong("never_call_metric")
     if str(rng.bit_generator.state) == state:
-        raise Wrong("You do not draw from `rng`: nobody could repeat or vary your interval.")
+        raise Wrong("draw_from_rng")
     for y, s in seen:
         if len(y) != len(s):
-            raise Wrong(f"`metric` gets {len(y)} labels and {len(s)} scores. They belong together.")
+            raise Wrong("metric_gets_labels", n_y=len(y), n_s=len(s))
         if any(label_of.get(score) != label for label, score in zip(y, s, strict=True)):
-            raise Wrong(
-                "Labels and scores are torn apart: an image gets another one's label. Draw "
-                "positions once, and use them for both."
-            )
+            raise Wrong("labels_scores_torn")
         if len(y) != len(labels):
-            raise Wrong(
-                f"A resampled test set has {len(y)} images, the real one {len(labels)}. A smaller "
-                "or larger one varies more or less."
-            )
+            raise Wrong("resampled_test_set", n_y=len(y), n_labels=len(labels))
     if all(len(set(s.tolist())) == len(s) for _, s in seen):
-        raise Wrong(
-            "Every resampled test set is the old one in another order: you draw without "
-            "replacement, and nothing varies."
-        )
+        raise Wrong("every_resampled_test")
     if any(y.sum() != n_defect for y, _ in seen):
-        raise Wrong(
-            "The number of defective images varies from resample to resample. You chose to test "
-            f"{n_normal} normal and {n_defect} defective ones: draw within each class."
-        )
+        raise Wrong("number_defective_images", n_normal=n_normal, n_defect=n_defect)
     if len(seen) != n_resamples:
-        raise Wrong(f"Asked for {n_resamples} resamples, `metric` was called on {len(seen)}.")
+        raise Wrong("asked_resamples_metric", n_resamples=n_resamples, n_seen=len(seen))
     _ends(two_numbers(ends, "interval"), values[:n_resamples])
 
 
@@ -155,16 +127,13 @@ def _ends(got: np.ndarray, values: np.ndarray) -> None:
         ordered[max(k - 2, 0)] <= end <= ordered[min(k + 1, len(values) - 1)]
         for end, k in zip(got, ranks, strict=True)
     ):
-        raise Close("The ends are next to the quantiles: by rank, `np.quantile` interpolates.")
+        raise Close("ends_next_quantiles")
     half = 1.96 * values.std()
     mistakes = {
-        "That is a 90 % interval: 5 % lie on EACH side of it.": np.quantile(values, [0.05, 0.95]),
-        "Mean and 1.96 deviations: that assumes a normal distribution, and an AUROC near 1 has "
-        "none (the upper end would pass 1). Take quantiles of the values.": (
-            [values.mean() - half, values.mean() + half]
-        ),
-        "You take the smallest and the largest value.": [values.min(), values.max()],
-        "The ends are exchanged: return the lower one first.": wanted[::-1].copy(),
+        "90_interval": np.quantile(values, [0.05, 0.95]),
+        "mean_1_96": [values.mean() - half, values.mean() + half],
+        "take_smallest_largest": [values.min(), values.max()],
+        "ends_exchanged": wanted[::-1].copy(),
     }
     hint = "Between which two quantiles of the values do 95 % of them lie?"
     compare("The interval is", got, wanted, mistakes, hint=hint)
@@ -179,15 +148,12 @@ def _nearest(answer: Answer, draw: Draw) -> None:
     gaps = torch.linalg.vector_norm(test[:, None] - train, dim=2)
     got_distance, got_index = answer.pair(train, test)
     mistakes = {
-        "That is the squared distance: take the root.": distance.square(),
-        "For each TRAINING row you took the nearest test row. It is the other way round: one "
-        "number for each test row.": gaps.min(0).values,
-        "That is the mean distance to all training rows. Only the nearest counts.": gaps.mean(1),
-        "That is the distance to the FARTHEST training row.": gaps.max(1).values,
-        "Return the distance first, then the index.": index,
-        "You add absolute differences. Take the Euclidean distance: root of the sum of squares.": (
-            (train - test[:, None]).abs().sum(2).min(1).values
-        ),
+        "squared_distance": distance.square(),
+        "each_training_row": gaps.min(0).values,
+        "mean_distance_all": gaps.mean(1),
+        "distance_farthest_training": gaps.max(1).values,
+        "return_distance_first": index,
+        "add_absolute_differences": (train - test[:, None]).abs().sum(2).min(1).values,
     }
     hint = "`torch.cdist(a, b)` has a row for each row of a."
     compare("The distance is", got_distance, distance, mistakes, hint=hint)

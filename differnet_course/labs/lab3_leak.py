@@ -51,36 +51,28 @@ def honest(answer: Answer, draw: Draw) -> str:
     good = line.kind == "good"
     trained, tested = _traced(answer, line, draw.integer(0, 10**6))
     if not good[trained].all():
-        raise Wrong(
-            f"{(~good[trained]).sum()} photographs of defects are in the training set. The "
-            "detector must learn from good parts alone."
-        )
+        raise Wrong("photographs_defects_training", good=(~good[trained]).sum())
     if both := len(set(trained) & set(tested)):
-        raise Wrong(f"{both} photographs are trained on and tested: the plainest of leaks.")
+        raise Wrong("photographs_trained_tested", both=both)
     twins = np.isin(line.part[tested], line.part[trained])
     if twins.any():
         raise Wrong(
-            f"The leak is still there: of {good[tested].sum()} normal test photographs, "
-            f"{twins.sum()} show a part of which another photograph was trained on. On a line that "
-            f"I made up your AUROC is {_reported(answer, line, draw):.2f}, with no part on both "
-            f"sides {_fair(line):.2f}. What is it that must be divided at random: photographs?"
+            "leak_still",
+            good=good[tested].sum(),
+            twins=twins.sum(),
+            reported=_reported(answer, line, draw),
+            fair=_fair(line),
         )
     if missing := set(np.flatnonzero(~good)) - set(tested):
-        raise Wrong(f"{len(missing)} photographs of defects are neither trained on nor tested.")
+        raise Wrong("photographs_defects_neither", n_missing=len(missing))
     if unused := set(np.flatnonzero(good)) - set(trained) - set(tested):
-        raise Wrong(
-            f"No leak any more, but {len(unused)} good photographs are thrown away. Both shots of "
-            "a part may be used, if they are on the same side."
-        )
+        raise Wrong("no_leak_any", n_unused=len(unused))
     share = good[tested].sum() / good.sum()
     if not 0.15 < share < 0.4:
-        raise Wrong(f"{share:.0%} of the good photographs are tested; keep to about a quarter.")
+        raise Wrong("good_photographs_tested", share=share)
     splits = {frozenset(_traced(answer, line, seed)[0]) for seed in range(3)}
     if len(splits) == 1:
-        raise Wrong(
-            "The split is the same whatever `rng` is. Draw it at random, or the order of the "
-            "photographs (by date, by shift) decides what is tested."
-        )
+        raise Wrong("split_same_whatever")
     reported = _reported(answer, line, draw)
     photographs = np.mean([_split_by_photograph(line, seed) for seed in range(ROUNDS)])
     return (
@@ -99,15 +91,12 @@ def _traced(answer: Answer, line: _Line, seed: int) -> tuple[np.ndarray, np.ndar
     def positions(rows: Any, function: str) -> list[int]:
         given = [row_of.get(tuple(row)) for row in torch.as_tensor(rows).tolist()]
         if None in given:
-            raise Wrong(
-                f"`{function}` gets rows that are none of y. Hand over rows of y unchanged: "
-                "whatever is learnt from data, a mean or a scale too, belongs into `fit`."
-            )
+            raise Wrong("gets_rows_none", function=function)
         return [k for k in given if k is not None]
 
     def fit(rows: Any) -> Callable[[Any], np.ndarray]:
         if trained:
-            raise Wrong("You call `fit` more than once. One detector, one test set.")
+            raise Wrong("call_fit_more")
         trained.extend(positions(rows, "fit"))
 
         def score(test: Any) -> np.ndarray:
@@ -120,16 +109,11 @@ def _traced(answer: Answer, line: _Line, seed: int) -> tuple[np.ndarray, np.ndar
     rng = np.random.default_rng(seed)
     labels, scores = map(np.asarray, answer.pair(line.y, line.part, line.kind, fit, rng))
     if not trained or not tested:
-        raise Wrong(
-            "Call `fit` on the training rows, and the score that it gives on the test rows."
-        )
+        raise Wrong("call_fit_training")
     if labels.shape != scores.shape or sorted(scores.astype(float)) != sorted(map(float, tested)):
-        raise Wrong("Return the labels and the scores of all test rows, one of each for every row.")
+        raise Wrong("return_labels_scores")
     if not np.array_equal(labels.astype(bool), line.kind[scores.astype(int)] != "good"):
-        raise Wrong(
-            "The labels do not belong to the scores: a label is True where the part is defective, "
-            "in the order of the test rows."
-        )
+        raise Wrong("labels_belong_scores")
     return np.array(trained), np.array(tested)
 
 

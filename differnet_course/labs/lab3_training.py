@@ -48,7 +48,7 @@ class _Recorder(torch.optim.SGD):
                 loss = closure()
         gradients = [self.probe.s.grad, self.probe.t.grad]
         if any(g is None for g in gradients):
-            raise Wrong("`optimiser.step()` comes before any gradient is there: `loss.backward()`.")
+            raise Wrong("optimiser_step_comes")
         self.gradients.append([float(g) for g in gradients if g is not None])
         return loss
 
@@ -68,19 +68,16 @@ def epoch(answer: Answer, draw: Draw) -> None:
         generator = torch.Generator().manual_seed(seed)
         loss = answer(probe, recorder, y, noise, batch, generator)
         if not probe.batches:
-            raise Wrong("You never call `flow`.")
+            raise Wrong("never_call_flow")
         if not recorder.gradients:
-            raise Wrong("You never call `optimiser.step()`.")
+            raise Wrong("never_call_optimiser")
         if isinstance(loss, Tensor) and loss.requires_grad:
-            raise Wrong("The loss that you return still carries its graph: add up `loss.item()`.")
+            raise Wrong("loss_return_still")
         runs.append((probe.batches, recorder.gradients, as_numbers(loss, "The loss is")))
     orders = [_order(y, batches, batch) for batches, _, _ in runs[:2]]
     _noise(y, [torch.cat(batches) for batches, _, _ in runs[:2]], orders, noise)
     if not torch.equal(torch.cat(runs[0][0]), torch.cat(runs[2][0])):
-        raise Wrong(
-            "The same `generator` gives another epoch: the order and the noise must both be drawn "
-            "from it, or nobody can repeat your run."
-        )
+        raise Wrong("same_generator_gives")
     for batches, gradients, loss in runs:
         _steps(batches, gradients, loss, s, t)
 
@@ -88,26 +85,19 @@ def epoch(answer: Answer, draw: Draw) -> None:
 def _order(y: Tensor, batches: list[Tensor], batch: int) -> Tensor:
     """Which rows were seen, in order."""
     if max(map(len, batches)) > batch:
-        raise Wrong(f"A step sees {max(map(len, batches))} rows, the batch size is {batch}.")
+        raise Wrong("step_sees_rows", max=max(map(len, batches)), batch=batch)
     seen = torch.cdist(torch.cat(batches), y).argmin(1)
     if missing := len(y) - len(seen.unique()):
         text = f"{missing} of {len(y)} rows are never seen in an epoch"
         if len(seen) == len(seen.unique()):
-            raise Wrong(f"{text}: the last batch is smaller, but it counts.")
-        raise Wrong(f"{text}, others twice: draw an order of all rows, not rows at random.")
+            raise Wrong("the_last_batch", text=text)
+        raise Wrong("others_twice", text=text)
     if len(seen) > len(y):
-        raise Wrong("Some rows are seen more than once in an epoch.")
+        raise Wrong("some_rows_seen")
     if len(batches) != -(-len(y) // batch):
-        raise Wrong(
-            f"{count(len(batches), 'step')} for {len(y)} rows in batches of {batch}: all batches "
-            "but the last are full. (`split(batch)` says how many rows a batch has, `chunk` how "
-            "many batches.)"
-        )
+        raise Wrong("rows_batches", count=count(len(batches), "step"), n_y=len(y), batch=batch)
     if torch.equal(seen, torch.arange(len(y))):
-        raise Wrong(
-            "The rows come in the order of the file in every epoch. Shuffle them: "
-            "`torch.randperm(n, generator=generator)`."
-        )
+        raise Wrong("rows_come_order")
     return seen
 
 
@@ -116,29 +106,19 @@ def _noise(y: Tensor, given: list[Tensor], orders: list[Tensor], noise: float) -
     left = [rows - y[k] for rows, k in zip(given, orders, strict=True)]
     size = float(left[0].std())
     if size < noise / 1e4:
-        raise Wrong(
-            "The flow sees the rows without noise. The density it models is that of y + εn."
-        )
+        raise Wrong("flow_sees_rows")
     if same(left[0][0], left[0][1], 1e-3):
-        raise Wrong(
-            "Every row of a batch gets the same noise. Draw noise of the shape of the batch."
-        )
+        raise Wrong("every_row_batch")
     if same(left[0][:, 0], left[0][:, 1], 1e-3):
-        raise Wrong(
-            "All features of a row get the same noise. Draw noise of the shape of the batch."
-        )
+        raise Wrong("all_features_row")
     if abs(float(left[0].mean())) > noise / 3:
-        raise Wrong(
-            "The noise has a mean that is not 0: `torch.rand` is uniform in [0, 1); take `randn`."
-        )
+        raise Wrong("noise_mean_0")
     if not 0.75 < size / noise < 1.3:
         reason = " You square it." if 0.75 < size / noise**2 < 1.3 else ""
-        raise Wrong(f"The noise has deviation {size:.3g}, asked for was {noise:.3g}.{reason}")
+        raise Wrong("noise_deviation_asked", size=size, noise=noise, reason=reason)
     back = [noises[k.argsort()] for noises, k in zip(left, orders, strict=True)]
     if same(back[0], back[1], 1e-3):
-        raise Wrong(
-            "Every epoch adds the same noise. Draw it anew for each batch, from `generator`."
-        )
+        raise Wrong("every_epoch_adds")
 
 
 def _steps(
@@ -147,7 +127,7 @@ def _steps(
     """Are the gradients those of the loss, batch by batch?"""
     if len(gradients) != len(batches):
         steps = f"{count(len(gradients), 'step')} for {len(batches)} batches"
-        raise Wrong(f"{steps}: take one step for each batch.")
+        raise Wrong("take_one_step", steps=steps)
     e = float(np.exp(s))
     latents = [y * e + t for y in batches]
     by_s = [float((z * y * e).mean()) - 1 for y, z in zip(batches, latents, strict=True)]
@@ -155,28 +135,22 @@ def _steps(
     wanted = torch.tensor([by_s, by_t]).T
     got = torch.tensor(gradients)
     mistakes = {
-        "Gradients pile up from batch to batch: `backward` adds to what is there. Where do you set "
-        "them to zero?": wanted.cumsum(0),
-        "The log-det is missing in your loss: nothing keeps the flow from shrinking.": wanted
-        + torch.tensor([1.0, 0.0]),
-        "The log-det has the wrong sign in your loss.": wanted + torch.tensor([2.0, 0.0]),
-        "All gradients are 0: you set them to zero after `backward` and before the step.": (
-            torch.zeros_like(wanted)
-        ),
-        "The gradients are not those of `nll(*flow(noisy rows))`, a mean over the batch.": got,
+        "gradients_pile_up": wanted.cumsum(0),
+        "log_det_missing": wanted + torch.tensor([1.0, 0.0]),
+        "log_det_wrong": wanted + torch.tensor([2.0, 0.0]),
+        "all_gradients_0": torch.zeros_like(wanted),
+        "gradients_those_nll": got,
     }
     _first(got, wanted, mistakes)
     sizes = torch.tensor([float(len(y)) for y in batches])
     losses = torch.stack([z.square().mean() / 2 - s for z in latents])
     mistakes = {
-        "You return the plain mean over batches; the last one has fewer rows. Weigh each batch by "
-        "its rows.": losses.mean(),
-        "You divide a sum over batches by the number of rows: weigh each batch's mean by its rows "
-        "first.": losses.sum() / sizes.sum(),
-        "You return the loss of the last batch. What is the mean over all rows?": losses[-1],
-        "You return the sum over batches. What is the mean over all rows?": losses.sum(),
-        "You return the sum over rows. Divide by their number.": (losses * sizes).sum(),
-        "The loss that you return is not the mean over all rows.": loss,
+        "return_plain_mean": losses.mean(),
+        "divide_sum_over": losses.sum() / sizes.sum(),
+        "return_loss_last": losses[-1],
+        "return_sum_over": losses.sum(),
+        "return_sum_over_rows": (losses * sizes).sum(),
+        "loss_return_mean": loss,
     }
     _first(loss, (losses * sizes).sum() / sizes.sum(), mistakes)
 

@@ -46,10 +46,7 @@ def _threshold(answer: Answer, draw: Draw) -> None:
     try:
         largest = answer(scores, 0.05)
     except Wrong as error:
-        raise Wrong(
-            "19 scores can promise 5 %: a new score is the highest of the 20 with probability "
-            f"1/20. Refuse only where k > n. {error}"
-        ) from error
+        raise Wrong("19_scores_can", error=error) from error
     compare("The threshold for 19 scores at 5 % is", largest, scores.max())
 
 
@@ -68,10 +65,8 @@ def _ranks(ordered: np.ndarray, alpha: float) -> dict[str, float]:
     if exact % 1 < 0.5:
         too_low = "Your rank comes from n images. The new one makes it n + 1."
     return {
-        "That is the plain quantile of the scores. It promises nothing: the new image must be "
-        "counted too. Which RANK among n + 1?": float(np.quantile(ordered, 1 - alpha)),
-        "You count from the largest score down. Anomalies score HIGH: a share of alpha should lie "
-        "above the threshold.": ordered[::-1][k - 1],
+        "plain_quantile_scores": float(np.quantile(ordered, 1 - alpha)),
+        "count_from_largest": ordered[::-1][k - 1],
         counted: ordered[k],
         too_low: ordered[k - 2],
     }
@@ -83,18 +78,13 @@ def _refusal(answer: Answer, draw: Draw) -> None:
         got = answer.function(draw.rng.gamma(4.0, 1.0, n), 0.05)
     except ValueError as error:
         if not str(error).strip():
-            raise Wrong("Your ValueError has no text: say what is missing.") from error
+            raise Wrong("valueerror_no_text") from error
         return
     except NotImplementedError:
         raise
     except Exception as error:
-        raise Wrong(
-            f"{n} scores cannot promise 5 %. Raise a ValueError that says what is missing; yours "
-            f"is of another kind, {type(error).__name__}."
-        ) from error
-    raise Wrong(
-        f"{n} scores cannot promise 5 %, and you return {got} as if they could. Raise a ValueError."
-    )
+        raise Wrong("scores_cannot_promise", n=n, error=type(error).__name__) from error
+    raise Wrong("scores_cannot_promise_5", n=n, got=got)
 
 
 def _p_values(answer: Answer, draw: Draw) -> None:
@@ -105,18 +95,13 @@ def _p_values(answer: Answer, draw: Draw) -> None:
     above = (held[None] > new[:, None]).sum(1)
     mistakes = {
         "A p-value is 0 where a score exceeds all held-out ones: 'impossible', after "
-        f"{n} images? The new image counts as well, above and below the fraction line.": (
-            at_least / n
-        ),
-        "The new image is missing above the fraction line.": at_least / (n + 1),
-        "The new image is missing below the fraction line: p can exceed 1.": (1 + at_least) / n,
-        "Ties: a held-out score EQUAL to the new one is at least as strange. Count it.": (
-            (1 + above) / (n + 1)
-        ),
-        "The wrong side: count the held-out scores that are at least as HIGH as it.": (
-            (1 + n - above) / (n + 1)
-        ),
-        "That is 1 - p: small should mean strange.": 1 - (1 + at_least) / (n + 1),
+        f"{n} images? The new image counts as well, above and below the fraction line.": at_least
+        / n,
+        "new_image_missing": at_least / (n + 1),
+        "new_image_missing_below": (1 + at_least) / n,
+        "ties": (1 + above) / (n + 1),
+        "wrong_side": (1 + n - above) / (n + 1),
+        "1_p": 1 - (1 + at_least) / (n + 1),
     }
     right = thresholding.p_values(held, new)
     hint = "One number for each new score."

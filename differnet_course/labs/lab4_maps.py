@@ -35,26 +35,20 @@ def level(answer: Answer, draw: Draw) -> str:
         f"By {SETS} levels like this one, {marked:.0%} of new normal maps get a mark on average, "
         f"where {alpha:.0%} was asked for."
     )
-    pixels = "quantile of all pixels: of each map a share of alpha is marked."
-    by_mean = conformal_threshold(normal.mean((1, 2)), alpha).value
     mistakes = {
-        f"That is a {pixels} {measured}": np.quantile(normal, 1 - alpha),
-        f"That is the conformal {pixels} {measured}": (
-            conformal_threshold(normal.ravel(), alpha).value
-        ),
-        f"You rank the maps' means; a mark appears where the LARGEST value passes. {measured}": (
-            by_mean
-        ),
-        "The largest value of each map, right; but their plain quantile promises nothing. You have "
-        "written a threshold that does.": np.quantile(tops, 1 - alpha),
-        f"The largest value of all: then hardly anything is ever marked. {measured}": tops.max(),
-        f"The mean of the largest values: half of the normal images pass it. {measured}": (
-            tops.mean()
-        ),
-        f"You took the small end of the ranks. {measured}": np.sort(tops)[int(n * alpha)],
+        "quantile_of_pixels": np.quantile(normal, 1 - alpha),
+        "conformal_of_pixels": conformal_threshold(normal.ravel(), alpha).value,
+        "rank_of_means": conformal_threshold(normal.mean((1, 2)), alpha).value,
+        "plain_quantile": np.quantile(tops, 1 - alpha),
+        "largest_of_all": tops.max(),
+        "mean_of_the_largest": tops.mean(),
+        "small_end": np.sort(tops)[int(n * alpha)],
     }
-    hint = f"{measured} When does a normal image get no mark at all?"
-    compare("The level is", got, conformal_threshold(tops, alpha).value, mistakes, hint=hint)
+    hint = "When does a normal image get no mark at all?"
+    try:
+        compare("The level is", got, conformal_threshold(tops, alpha).value, mistakes, hint=hint)
+    except Wrong as error:
+        raise Wrong(error.key, measured) from error
     return measured
 
 
@@ -71,42 +65,32 @@ def regions(answer: Answer, draw: Draw) -> None:
     right = np.array([[*pixels.mean(0), len(pixels)] for pixels in shapes])
     if len(table) != len(right):
         if len(table) == 1 and same(table[0, :2], np.argwhere(values > edge).mean(0), 1e-6):
-            raise Wrong(
-                "You put all marked pixels into one region. `scipy.ndimage.label` splits them."
-            )
+            raise Wrong("put_all_marked")
         if len(table) == len(right) + 1:
-            raise Wrong("One region too many: label 0 is what is NOT marked.")
-        raise Wrong(f"Expected {len(right)} regions, got {len(table)}.")
+            raise Wrong("region_many")
+        raise Wrong("expected_regions_got", n_right=len(right), n_table=len(table))
     if (table[:, 2] == (values <= edge).sum()).any():
-        raise Wrong(
-            "What is NOT marked counts as a region, and one region is missing: labels begin at 1."
-        )
+        raise Wrong("marked_counts_region")
     if (np.diff(table[:, 2]) > 0).any():
-        raise Wrong("The regions are not in order of their area. Largest first.")
+        raise Wrong("regions_order_their")
     areas = right[:, 2:]
     middles = np.array([(pixels.min(0) + pixels.max(0)) / 2 for pixels in shapes])
     hottest = np.array([pixels[values[tuple(pixels.T)].argmax()] for pixels in shapes])
     if not same(table[:, 2:], areas):
-        raise Wrong("The area is the number of a region's pixels, not the sum of their values.")
+        raise Wrong("area_number_region")
     mistakes = {
-        "Rows and columns are exchanged: row first, from the top.": right[:, [1, 0, 2]],
-        "You give the centre of the bounding box. Asked for is that of the pixels.": (
-            np.hstack([middles, areas])
-        ),
-        "You give the hottest pixel of each region. Asked for is the centre.": (
-            np.hstack([hottest, areas])
-        ),
-        "Centres are half a pixel off: a region of rows 3 to 5 has its centre in row 4.": (
-            right + [0.5, 0.5, 0]
-        ),
+        "rows_columns_exchanged": right[:, [1, 0, 2]],
+        "give_centre_bounding": np.hstack([middles, areas]),
+        "give_hottest_pixel": np.hstack([hottest, areas]),
+        "centres_half_pixel": right + [0.5, 0.5, 0],
     }
     hint = "The centre is the mean row and column of a region's pixels."
     compare("The regions are", table, right, mistakes, hint=hint)
     top = float(values.max())
     if len(as_table(answer(values, top + 1))):
-        raise Wrong("Nothing is above the level, and you list regions. Expected [].")
+        raise Wrong("nothing_above_level")
     if len(as_table(answer(values, top))):
-        raise Wrong("A pixel AT the level is not above it: mark what is larger.")
+        raise Wrong("pixel_level_above")
 
 
 def as_table(got: object) -> np.ndarray:
@@ -119,7 +103,7 @@ def as_table(got: object) -> np.ndarray:
         rows = [[float(x) for x in triple] for triple in got]  # type: ignore[attr-defined]
         return np.array(rows).reshape(len(rows), 3)
     except (TypeError, ValueError) as error:
-        raise Wrong("Expected a list with a triple (row, column, area) for each region.") from error
+        raise Wrong("expected_list_triple") from error
 
 
 def _three_shapes(draw: Draw) -> list[np.ndarray]:

@@ -31,21 +31,16 @@ def worst_rate(answer: Answer, draw: Draw) -> None:
             law = stats.beta(n + 1 - k, k)
             got = answer(n, k, sure)
             if k == n and as_numbers(got, "The rate is").isnan().any():
-                raise Wrong(f"k = n = {n} gives nan: Beta needs positive parameters, one is 0.")
+                raise Wrong("k_n_gives", n=n)
             mistakes = {
-                "The two parameters are exchanged: you get the share BELOW the threshold.": (
-                    stats.beta(k, n + 1 - k).ppf(sure)
-                ),
-                "The wrong tail: with this confidence the rate is ABOVE yours. You want a rate "
-                "that it stays below.": law.ppf(1 - sure),
-                "That is the mean rate, the promise on average. How bad can it be?": law.mean(),
-                "You share the error out to two sides. Only a rate that is too high hurts.": (
-                    law.ppf((1 + sure) / 2)
-                ),
-                "The parameters are those of the next rank: n + 1 - k and k.": (
-                    stats.beta(max(n - k, 0.5), k + 1).ppf(sure) if k < n else np.nan
-                ),
-                "`cdf` gives a probability of a rate; you want the rate: `ppf`.": law.cdf(sure),
+                "two_parameters_exchanged": stats.beta(k, n + 1 - k).ppf(sure),
+                "wrong_tail": law.ppf(1 - sure),
+                "mean_rate_promise": law.mean(),
+                "share_error_out": law.ppf((1 + sure) / 2),
+                "parameters_those_next": stats.beta(max(n - k, 0.5), k + 1).ppf(sure)
+                if k < n
+                else np.nan,
+                "cdf_gives_probability": law.cdf(sure),
             }
             hint = "The rate of s_(k) follows Beta(n + 1 - k, k); take its quantile."
             compare("The rate is", got, wanted, mistakes, hint=hint)
@@ -65,20 +60,16 @@ def rate_interval(answer: Answer, draw: Draw) -> None:
         half = float(stats.norm.ppf((1 + sure) / 2)) * deviation
         low, high = two_numbers(answer.pair(seen, n, sure), "rate_interval")
         if np.isnan([low, high]).any():
-            raise Wrong(f"{seen} of {n} gives nan. With none seen the lower end is 0, with all 1.")
+            raise Wrong("gives_nan", seen=seen, n=n)
         if seen in (0, n) and low == high:
-            raise Wrong(f"{seen} of {n} gives an interval without width. So sure, after {n} parts?")
+            raise Wrong("gives_interval_without", seen=seen, n=n)
         mistakes = {
-            "That is the normal approximation: it says 0 ± 0 after no false alarm at all. Ask the "
-            "binomial law itself.": [p - half, p + half],
-            "That is the normal approximation, with 1.96 whatever `confidence` is. Ask the "
-            "binomial law itself.": [p - 1.96 * deviation, p + 1.96 * deviation],
-            "That is Wilson's interval: right on average only.": [score.low, score.high],
-            "Each tail has the whole error, so that the two together have twice as much.": (
-                [wide.low, wide.high]
-            ),
-            "The ends are exchanged: return the lower one first.": [exact.high, exact.low],
-            "That is the interval of the share NOT flagged.": [1 - exact.high, 1 - exact.low],
+            "normal_approximation": [p - half, p + half],
+            "normal_approximation_1": [p - 1.96 * deviation, p + 1.96 * deviation],
+            "wilson_s_interval": [score.low, score.high],
+            "each_tail_whole": [wide.low, wide.high],
+            "ends_exchanged": [exact.high, exact.low],
+            "interval_share_flagged": [1 - exact.high, 1 - exact.low],
         }
         what = f"The interval for {seen} of {n} is"
         hint = "At the upper end, seeing so few has probability (1 - confidence) / 2."
@@ -101,11 +92,9 @@ def cost_curve(answer: Answer, draw: Draw) -> None:
     strict = (p >= alphas - 1e-12).mean(0)
     got_alphas, got = answer.pair(held, bad, share, alarm, escape)
     mistakes = {
-        "The rates that n held-out images can promise are 1/(n + 1) to n/(n + 1).": (
-            np.arange(1, n + 1) / n
-        ),
-        "No n images can promise a rate of 0.": np.arange(n) / (n + 1),
-        "Begin with the smallest rate.": alphas[::-1].copy(),
+        "rates_n_held": np.arange(1, n + 1) / n,
+        "no_n_images": np.arange(n) / (n + 1),
+        "begin_smallest_rate": alphas[::-1].copy(),
     }
     hint = "There are n of them, the smallest first. Return them before the cost."
     compare("The alphas are", got_alphas, alphas, mistakes, hint=hint)
@@ -118,25 +107,15 @@ def cost_curve(answer: Answer, draw: Draw) -> None:
         right = np.isclose(got, cost(alphas, missed))
         rounded = right | np.isclose(got, cost(alphas, strict))
         if rounded.all() and not right.all() and not np.isclose(got, cost(alphas, strict)).all():
-            raise Wrong(
-                f"Rounding decides: for n = {n} your alphas and p-values differ in the last digit "
-                "where they should be equal, and some defects with p = alpha escape. Compare with "
-                "a hair of room."
-            )
+            raise Wrong("rounding_decides", n=n)
     mistakes = {
-        "The shares are exchanged: `share` of the parts is defective, and only these can escape.": (
-            share * alarm * alphas + (1 - share) * escape * missed
-        ),
-        "The two costs are exchanged.": (1 - share) * escape * alphas + share * alarm * missed,
-        "How many parts are good, how many defective? You weigh both alike.": (
-            alarm * alphas + escape * missed
-        ),
-        "You pay for the defects that are detected. The others escape.": cost(alphas, 1 - missed),
-        "Nearly: false alarms come from good parts only, a share of 1 - share.": (
-            alarm * alphas + share * escape * missed
-        ),
-        "A defect with p = alpha is flagged, so it does not escape.": cost(alphas, strict),
-        "The false alarms cost nothing in your sum.": cost(0, missed),
+        "shares_exchanged": share * alarm * alphas + (1 - share) * escape * missed,
+        "two_costs_exchanged": (1 - share) * escape * alphas + share * alarm * missed,
+        "how_many_parts": alarm * alphas + escape * missed,
+        "pay_defects_detected": cost(alphas, 1 - missed),
+        "nearly": alarm * alphas + share * escape * missed,
+        "defect_p_alpha": cost(alphas, strict),
+        "false_alarms_cost": cost(0, missed),
     }
     hint = "Flagged is whatever has p <= alpha; escapes are counted among `defects`."
     compare("The cost is", got, cost(alphas, missed), mistakes, hint=hint)

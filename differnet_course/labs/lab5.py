@@ -86,30 +86,18 @@ def _features(answer: Answer, draw: Draw) -> None:
     std = torch.tensor(IMAGENET_STD).view(3, 1, 1)
     mean = torch.tensor(IMAGENET_MEAN).view(3, 1, 1)
     mistakes = {
-        "Normalise the photographs by ImageNet's mean and deviation: the trunk was trained on such "
-        "images.": _pooled(trunk, images),
-        "You take ImageNet's mean off, and do not divide by the deviation.": (
-            _pooled(trunk, images - mean)
-        ),
-        "Your brackets are off: (images - mean) / deviation.": _pooled(trunk, images - mean / std),
-        "You use one size only. Half and a quarter of it belong to the features, too.": (
-            _pooled(trunk, x, (1,))
-        ),
-        "The sizes are in reversed order: the largest image comes first.": (
-            _pooled(trunk, x, (4, 2, 1))
-        ),
-        "You shrink by leaving out pixels. Take means, `avg_pool2d`.": picked,
-        "You take the largest response of each channel. The paper takes the mean.": (
-            torch.cat(loudest, 1)
-        ),
+        "normalise_photographs_imagenet": _pooled(trunk, images),
+        "take_imagenet_s": _pooled(trunk, images - mean),
+        "brackets_off": _pooled(trunk, images - mean / std),
+        "use_size": _pooled(trunk, x, (1,)),
+        "sizes_reversed_order": _pooled(trunk, x, (4, 2, 1)),
+        "shrink_leaving_out": picked,
+        "take_largest_response": torch.cat(loudest, 1),
     }
     hint = "Normalise, three sizes (whole, half, a quarter), trunk, mean over both axes, `cat`."
     compare("The features are", got, _pooled(trunk, x), mistakes, hint=hint)
     if isinstance(got, Tensor) and got.requires_grad:
-        raise Wrong(
-            "The values are right, but they still hang on the trunk's graph. The trunk is not "
-            "trained: compute features under `torch.no_grad()`."
-        )
+        raise Wrong("values_right_but")
 
 
 def _whitening(answer: Answer, draw: Draw) -> None:
@@ -119,36 +107,29 @@ def _whitening(answer: Answer, draw: Draw) -> None:
     y[:, 0] = y[0, 0]  # a dead channel
     noise = draw.number(0.3, 0.6)
     mean, matrix = answer.pair(y, noise)
-    mistakes = {"That is 0: take the mean of each feature over the images.": torch.zeros(d)}
+    mistakes = {
+        "0": torch.zeros(d),
+    }
     compare("The mean is", mean, y.mean(0), mistakes, hint="One number for each feature.")
     cov = torch.cov(y.T, correction=0)
     eye = torch.eye(d)
     inflated = cov + noise**2 * eye
     factor = as_numbers(matrix, "The matrix is")
     if factor.shape != (d, d):
-        raise Wrong(f"The matrix is of shape {tuple(factor.shape)}; expected {(d, d)}.")
+        raise Wrong("matrix_shape_expected", factor=tuple(factor.shape), d=(d, d))
     # |(y - mean) M|^2 rests on M M^T alone: a turn behind M changes no score
     got = factor @ factor.T
     right = torch.linalg.inv(inflated)
     if same(got, torch.linalg.inv(torch.cov(y.T) + noise**2 * eye), 1e-4):
-        raise Close("Right but for a factor: you divide by N - 1 in the covariance, not by N.")
+        raise Close("right_but_factor")
     root = torch.linalg.cholesky(inflated)
     mistakes = {
-        "You add the noise to the variances; a variance has the noise's square.": (
-            torch.linalg.inv(cov + noise * eye)
-        ),
-        "You divide by the inflated variances; divide by their roots.": right @ right,
-        "Your matrix colours; it should whiten: take the inverse.": inflated,
-        "Your matrix is transposed: it works from the left on columns. Here the rows of y are "
-        "multiplied from the right, `(y - mean) @ matrix`.": (
-            torch.linalg.inv(root) @ torch.linalg.inv(root).T
-        ),
-        "You divide by the deviations of single features. They stay correlated.": (
-            torch.diag(1 / inflated.diagonal())
-        ),
-        "Your covariance is that of y itself: take the mean off first.": (
-            torch.linalg.inv(y.T @ y / n + noise**2 * eye)
-        ),
+        "add_noise_variances": torch.linalg.inv(cov + noise * eye),
+        "divide_inflated_variances": right @ right,
+        "matrix_colours_should": inflated,
+        "matrix_transposed": torch.linalg.inv(root) @ torch.linalg.inv(root).T,
+        "divide_deviations_single": torch.diag(1 / inflated.diagonal()),
+        "covariance_y_itself": torch.linalg.inv(y.T @ y / n + noise**2 * eye),
     }
     hint = "(y + noise - mean) @ matrix has covariance I; the noise adds its square to each one."
     compare("The whitening by your matrix is", got, right, mistakes, hint=hint)
@@ -176,34 +157,24 @@ def _differnet(answer: Answer, draw: Draw) -> str:
     before = copy.deepcopy(trunk.state_dict())
 
     def scores_of(some: Tensor, seed: int = 0) -> np.ndarray:
-        with explained(
-            "through the graph a second time",
-            "The features still hang on the trunk's graph, and the second `backward` fails. The "
-            "trunk is not trained: compute features under `torch.no_grad()`.",
-        ):
+        with explained("through the graph a second time", "features_still_hang"):
             scores = as_numbers(answer(trunk, train, some, seed), "The result is").numpy()
         if scores.shape != (len(some),):
-            raise Wrong(f"Expected one score an image, ({len(some)},), got shape {scores.shape}.")
+            raise Wrong("expected_score_image", n_some=len(some), scores=scores.shape)
         if not np.isfinite(scores).all():
-            raise Wrong("Some scores are nan or inf. Whiten with the noise in the covariance.")
+            raise Wrong("some_scores_nan")
         return scores
 
     with _steps_counted() as steps:
         scores = scores_of(images)
     if any(not torch.equal(before[name], now) for name, now in trunk.state_dict().items()):
-        raise Wrong("You have trained the trunk as well. Its parameters stay; the flow learns.")
+        raise Wrong("trained_trunk_well")
     if not np.allclose(scores, scores_of(images), rtol=1e-5):
-        raise Wrong("Two runs with the same seed give other scores. Where is the seed not used?")
+        raise Wrong("two_runs_same")
     if not np.allclose(scores[::4], scores_of(images[::4]), rtol=1e-3):
-        raise Wrong(
-            "An image's score depends on the other images that it is scored with. What do you "
-            "learn from the images to be scored (a mean, a scale)? They are test images."
-        )
+        raise Wrong("image_s_score")
     if trunk.sides != {32, 16, 8}:
-        raise Wrong(
-            f"The trunk sees images of side {', '.join(map(str, sorted(trunk.sides)))}; of "
-            "photographs of side 32 it should see three sizes: 32, 16 and 8."
-        )
+        raise Wrong("trunk_sees_images", trunk=", ".join(map(str, sorted(trunk.sides))))
     features = _pooled(trunk, _normalised(train))
     mean, matrix = whitening_matrix(features, eps=NOISE)
     whitened = (_pooled(trunk, _normalised(images)).double() - mean) @ matrix
@@ -212,56 +183,35 @@ def _differnet(answer: Answer, draw: Draw) -> str:
     area = auroc(labels, scores)
     fair = auroc(labels, distance)
     if area < 0.4 and fair > 0.6:
-        raise Wrong(f"AUROC {area:.2f}: upside down. Higher is more anomalous.")
+        raise Wrong("auroc", area=area)
     _trained(scores, scores_of(images, 1), len(steps))
     _sized(scores, distance, labels, d)
     agreement = float(spearmanr(scores, distance).statistic)
     if agreement < 0.85 or area < fair - 0.12:
-        raise Wrong(
-            f"Rank correlation with the whitening's distance {agreement:.2f}, AUROC {area:.2f} "
-            f"where it has {fair:.2f}. Compare step by step: ImageNet's mean and deviation, three "
-            "sizes, pooling, whitening with the noise, and training with the noise."
-        )
+        raise Wrong("rank_correlation_whitening", agreement=agreement, area=area, fair=fair)
     return f"Rank correlation with the package's Mahalanobis distance {agreement:.2f}."
 
 
 def _trained(scores: np.ndarray, other: np.ndarray, steps: int) -> None:
     """Has a flow learnt? Its weights, its noise and its order come from the seed."""
     if np.allclose(scores, other, rtol=1e-6):
-        raise Wrong(
-            "Another seed gives the same scores to the last digit, so no flow has been trained (a "
-            "whitening or a nearest neighbour alone does that), or `seed` is not used."
-        )
+        raise Wrong("another_seed_gives")
     if 0 < steps < FEWEST_STEPS:
-        raise Wrong(
-            f"Your optimiser takes {count(steps, 'step')} in all: your flow has hardly begun to "
-            "learn. Train for some 20 epochs."
-        )
+        raise Wrong("optimiser_takes_all", count=count(steps, "step"))
 
 
 def _sized(scores: np.ndarray, distance: np.ndarray, labels: np.ndarray, d: int) -> None:
     """Is it a mean of squares of normal z?"""
     size = float(np.median(scores[labels == 0]) / np.median(distance[labels == 0]))
     if size > 20 * d:
-        raise Wrong(
-            f"A normal image scores {size:.0e} times as high as by the whitening: your training "
-            "diverges. Whiten first, begin near the identity, and take Adam's usual step of 1e-3."
-        )
+        raise Wrong("normal_image_scores", size=size)
     if size < 0.1:
-        raise Wrong(
-            f"A normal image scores {size:.2g} times as high as by the whitening: all z shrink to "
-            "0. Half of the loss likes that; what does the log-det say to it, and is it there?"
-        )
+        raise Wrong("normal_image_scores_times", size=size)
     growth = np.polyfit(np.log(distance), np.log(scores), 1)[0]
     if growth < 0.7:
-        raise Wrong(
-            "Your scores grow with |z| like a root: the score is the mean of z², the squares."
-        )
+        raise Wrong("scores_grow_z")
     if size > d / 4:
-        raise Wrong(
-            f"A normal image scores {size:.0f} times as high as by the whitening. Do you sum over "
-            f"the {d} dimensions? Take the mean."
-        )
+        raise Wrong("normal_image_scores_times_high", size=size, d=d)
 
 
 EXERCISES = {

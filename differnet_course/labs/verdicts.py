@@ -12,16 +12,40 @@ SIGNS = {"right": "✓", "close": "≈", "wrong": "✗", "open": "○"}
 COLOURS = {"right": "#009E73", "close": "#56B4E9", "wrong": "#D55E00", "open": "#999999"}
 
 
-class Wrong(Exception):
+class _Outcome(Exception):
+    """What a check has to say.
+
+    Args:
+        key: of a message in messages.toml; or the message itself.
+        addition: a sentence behind it.
+        values: what the message has in braces.
+    """
+
+    kind = ""
+
+    def __init__(self, key: str, addition: str = "", **values: object) -> None:
+        super().__init__(key)
+        self.key = key
+        self.addition = addition
+        self.values = values
+
+
+class Wrong(_Outcome):
     """The answer is wrong; the text tells the student what is, and where to look."""
 
+    kind = "wrong"
 
-class NotDone(Exception):
+
+class NotDone(_Outcome):
     """There is no answer yet: a stub, None, a cell that was not run."""
 
+    kind = "open"
 
-class Close(Exception):
+
+class Close(_Outcome):
     """The answer is right but for a small difference, which the text names."""
+
+    kind = "close"
 
 
 @dataclasses.dataclass(frozen=True)
