@@ -57,7 +57,8 @@ class Chain(nn.Module):
 
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Data y (N, D) and log |det dy/dz| (N,)."""
-        return self._through([part.inverse for part in reversed(self.parts)], z)
+        directions = [part.inverse for part in reversed(self.parts)]
+        return self._through(directions, z)  # type: ignore[arg-type]
 
     def _through(self, directions: Sequence[Direction], x: Tensor) -> tuple[Tensor, Tensor]:
         total = x.new_zeros(len(x))

@@ -1,177 +1,115 @@
-"""The command line: `python -m differnet_course.experiments STUDY`.
-
-Studies: table1, few-shot, ablations; promise and epochs, which have files of their own,
-`promise_command` and `chosen_epoch`.
-"""
+"""The command line: `python -m differnet_course.experiments STUDY`."""
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import contextlib
 import sys
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import joblib
-import pandas as pd
-import plotly.graph_objects as go
 
-from differnet_course.experiments.chosen_epoch import add_epochs, run_epochs
-from differnet_course.experiments.promise_command import add_promise, run_promise
-from differnet_course.experiments.running import run
-from differnet_course.experiments.storing import write_atomically, write_table
-from differnet_course.experiments.studies import ABLATIONS, N_TRAIN, STUDIES
-from differnet_course.experiments.summaries import as_text
+from differnet_course.baselines import make_detector
+from differnet_course.experiments.chosen_epoch import run_epochs
+from differnet_course.experiments.promise import DETECTORS, run_promise
+from differnet_course.experiments.running import run, write_table
+from differnet_course.experiments.studies import STUDIES
+from differnet_course.experiments.summaries import as_text, provenance
 from differnet_course.plots import plot_ablations, plot_comparison, plot_few_shot, write_report
-from differnet_course.published import CITATION, METHODS
+from differnet_course.published import CITATION
 from differnet_course.samples import SAMPLE_CATEGORIES, make_sample_category
-from differnet_lite.cluster.connecting import connected
-from differnet_lite.trunk import resolve_device
+from differnet_lite.settings import DEFAULT, PRESETS
 
 __all__ = ["main"]
 
 PLOTS = {"table1": plot_comparison, "few-shot": plot_few_shot, "ablations": plot_ablations}
 QUESTIONS = {
     "table1": "Which method finds the defects of which category?",
-    "few-shot": "How many training images does each method need? Each learns from "
-    + ", ".join(str(n) for n in N_TRAIN if n)
-    + " of them, and from all.",
-    "ablations": "What does each part of DifferNet add? One factor at a time leaves its default: "
-    + "; ".join(f"{factor}: {', '.join(levels)}" for factor, levels in ABLATIONS.items())
-    + ".",
+    "few-shot": "How many training images does each method need?",
+    "ablations": "What does each part of DifferNet add? One factor at a time leaves its default.",
+    "epochs": "What does a figure owe to choosing the epoch on the test set? Writes epochs.csv.",
+    "promise": "Is the promise kept? False-alarm rates of every rule on fresh normal images. "
+    "Writes promise.json.",
 }
 WRITES = (
     "Writes into --out: {0}.csv (a row for each fit), {0}-summary.csv (mean and spread over seeds),"
-    " {0}.html (the figure), and cells/ (finished fits: interrupt as you like, the same command"
-    " goes on). Features are extracted once and kept. See it work first: --quick."
+    " {0}.html (the figure), and cells/ (finished fits)."
 )
-DEFAULT_CATEGORIES = ("flange", "weave", "tablet")
+GOES_ON = " Interrupt as you like, the same command goes on."
 
 
-def main(arguments: Sequence[str] | None = None, *, make: Callable[..., Any] | None = None) -> int:
-    """Run one study.
-
-    Args:
-        arguments: of the command line.
-        make: makes the detectors, see `run`.
+def main(
+    arguments: Sequence[str] | None = None, *, make: Callable[..., Any] = make_detector
+) -> int:
+    """Run one study; `make` makes its detectors.
 
     Returns:
         0 if all went well, 1 if every cell failed, 2 and one line on stderr for bad input, 130
         after Ctrl-C.
     """
     args = _parser().parse_args(arguments)
-    warnings.showwarning = _note  # type: ignore[assignment]
+    args.progress = not args.no_progress
     try:
-        own = {"promise": run_promise, "epochs": run_epochs}
-        return own[args.study](args) if args.study in own else _study(args, make)
+        Path(args.out).mkdir(parents=True, exist_ok=True)
+        folders = [
+            make_sample_category(name, progress=args.progress)
+            if name in SAMPLE_CATEGORIES
+            else Path(name)
+            for name in args.categories
+        ]
+        if args.study in STUDIES:
+            return _study(args, folders, make)
+        run_epochs(args, folders) if args.study == "epochs" else run_promise(args, folders)
+        return 0
     except (OSError, ValueError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(
-            f"interrupted; finished cells are kept in {args.out},"
-            " the same command goes on from there",
-            file=sys.stderr,
-        )
+        print(f"interrupted; finished cells are kept in {args.out}", file=sys.stderr)
         return 130
 
 
-def _note(message: object, *_: object, **__: object) -> None:
-    print(f"note: {message}", file=sys.stderr)
+def _study(args: argparse.Namespace, folders: list[Path], make: Callable[..., Any]) -> int:
+    study = STUDIES[args.study]
+    out = Path(args.out)
+    cells = study.cells(folders, args.methods or study.methods, range(args.seeds))
+    with contextlib.ExitStack() as stack:
+        if args.scheduler:
+            from distributed import Client
 
-
-def _study(args: argparse.Namespace, make: Callable[..., Any] | None) -> int:
-    study, out, quiet = STUDIES[args.study], Path(args.out), args.no_progress
-    unknown = [method for method in args.methods or () if method not in METHODS]
-    if unknown:
-        raise ValueError(
-            f"--methods: expected some of {', '.join(METHODS)}, got {', '.join(unknown)}"
-        )
-    if args.scheduler is None:  # a cluster has devices of its own
-        resolve_device(args.device)
-    seeds = range(args.seeds if args.seeds is not None else 1 if args.quick else 3)
-    folders = [
-        make_sample_category(name, progress=not quiet) if name in SAMPLE_CATEGORIES else Path(name)
-        for name in args.categories
-    ]
-    grid = study.grid(folders, args.methods or study.methods, seeds, args.quick)
-    with _cluster(args.scheduler):
+            stack.enter_context(Client(args.scheduler, timeout=10))
+            stack.enter_context(joblib.parallel_config(backend="dask"))
         table = run(
-            grid,
+            cells,
             out,
             name=args.study,
             n_jobs=None if args.scheduler else args.jobs,
             device=args.device,
             make=make,
-            progress=not quiet,
+            progress=args.progress,
         )
-    summary = study.summary(table, quick=args.quick)
-    write_table(summary, out / f"{args.study}-summary")
-    figure = PLOTS[args.study](summary, title=study.title)
-    _write_figure(out / args.study, study.title, figure, table)
+    summary = study.summary(table)
+    write_table(summary, out / f"{args.study}-summary.csv")
+    write_report(
+        out / f"{args.study}.html",
+        title=study.title,
+        summary=[("made", provenance(table, args.study)), ("paper", CITATION)],
+        figures=[(study.title, "", PLOTS[args.study](summary, title=study.title))],
+        notes=(
+            "Each test set was scored once, by the model of the last epoch;"
+            " nothing was selected on its labels.",
+            "The paper's numbers are the best epoch on the test set."
+            " The spread is that of the seeds, not that of the test images.",
+        ),
+    )
     print(as_text(summary))
     failed = table[table["error"].notna()]
-    first_line = failed["error"].str.split("\n").str[0]
-    for (method, error), cells in failed.groupby(["method", first_line], sort=False):
-        where = ", ".join(dict.fromkeys(cells["category"]))
-        print(f"failed: {method}, {len(cells)} cell(s) on {where}: {error}", file=sys.stderr)
-    if len(failed):
-        print(
-            f"{len(failed)} of {len(table)} cells failed; the same command tries them again",
-            file=sys.stderr,
-        )
+    for (method, error), rows in failed.groupby(["method", "error"], sort=False):
+        print(f"failed: {method}, {len(rows)} cell(s): {error}", file=sys.stderr)
     print(f"\n{out / args.study}.csv, {args.study}-summary.csv, {args.study}.html")
     return 1 if len(failed) == len(table) else 0
-
-
-def _write_figure(path: Path, title: str, figure: go.Figure, table: pd.DataFrame) -> None:
-    """`path`.html, which opens offline, and `path`.png where kaleido can draw it."""
-    versions = ", ".join(sorted(set(table["version"])))
-    made = f"{table['when'].min()} to {table['when'].max()}, differnet_lite {versions}"
-    summary = [
-        ("cells", f"{len(table)}, of which {int(table['error'].notna().sum())} failed"),
-        ("seeds", ", ".join(str(seed) for seed in sorted(set(table["seed"])))),
-        ("made", made),
-        ("machines", "; ".join(sorted(set(table["machine"])))),
-        ("paper", CITATION),
-    ]
-    notes = (
-        "Each test set was scored once, by the model of the last epoch;"
-        " nothing was selected on its labels.",
-        "The paper's numbers are the best epoch on the test set."
-        " The spread is that of the seeds, not that of the test images.",
-    )
-    write_report(
-        path.with_name(path.name + ".html"),
-        title=title,
-        summary=summary,
-        figures=[(title, "", figure)],
-        notes=notes,
-    )
-    if importlib.util.find_spec("kaleido") is not None:
-        try:
-            write_atomically(
-                path.with_name(path.name + ".png"), figure.to_image("png", width=1000, scale=2)
-            )
-        except Exception as error:  # it needs a browser
-            warnings.warn(
-                f"no PNG was drawn ({str(error).strip().splitlines()[0]});"
-                " the HTML file holds the figure",
-                stacklevel=2,
-            )
-
-
-@contextmanager
-def _cluster(address: str | None) -> Iterator[None]:
-    """joblib on the Dask cluster at this address; on local processes without one."""
-    if address is None:
-        yield
-        return
-    with connected(address), joblib.parallel_config(backend="dask"):
-        yield
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -180,52 +118,39 @@ def _parser() -> argparse.ArgumentParser:
         description="The studies of the paper, each with a table and a figure.",
     )
     studies = parser.add_subparsers(required=True, metavar="STUDY", dest="study")
-    for name, study in STUDIES.items():
-        made = studies.add_parser(
-            name, help=study.title, description=f"{QUESTIONS[name]} {WRITES.format(name)}"
+    built_in = ", ".join(SAMPLE_CATEGORIES)
+    for name, question in QUESTIONS.items():
+        writes = WRITES.format(name) if name in STUDIES else ""
+        command = studies.add_parser(
+            name,
+            help=question,
+            description=f"{question} {writes}{GOES_ON}",
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         )
-        made.add_argument(
-            "--categories",
-            nargs="+",
-            default=DEFAULT_CATEGORIES,
-            metavar="CATEGORY",
-            help=f"built-in names ({', '.join(SAMPLE_CATEGORIES)}) or folders in the MVTec layout"
-            f" (default: {' '.join(DEFAULT_CATEGORIES)})",
-        )
-        if len(study.methods) > 1:
-            made.add_argument(
-                "--methods",
-                nargs="+",
-                metavar="METHOD",
-                help=f"some of {', '.join(METHODS)} (default: {' '.join(study.methods)})",
-            )
+        add = command.add_argument
+        text = f"built-in names ({built_in}) or folders in the MVTec layout"
+        add("--categories", nargs="+", default=["flange"], metavar="CATEGORY", help=text)
+        add("--out", default="results", help="folder for the results")
+        add("--device", default="auto", help="auto, cpu, cuda or mps")
+        add("--no-progress", action="store_true", help="no progress bars")
+        if name in STUDIES:
+            add("--methods", nargs="+", choices=STUDIES[name].methods, help="some of the methods")
+            add("--seeds", type=int, default=3, help="number of seeds, from 0")
+            add("--jobs", type=int, default=-1, help="local processes, -1 for one a core")
+            add("--scheduler", metavar="tcp://HOST:PORT", help="run on this Dask cluster")
+        elif name == "epochs":
+            add("--preset", choices=list(PRESETS), default="paper", help="of the model")
+            add("--views", type=int, metavar="N", help="N random views, the same in all epochs")
+            add("--epochs", type=int, help="those of the preset")
+            add("--seeds", type=int, default=5, help="number of seeds, from 0")
         else:
-            made.set_defaults(methods=None)
-        made.add_argument(
-            "--seeds", type=int, help="number of seeds, from 0 (default 3; 1 with --quick)"
-        )
-        made.add_argument(
-            "--out",
-            default="results",
-            help="folder for tables, figures and finished cells (default results)",
-        )
-        made.add_argument(
-            "--jobs", type=int, default=-1, help="local processes (default: one a core)"
-        )
-        made.add_argument(
-            "--scheduler",
-            metavar="tcp://HOST:PORT",
-            help="run on this Dask cluster; its workers need the images at the same paths",
-        )
-        made.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-        made.add_argument(
-            "--quick",
-            action="store_true",
-            help="few epochs, one seed: to see that all works, not to compare",
-        )
-        made.add_argument("--no-progress", action="store_true", help="no progress bars")
-    add_promise(studies)
-    add_epochs(studies)
+            add("--detector", choices=list(DETECTORS), default="mahalanobis", help="what learns")
+            add("--sizes", nargs="+", type=int, default=[20, 50, 100, 200], help="normal images")
+            add("--repetitions", type=int, default=300, help="of each size")
+            add("--normals", type=int, default=2000, help="fresh ones of a built-in category")
+            add("--epochs", type=int, default=DEFAULT.epochs, help="of the flow")
+            add("--learning-rate", type=float, default=DEFAULT.learning_rate, help="of the flow")
+            add("--seed", type=int, default=0, help="of the draws")
     return parser
 
 

@@ -1,179 +1,235 @@
-"""Doing it: the cells of a grid in parallel, each result on disk as soon as it is there.
+"""Cells of a comparison: each is one fit and one scoring of a test set, kept when it is done.
 
-The calling process hands cells to joblib's workers and writes what comes back, so that workers
-need the images, at the same path, and this package, but no shared folder for results. Local
-processes are the default; under `joblib.parallel_config(backend="dask")` the same call runs on
-a Dask cluster:
+joblib does the work: `Parallel` runs the cells, `Memory` keeps each result in a folder, so the
+same call goes on after an interruption. Under `joblib.parallel_config(backend="dask")` the cells
+run on a Dask cluster, whose workers need the images and the results at the same paths:
 
     with Client("tcp://127.0.0.1:8786"), joblib.parallel_config(backend="dask"):
-        table = run(grid, "results")
-
-Features are extracted once where the workers share the folder that keeps them
-($DIFFERNET_LITE_CACHE), as processes of one machine do; otherwise each machine extracts those
-of its cells. Dask's workers keep the number of threads that they were started with (one, by
-default).
+        table = run(cells(...), "results")
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import joblib
 import pandas as pd
+import torch
+from tqdm.auto import tqdm
 
-from differnet_course.experiments.grid import Cell, Grid
-from differnet_course.experiments.measuring import COLUMNS, Row, brief, extract, measure, row_of
-from differnet_course.experiments.storing import read_row, write_row, write_table
-from differnet_course.experiments.workers import in_workers, n_processes, threads_each
-from differnet_lite.oldchecks import checked
-from differnet_lite.files import made_folder
+import differnet_lite
+from differnet_course.baselines import make_detector
+from differnet_lite import metrics
+from differnet_lite.files import replacing
+from differnet_lite.folders import Category, load_category
+from differnet_lite.images import digest, in_parallel
 
-__all__ = ["FEATURE_OPTIONS", "run"]
+__all__ = ["COLUMNS", "cells", "made_here", "options_json", "run", "subset", "write_table"]
 
-FEATURE_OPTIONS = (
-    "transformations",
-    "backbone",
-    "weights",
-    "size",
-    "n_scales",
-    "downscale",
-    "dtype",
-)
+Cell = dict[str, Any]
+Cache = str | os.PathLike[str] | None
+T = TypeVar("T")
+
+COLUMNS = [
+    *("method", "category", "seed", "n_train", "options"),
+    *("auroc", "average_precision", "auroc_by_kind", "n_test", "fit_s", "score_s", "error"),
+    *("when", "version", "machine", "threads"),
+]
+ON_FEATURES = ("differnet", "ocsvm", "1-nn", "mahalanobis")
 
 
-@checked
+def cells(
+    *,
+    methods: Sequence[str] | Mapping[str, Mapping[str, Any]],
+    categories: Sequence[str | os.PathLike[str]],
+    seeds: Sequence[int] = (0,),
+    settings: Sequence[Mapping[str, Any]] = ({},),
+    n_train: Sequence[int | None] = (None,),
+) -> list[Cell]:
+    """Every method on every category with every seed, setting and number of training images.
+
+    Args:
+        methods: names, or a mapping from each name to options of that method alone.
+        categories: folders in the MVTec layout, with labelled test images, of different names.
+        seeds: one or more.
+        settings: options for every method; they win over a method's own.
+        n_train: numbers of training images, see `subset`; None takes all.
+
+    Example:
+        >>> [cell["seed"] for cell in cells(methods=["ocsvm"], categories=["a"], seeds=[0, 1])]
+        [0, 1]
+    """
+    own = methods if isinstance(methods, Mapping) else {method: {} for method in methods}
+    return [
+        {
+            "method": method,
+            "category": os.path.abspath(folder),
+            "seed": seed,
+            "options": {**options, **setting},
+            "n_train": n,
+        }
+        for seed in seeds
+        for folder in categories
+        for setting in settings
+        for n in n_train
+        for method, options in own.items()
+    ]
+
+
 def run(
-    grid: Grid,
+    cells: Sequence[Cell],
     folder: str | os.PathLike[str],
     *,
     name: str = "table",
     n_jobs: int | None = None,
     device: str = "auto",
-    cache: str | os.PathLike[str] | None = "auto",
-    make: Callable[..., Any] | None = None,
+    cache: Cache = "auto",
+    make: Callable[..., Any] = make_detector,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Run the cells of a grid that are not done yet, and return the table of all.
-
-    A finished cell is a small file in `folder/cells`, written whole or not at all, so that an
-    interrupted run (Ctrl-C, a lost power supply) is resumed by the same call. A cell that failed
-    is a row with its error; it is tried again in the next run. Several grids may share a folder,
-    and then share cells too.
+    """Run the cells that are not done yet, and return the table of all.
 
     The test set of a cell is scored once, by the model of the last epoch; nothing is selected on
-    its labels.
+    its labels. A cell that failed is a row with its error, and is tried again in the next run.
 
     Args:
-        grid: what to run.
-        folder: for `cells/`, `name.csv` and, where pyarrow is installed, `name.parquet`; made if
-            need be.
+        cells: what to run.
+        folder: for `cells/` (finished cells; several runs may share it) and `name.csv`.
         name: of the table.
-        n_jobs: number of local processes, -1 for one a core; None is joblib's own default: 1, or
-            what `joblib.parallel_config` says. Cores are shared evenly among the processes.
-        device: of the detectors.
-        cache: folder that keeps features on the workers; "auto" or None as for `DifferNet`.
-        make: makes a detector, None takes `baselines.make_detector`.
+        n_jobs: number of local processes, -1 for one a core; None is joblib's default.
+        device, cache: of the detectors.
+        make: makes a detector.
         progress: whether to show progress bars.
 
     Returns:
-        One row a cell, in the order of `grid.cells()`, with the columns `COLUMNS`: AUROC and
-        average precision (0 to 1; `auroc_by_kind` is JSON), seconds of fitting and scoring (kept
-        features were computed before, and are no part of it), and the last lines of the error,
-        if any.
+        One row a cell, in their order, with the columns `COLUMNS`: AUROC and average precision
+        from 0 to 1, `auroc_by_kind` as JSON, seconds of fitting and scoring (kept features were
+        extracted before, and are no part of it), and the error, if any.
 
     Raises:
         FileNotFoundError, DatasetError, ImageError: a category cannot be used.
-        RuntimeError: a local process was killed, for want of memory perhaps. What was finished
-            is kept.
     """
-    cells, store = grid.cells(), made_folder(Path(folder) / "cells")
-    rows: dict[Cell, Row] = {}
-    for cell in cells:
-        if (row := read_row(store / f"{cell.key}.json", cell)) is not None:
-            rows[cell] = row
-    pending = [cell for cell in cells if cell not in rows or rows[cell]["error"] is not None]
-    arguments = {
-        "make": _make_detector() if make is None else make,
-        "device": device,
-        "cache": cache,
-        "progress": progress,
-    }
-    if cache is not None:
-        _extract_all(pending, n_jobs, arguments)
-    for cell, row in _measured(pending, n_jobs, arguments):
-        write_row(store / f"{cell.key}.json", row)
-        rows[cell] = row
-    table = pd.DataFrame([rows[cell] for cell in cells], columns=COLUMNS)
-    write_table(table, Path(folder) / name)
+    folders = {cell["category"] for cell in cells}
+    contents = {path: _content(load_category(path)) for path in folders}
+    memory = joblib.Memory(Path(folder) / "cells", verbose=0)
+    measured = memory.cache(_measured, ignore=["folder", "make", "device", "cache"])
+    calls = (
+        joblib.delayed(_row)(measured, cell, contents[cell["category"]], make, device, cache)
+        for cell in cells
+    )
+    parallel = joblib.Parallel(n_jobs=n_jobs, batch_size=1, return_as="generator")
+    rows = list(tqdm(parallel(calls), "cells", len(cells), disable=not progress))
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    write_table(table, Path(folder) / f"{name}.csv")
     return table
 
 
-def _make_detector() -> Callable[..., Any]:
-    from differnet_course.baselines import make_detector
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a CSV file, whole or not at all."""
+    with replacing(path) as file:
+        file.write(table.to_csv(index=False).encode())
 
-    return make_detector
+
+def options_json(options: Mapping[str, Any]) -> str:
+    """Options as JSON with sorted keys."""
+    return json.dumps(options, sort_keys=True, default=dataclasses.asdict)
 
 
-def _extract_all(cells: list[Cell], n_jobs: int | None, arguments: dict[str, Any]) -> None:
-    """Extract the features that cells share, so that no two cells do it at the same time."""
-    groups = _same_features(cells)
-    if n_jobs is not None:  # one group: this process, all cores
-        n_jobs = min(n_processes(n_jobs), max(1, len(groups)))
-    for _ in in_workers(
-        extract,
-        groups,
-        if_lost=lambda group, error: None,  # its cells extract them, or have the error
-        n_jobs=n_jobs,
-        label="features",
-        threads=threads_each(n_jobs),
-        **arguments,
-    ):
-        pass
+def subset(images: Sequence[T], n: int | None, seed: int) -> list[T]:
+    """The first n of the images in an order drawn from the seed; None gives all, as they are.
+
+    Example:
+        >>> subset(range(6), 3, seed=0)[:2] == subset(range(6), 2, seed=0)
+        True
+    """
+    if n is None:
+        return list(images)
+    if not 1 <= n <= len(images):
+        raise ValueError(f"n_train: expected 1 to {len(images)} training images, got {n}")
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
+    return [images[i] for i in order[:n].tolist()]
+
+
+def made_here() -> dict[str, str]:
+    """When, by which version and on what machine a row is made."""
+    cores = f"{joblib.cpu_count()} cores"
+    return {
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "version": differnet_lite.__version__,
+        "machine": f"{platform.system()} {platform.machine()}, {cores}, torch {torch.__version__}",
+    }
+
+
+def _row(
+    measured: Callable[..., dict[str, Any]],
+    cell: Cell,
+    content: str,
+    make: Callable[..., Any],
+    device: str,
+    cache: Cache,
+) -> dict[str, Any]:
+    """The stored row of a cell, a new one, or one with an error, which is not stored."""
+    folder = cell["category"]
+    names = cell | {"category": Path(folder).name}
+    version = differnet_lite.__version__
+    try:
+        figures = measured(names, content, version, folder, make, device, cache)
+    except Exception as error:
+        figures = made_here() | {"error": f"{type(error).__name__}: {error}"}
+    return names | figures | {"options": options_json(cell["options"])}
 
 
 def _measured(
-    cells: list[Cell], n_jobs: int | None, arguments: dict[str, Any]
-) -> Iterator[tuple[Cell, Row]]:
-    """Each cell with its row, as soon as it is there.
+    cell: Cell,
+    content: str,
+    version: str,
+    folder: str,
+    make: Callable[..., Any],
+    device: str,
+    cache: Cache,
+) -> dict[str, Any]:
+    """Fit, score the test set once, and compare with its labels.
 
-    Dask gives up a cell that kills its workers, and with it cells that only waited on them: their
-    error is "KilledWorker: ...", and each is tried again alone, where it shows whose fault it was.
+    `cell`, `content` and `version` are all that a result depends on, but for its last digits.
     """
-    killed: list[Cell] = []
+    category = load_category(folder)
+    train = subset(category.train, cell["n_train"], cell["seed"])
+    detector = make(
+        cell["method"],
+        seed=cell["seed"],
+        device=device,
+        cache=cache,
+        progress=False,
+        **cell["options"],
+    )
+    if cell["method"] in ON_FEATURES and cache is not None:
+        detector.features([*train, *category.test])  # kept, and no part of the seconds
+    start = time.perf_counter()
+    detector.fit(train)
+    fitted = time.perf_counter()
+    scores = detector.anomaly_scores(list(category.test))
+    return made_here() | {
+        "n_train": len(train),
+        "n_test": len(category.test),
+        "threads": torch.get_num_threads(),
+        "fit_s": round(fitted - start, 3),
+        "score_s": round(time.perf_counter() - fitted, 3),
+        "auroc": metrics.auroc(category.labels, scores),
+        "average_precision": metrics.average_precision(category.labels, scores),
+        "auroc_by_kind": json.dumps(metrics.auroc_by_kind(category.kinds, scores)),
+    }
 
-    def given_up(cell: Cell, error: BaseException) -> tuple[Cell, Row]:
-        if type(error).__name__ == "KilledWorker":
-            killed.append(cell)
-        return cell, row_of(cell, error=brief(error))
 
-    def measured(batch: list[Cell]) -> Iterator[tuple[Cell, Row]]:
-        return in_workers(
-            measure,
-            batch,
-            if_lost=given_up,
-            n_jobs=n_jobs,
-            label="cells",
-            threads=threads_each(n_jobs),
-            **arguments,
-        )
-
-    yield from measured(cells)
-    for cell in tuple(killed):
-        yield from measured([cell])
-
-
-def _same_features(cells: Iterable[Cell]) -> list[list[Cell]]:
-    """Cells that look at the same features of the same images, one for each method.
-
-    Random angles are a seed's own: their features are shared by none.
-    """
-    groups: dict[tuple[str, str], dict[str, Cell]] = {}
-    for cell in cells:
-        options = json.loads(cell.options)
-        if (options.get("transformations") or {}).get("angles", ()) is not None:
-            chosen = {option: options[option] for option in FEATURE_OPTIONS if option in options}
-            groups.setdefault((cell.folder, json.dumps(chosen)), {}).setdefault(cell.method, cell)
-    return [list(group.values()) for group in groups.values()]
+def _content(category: Category) -> str:
+    """Tells two sets of images apart by the names and the content of their files."""
+    paths = [*category.train, *category.test]
+    names = [path.relative_to(category.root).as_posix() for path in paths]
+    return joblib.hash([names, list(in_parallel(digest, paths))])

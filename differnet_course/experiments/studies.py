@@ -1,50 +1,38 @@
-"""The paper's studies as grids, and what to read from their tables.
-
-| study | question |
-|---|---|
-| `table1` | which method finds the defects of which category? |
-| `few-shot` | how many training images does each method need? |
-| `ablations` | what does each part of DifferNet add? |
+"""The paper's studies: what they compare, and what to read from their tables.
 
 DifferNet runs without held-out images here: no threshold is needed, so every method trains on
-the same images. One training image is a cell like any other; where a method cannot use it, its
-row holds the error.
+the same images. Where a method cannot use one training image, its row holds the error.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from differnet_course.experiments.grid import Grid, options_json
+from differnet_course.experiments.running import Cell, cells, options_json
 from differnet_course.experiments.summaries import over_categories, summarise
 from differnet_course.published import METHODS
 from differnet_lite.settings import DEFAULT
 from differnet_lite.transforms import Transformations
 
-__all__ = ["ABLATIONS", "N_TRAIN", "STUDIES", "TABLE1_METHODS", "Study"]
+__all__ = ["ABLATIONS", "STUDIES", "Study"]
 
-TABLE1_METHODS = tuple(method for method in METHODS if method != "autoencoder-ssim")
-FEW_SHOT_METHODS = ("ocsvm", "1-nn", "differnet", "mahalanobis")
-N_TRAIN = (1, 2, 4, 8, 16, 32, None)
-
-OWN: dict[str, dict[str, Any]] = {"differnet": {"calibration": "none", "reference_images": 0}}
-QUICK: dict[str, dict[str, Any]] = {"differnet": {"epochs": 2}} | {
-    method: {"steps": 20}
-    for method in ("geotrans", "ganomaly", "dsebm", "autoencoder-l2", "autoencoder-ssim")
-}
+Options = dict[str, Any]
+OWN: dict[str, Options] = {"differnet": {"calibration": "none", "map_images": 0}}
+SAME_SCORES = ("calibration", "map_images", "reference_images")  # options that move no score here
 
 # factor: level: settings; an empty one is the default. Random angles run the trunk anew in every
-# epoch, so that pair gets few epochs, and a mean over views, which needs a fixed grid, is a factor
-# of its own. Rotations are varied alone: the default's small zooms and shifts are no rotations.
-ABLATIONS: dict[str, dict[str, dict[str, Any]]] = {
+# epoch, so that pair gets few epochs. Rotations are varied alone, without zooms and shifts.
+ONE_BY_ONE: Options = {"pool_views": False, "epochs": 16}
+ABLATIONS: dict[str, dict[str, Options]] = {
     "scales": {"1": {"n_scales": 1}, "2": {"n_scales": 2}, "3": {}},
     "rotations": {
-        str(n): {"transformations": Transformations.grid(n, zoom=0, shift=0)}
+        str(n): {"transformations": Transformations.grid(n, zoom=0.0, shift=0.0)}
         for n in (1, 4, 16, 64)
     },
     "width": {str(n): {} if n == DEFAULT.hidden else {"hidden": n} for n in (64, 128, 256, 512)},
@@ -52,120 +40,100 @@ ABLATIONS: dict[str, dict[str, dict[str, Any]]] = {
     "score": {"z² alone": {}, "with log-det": {"use_log_det": True}},
     "views": {"their mean": {}, "one by one": {"pool_views": False}},
     "angles (one by one, 16 epochs)": {
-        "fixed": {"pool_views": False, "epochs": 16},
-        "random": {
-            "pool_views": False,
-            "epochs": 16,
-            "transformations": Transformations(angles=None, n_train=4, n_test=16),
-        },
+        "fixed": ONE_BY_ONE,
+        "random": ONE_BY_ONE
+        | {"transformations": Transformations(angles=None, n_train=4, n_test=16)},
     },
 }
-SLOW = [
-    ("rotations", "64"),
-    *(("angles (one by one, 16 epochs)", level) for level in ("fixed", "random")),
-]  # left out by --quick
 
 
 @dataclasses.dataclass(frozen=True)
 class Study:
     """A question, and how to answer it.
 
-    Attributes:
+    Args:
         title: of its figure.
         methods: that it compares unless told otherwise.
         by: columns of the table that tell the rows of the summary apart.
-        grid: makes its grid from categories, methods, seeds and whether to be quick.
+        n_train: numbers of training images.
+        ablations: factors and their levels, see `ABLATIONS`.
     """
 
     title: str
-    methods: tuple[str, ...]
-    by: tuple[str, ...]
-    grid: Callable[[Sequence[Any], Sequence[str], Sequence[int], bool], Grid]
+    methods: Sequence[str]
+    by: Sequence[str]
+    n_train: Sequence[int | None] = (None,)
+    ablations: Mapping[str, Mapping[str, Options]] = dataclasses.field(default_factory=dict)
 
-    def summary(self, table: pd.DataFrame, *, quick: bool = False) -> pd.DataFrame:
+    def cells(
+        self, categories: Sequence[Any], methods: Sequence[str], seeds: Sequence[int]
+    ) -> list[Cell]:
+        """What to run."""
+        settings = [options for levels in self.ablations.values() for options in levels.values()]
+        different = {options_json(options): options for options in settings}
+        return cells(
+            methods={method: OWN.get(method, {}) for method in methods},
+            categories=categories,
+            seeds=seeds,
+            settings=list(different.values()) or [{}],
+            n_train=self.n_train,
+        )
+
+    def summary(self, table: pd.DataFrame) -> pd.DataFrame:
         """The table of a run, summarised; see `summarise`.
 
         For table 1 with a row for each method's mean over categories, where there are several;
         for ablations with columns `factor`, `level` and `default`.
         """
         short = summarise(table, self.by)
-        if self.by == ("category", "method") and table["category"].nunique() > 1:
-            short = pd.concat([short, over_categories(table)], ignore_index=True)
         if "n_train" in self.by:
-            short = short.sort_values(["category", "n_train"], kind="stable", ignore_index=True)
-        return _by_level(short, quick) if "options" in self.by else short
+            return short.sort_values(["category", "n_train"], kind="stable", ignore_index=True)
+        if self.ablations:
+            return self._by_level(short)
+        if table["category"].nunique() > 1:
+            return pd.concat([short, over_categories(table)], ignore_index=True)
+        return short
+
+    def _by_level(self, short: pd.DataFrame) -> pd.DataFrame:
+        """The summary by options as one by factor and level; a default is in several factors."""
+        options = short["options"].map(_that_matter)
+        parts = []
+        for factor, levels in self.ablations.items():
+            for level, settings in levels.items():
+                rows = short[options == _that_matter(options_json(settings))]
+                if rows.empty:
+                    warnings.warn(
+                        f"{factor} = {level}: no row has these options; run the study to its end",
+                        stacklevel=3,
+                    )
+                names = {"factor": factor, "level": level, "default": not settings}
+                parts.append(rows.drop(columns=["options", "method"]).assign(**names))
+        both = pd.concat(parts, ignore_index=True)
+        return both[[*names, *both.columns.drop([*names])]]
 
 
-def _options(methods: Sequence[str], quick: bool) -> dict[str, dict[str, Any]]:
-    return {
-        method: OWN.get(method, {}) | (QUICK.get(method, {}) if quick else {}) for method in methods
-    }
+def _that_matter(options: str) -> str:
+    """Options (JSON) less those that move no score here."""
+    items = json.loads(options).items()
+    return options_json({name: value for name, value in items if name not in SAME_SCORES})
 
 
-def _table1(
-    categories: Sequence[Any], methods: Sequence[str], seeds: Sequence[int], quick: bool
-) -> Grid:
-    return Grid(methods=_options(methods, quick), categories=categories, seeds=seeds)
-
-
-def _few_shot(
-    categories: Sequence[Any], methods: Sequence[str], seeds: Sequence[int], quick: bool
-) -> Grid:
-    return Grid(
-        methods=_options(methods, quick),
-        categories=categories,
-        seeds=seeds,
-        n_train=(1, 4, 16, None) if quick else N_TRAIN,
-    )
-
-
-def _levels(quick: bool) -> Mapping[tuple[str, str], dict[str, Any]]:
-    """The settings of each factor and level."""
-    return {
-        (factor, level): settings | (QUICK["differnet"] if quick else {})
-        for factor, levels in ABLATIONS.items()
-        for level, settings in levels.items()
-        if not (quick and (factor, level) in SLOW)
-    }
-
-
-def _ablations(
-    categories: Sequence[Any], methods: Sequence[str], seeds: Sequence[int], quick: bool
-) -> Grid:
-    return Grid(
-        methods=_options(methods, False),
-        categories=categories,
-        seeds=seeds,
-        settings=list(_levels(quick).values()),
-    )
-
-
-def _by_level(short: pd.DataFrame, quick: bool) -> pd.DataFrame:
-    """The summary by options as one by factor and level; the default is a level of most factors."""
-    parts = []
-    for (factor, level), settings in _levels(quick).items():
-        rows = short[short["options"] == options_json(OWN["differnet"] | settings)].drop(
-            columns=["options", "method"]
-        )
-        if rows.empty:
-            warnings.warn(
-                f"{factor} = {level}: no row has these options: run the study to its end, or "
-                "again, if another version made the table",
-                stacklevel=3,
-            )
-        parts.append(rows.assign(factor=factor, level=level, default=not ABLATIONS[factor][level]))
-    both = pd.concat(parts, ignore_index=True)
-    return both[["factor", "level", "default", *both.columns.drop(["factor", "level", "default"])]]
-
-
-STUDIES: dict[str, Study] = {
+STUDIES = {
     "table1": Study(
-        "All methods on all categories", TABLE1_METHODS, ("category", "method"), _table1
+        "All methods on all categories",
+        [method for method in METHODS if method != "autoencoder-ssim"],
+        ("category", "method"),
     ),
     "few-shot": Study(
-        "How many training images?", FEW_SHOT_METHODS, ("category", "n_train", "method"), _few_shot
+        "How many training images?",
+        ("ocsvm", "1-nn", "differnet", "mahalanobis"),
+        ("category", "n_train", "method"),
+        n_train=(1, 2, 4, 8, 16, 32, None),
     ),
     "ablations": Study(
-        "One factor at a time", ("differnet",), ("category", "method", "options"), _ablations
+        "One factor at a time",
+        ("differnet",),
+        ("category", "method", "options"),
+        ablations=ABLATIONS,
     ),
 }

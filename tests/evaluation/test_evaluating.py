@@ -12,7 +12,7 @@ import pytest
 from differnet_lite import metrics
 from differnet_lite.evaluation import Evaluation, evaluate
 from differnet_lite.folders import DatasetError, load_category, load_mask
-from differnet_lite.model import DifferNet
+from differnet_lite import DifferNet
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*cannot guarantee")
 

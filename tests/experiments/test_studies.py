@@ -1,38 +1,102 @@
-"""The ablations, and the summary of table 1."""
+"""The studies: one command each, their summaries, and their figures' numbers."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from differnet_course.experiments import STUDIES
+import differnet_lite
+from differnet_course.experiments import STUDIES, as_text, provenance, summarise
+from differnet_course.experiments.__main__ import main
 from differnet_course.experiments.studies import ABLATIONS
-from differnet_course.plots.experiments import plot_comparison
+from differnet_course.plots import plot_ablations, plot_comparison, plot_few_shot
+from differnet_course.published import METHODS, published_auroc, published_table
 from differnet_lite import Settings
+
+from .conftest import Fake
+
+RESULTS = Path(__file__).parents[2] / "notebooks" / "results"
+N_CELLS = {"table1": 8, "few-shot": 4 * 7, "ablations": 17}
+DRAW = {"table1": plot_comparison, "few-shot": plot_few_shot, "ablations": plot_ablations}
+
+
+def command(study: str, folder: Path, out: Path) -> list[str]:
+    words = [study, "--categories", str(folder), "--out", str(out), "--seeds", "1", "--jobs", "1"]
+    return [*words, "--no-progress"]
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_a_study_is_one_command(
+    study: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command(study, folder, tmp_path), make=Fake) == 0
+    printed = capsys.readouterr()
+    assert "range" in printed.out
+    table = pd.read_csv(tmp_path / f"{study}.csv")
+    summary = pd.read_csv(tmp_path / f"{study}-summary.csv")
+    failed = int(table["error"].notna().sum())
+    assert len(table) == N_CELLS[study] == len(Fake.fits) + failed
+    if study == "few-shot":  # 8, 16 and 32 of 6 images
+        assert failed == 4 * 3
+        assert "failed: 1-nn, 1 cell(s): ValueError: n_train: expected 1 to 6" in printed.err
+        assert summary["n_train"].is_monotonic_increasing
+    page = (tmp_path / f"{study}.html").read_text(encoding="utf-8")
+    assert "arXiv 2008.12577" in page
+    figure = DRAW[study](summary)
+    assert {round(100 * value, 6) for value in summary["auroc"].dropna()} <= points(figure)
+
+
+def points(figure: Any) -> set[float]:
+    return {
+        round(float(x), 6)
+        for trace in figure.data
+        if trace.mode in ("markers", "lines+markers")
+        for x in (trace.x if trace.error_x.type else trace.y)
+    }
+
+
+def test_the_commands_exit_codes(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*command("table1", folder, tmp_path), "--methods", "1-nn"]
+    assert main(words, make=lambda name, **rest: Fake("breaks", **rest)) == 1
+    assert "failed: 1-nn, 1 cell(s): ValueError: a bad day" in capsys.readouterr().err
+    assert main(command("table1", tmp_path / "nowhere", tmp_path), make=Fake) == 2
+    assert "nowhere" in capsys.readouterr().err
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    assert main(words, make=interrupted) == 130
+    assert "finished cells are kept" in capsys.readouterr().err
 
 
 def test_every_ablation_changes_one_factor_of_a_model_that_can_be_made() -> None:
     for factor, levels in ABLATIONS.items():
-        settings = [dataclasses.asdict(Settings(**level)) for level in levels.values()]
+        settings = [vars(Settings(**level)) for level in levels.values()]
         changed = {name for s in settings for name in s if s[name] != settings[0][name]}
         assert len(changed) == 1, (factor, changed)
-        assert len(levels) == len({json.dumps(s) for s in settings})
+        assert len({repr(s) for s in settings}) == len(levels)
+
+
+def test_the_stored_ablations_hold_every_level(recwarn: pytest.WarningsRecorder) -> None:
+    table = pd.read_csv(RESULTS / "ablations.csv")
+    summary = STUDIES["ablations"].summary(table)
+    levels = {(factor, level) for factor, levels in ABLATIONS.items() for level in levels}
+    assert set(zip(summary["factor"], summary["level"], strict=True)) == levels
+    assert not [warning for warning in recwarn if "no row" in str(warning.message)]
+    some = table[~table["options"].str.contains("use_log_det")]
+    with pytest.warns(UserWarning, match="score = with log-det: no row has these options"):
+        STUDIES["ablations"].summary(some)
 
 
 def test_table_1_ends_with_the_mean_over_categories() -> None:
-    values = {
-        ("bottle", 0): 0.9,
-        ("cable", 0): 0.7,
-        ("bottle", 1): 1.0,
-        ("cable", 1): 0.8,
-        ("bottle", 2): 1.0,
-        ("cable", 2): None,
-    }
+    values = {("bottle", 0): 0.9, ("cable", 0): 0.7, ("bottle", 1): 1.0, ("cable", 1): 0.8}
+    values |= {("bottle", 2): 1.0, ("cable", 2): np.nan}
     rows = [
         (category, method, seed, value, 1.0, 0.5)
         for (category, seed), value in values.items()
@@ -40,33 +104,38 @@ def test_table_1_ends_with_the_mean_over_categories() -> None:
     ]
     table = pd.DataFrame(rows, columns=["category", "method", "seed", "auroc", "fit_s", "score_s"])
     last = STUDIES["table1"].summary(table).tail(2)
-    assert last["category"].tolist() == ["mean of 2"] * 2 and last["method"].tolist() == [
-        "1-nn",
-        "mahalanobis",
-    ]
+    assert last["category"].tolist() == ["mean of 2"] * 2
     assert last["failed"].tolist() == [1, 1]  # the mean of one category is no mean of two
-    np.testing.assert_allclose(
-        last.iloc[0][["auroc", "low", "high", "seconds", "paper"]].astype(float),
-        [0.85, 0.8, 0.9, 1.5, (0.987 + 0.885) / 2],
-    )
+    numbers = last.iloc[0][["auroc", "low", "high", "seconds", "paper"]].astype(float)
+    np.testing.assert_allclose(numbers, [0.85, 0.8, 0.9, 1.5, (0.987 + 0.885) / 2])
     assert np.isnan(last.iloc[1]["paper"])
-    assert set(STUDIES["table1"].summary(table[table["category"] == "bottle"])["category"]) == {
-        "bottle"
-    }
-    assert "mean of 2" in plot_comparison(STUDIES["table1"].summary(table)).layout.yaxis.ticktext
 
 
-def test_the_stored_ablations_hold_every_level(recwarn) -> None:
-    stored = Path(__file__).parents[2] / "notebooks" / "results" / "ablations.csv"
-    summary = STUDIES["ablations"].summary(pd.read_csv(stored))
-    found = set(zip(summary["factor"], summary["level"], strict=True))
-    assert found == {(factor, level) for factor, levels in ABLATIONS.items() for level in levels}
-    assert not [warning for warning in recwarn if "no row" in str(warning.message)]
+def test_a_summary_holds_mean_and_spread_of_what_succeeded() -> None:
+    rows = [("bottle", "1-nn", s, a, 1.0, 0.5) for s, a in enumerate([0.9, 1.0, None])]
+    rows.append(("flange", "1-nn", 0, 0.5, 1.0, 0.5))
+    table = pd.DataFrame(rows, columns=["category", "method", "seed", "auroc", "fit_s", "score_s"])
+    short = summarise(table)
+    first = short.iloc[0]
+    assert first[["category", "method", "seeds", "failed"]].tolist() == ["bottle", "1-nn", 2, 1]
+    numbers = first[["auroc", "std", "low", "high", "seconds", "paper"]].astype(float)
+    np.testing.assert_allclose(numbers, [0.95, 0.1 / 2**0.5, 0.9, 1.0, 1.5, 0.987])
+    assert short.iloc[1][["std", "paper"]].isna().all()
+    assert "95.0 ± 7.1" in as_text(short) and "90.0 to 100.0" in as_text(short)
 
 
-def test_a_level_without_rows_is_named() -> None:
-    stored = Path(__file__).parents[2] / "notebooks" / "results" / "ablations.csv"
-    table = pd.read_csv(stored)
-    some = table[~table["options"].str.contains("use_log_det")]
-    with pytest.warns(UserWarning, match="score = with log-det: no row has these options"):
-        STUDIES["ablations"].summary(some)
+def test_a_table_says_how_it_was_made(folder: Path, tmp_path: Path) -> None:
+    main(command("table1", folder, tmp_path), make=Fake)
+    table = pd.read_csv(tmp_path / "table1.csv")
+    made, cells, machine = provenance(table, "table1").split("\n")
+    assert made == "python -m differnet_course.experiments table1 --categories bottle --seeds 1"
+    assert cells.startswith("8 cells, of which 0 failed; made from 20") and cells.endswith(" UTC")
+    assert machine == f"differnet_lite {differnet_lite.__version__} on {table['machine'][0]}"
+
+
+def test_published_columns_have_the_published_means() -> None:
+    means = 100 * published_table().mean()
+    np.testing.assert_allclose(means, [67.2, 76.2, 70.9, 71.9, 83.8, 94.7], atol=0.06)
+    assert published_auroc("ganomaly", "metal_nut") == 0.70
+    assert published_auroc("differnet", "flange") is None
+    assert set(published_table()) < set(METHODS)
