@@ -106,7 +106,7 @@ def _fit(args: argparse.Namespace) -> int:
     )
     others = None if by_rule else training_set(args.calibration).images
     training = training_set(args.folder, recursive=args.recursive)
-    check_output("--out", args.out, [Path(os.fspath(image)) for image in training.images])
+    check_output("--out", args.out, [Path(str(image)) for image in training.images])
     if not args.quiet:
         print(escaped(training), flush=True)
     states = args.checkpoint

@@ -41,8 +41,9 @@ class Row:
     def cells(self) -> list[object]:
         """For a CSV file: a truth value is 0 or 1, regions are JSON, what is missing is empty."""
         values = dataclasses.asdict(self)
-        if self.path.startswith(FORMULA):
-            values["path"] = "'" + self.path
+        for name in ("path", "map"):
+            text = os.fsencode(values[name]).decode("utf-8", "backslashreplace")
+            values[name] = "'" + text if text.startswith(FORMULA) else text
         values["flagged"] = None if self.flagged is None else int(self.flagged)
         values["regions"] = json.dumps(self.regions) if self.regions else ""
         return list(values.values())
@@ -57,26 +58,22 @@ def row_writer(table: str | None, as_json: bool) -> Iterator[Callable[[Row], Non
         as_json: whether to print a JSON object a line, too.
     """
     with ExitStack() as stack:
-        file: IO[bytes] | None = None
+        file: IO[str] = io.StringIO(newline="")  # which nobody reads
         if table == "-":
-            file = sys.stdout.buffer
+            file = sys.stdout
         elif table:
-            file = stack.enter_context(replacing(table))
+            file = stack.enter_context(replacing(table, "x", encoding="utf-8", newline=""))
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(field.name for field in dataclasses.fields(Row))
 
-        def write(cells: Iterable[object]) -> None:
-            if file is not None:
-                line = io.StringIO(newline="")
-                csv.writer(line).writerow(cells)
-                file.write(line.getvalue().encode("utf-8", "surrogateescape"))
+        def write(row: Row) -> None:
+            if table:
+                writer.writerow(row.cells())
                 file.flush()
-
-        def write_row(row: Row) -> None:
-            write(row.cells())
             if as_json:
                 print(json.dumps(dataclasses.asdict(row)), flush=True)
 
-        write(field.name for field in dataclasses.fields(Row))
-        yield write_row
+        yield write
 
 
 class MapFolder:

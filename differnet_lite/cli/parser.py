@@ -7,6 +7,7 @@ and a wrong argument then answer at once, without importing PyTorch.
 from __future__ import annotations
 
 import argparse
+import re
 
 import differnet_lite
 
@@ -56,6 +57,7 @@ def _fit(command: argparse.ArgumentParser) -> None:
     add("--recursive", action="store_true", help="train on images of all sub-folders, too")
     add(
         "--groups",
+        type=_pattern,
         metavar="folder|REGEX",
         help="photographs of one part: those of a sub-folder, or those in whose names the pattern "
         "matches the same text",
@@ -86,6 +88,14 @@ def _fit(command: argparse.ArgumentParser) -> None:
         "is saved (default none; paper OUT.training)",
     )
     _common(command, alpha=False, seed=True)
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from error
+    return text
 
 
 def _score(command: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ import math
 import os
 import sys
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from differnet_lite.checks import rate, whole
 from differnet_lite.cli.course import course
 from differnet_lite.cli.output import MapFolder, Row, check_output, escaped, print_table, row_writer
 from differnet_lite.detector import DifferNet
-from differnet_lite.discoveries import fewest_discoveries, select
+from differnet_lite.discoveries import select
 from differnet_lite.evaluation import evaluate
 from differnet_lite.folders import Category, DatasetError, list_images, load_category
 from differnet_lite.images import as_rgb
@@ -27,7 +28,7 @@ from differnet_lite.maps import MapLevels
 from differnet_lite.overlay import write_overlay
 from differnet_lite.regions import regions_of
 from differnet_lite.shown import too_many_flagged
-from differnet_lite.thresholds import Judgement, Threshold
+from differnet_lite.thresholds import Threshold
 from differnet_lite.trunk import resolve_device
 
 __all__ = ["Batch", "score", "scored"]
@@ -81,14 +82,18 @@ def score(args: argparse.Namespace) -> int:
             rows.append(row)
     done = [row for row in rows if not row.error]
     errors = {row.path: row.error for row in rows if row.error}
-    lines = batch.summary(done)
     if category is not None and args.fdr is None:
         lines = _compare(model, category, rows, batch.alpha, args.report)
-    elif args.report:
-        names = [row.path for row in done]
-        course("plots").score_report(args.report, model, names, batch.judgement(done), errors)
-    for note in batch.notes(done):
-        print(f"note: {escaped(note)}", file=sys.stderr)
+    else:
+        lines = batch.summary(done)
+        if args.report:
+            judgement = model.calibration_.judge(
+                np.array([row.score for row in done], float), batch.alpha, if_too_few="fallback"
+            )
+            flagged = np.array([row.flagged for row in done], bool)
+            judgement = dataclasses.replace(judgement, anomalous=flagged)
+            names = [row.path for row in done]
+            course("plots").score_report(args.report, model, names, judgement, errors)
     for path, reason in errors.items():
         print(f"not scored: {escaped(path)}: {escaped(reason)}", file=sys.stderr)
     if not args.quiet:
@@ -167,34 +172,19 @@ class Batch:
         selected = select(self.model.calibration_.p_values(scores), self.fdr)
         return float(np.array(scores)[selected].min()) if selected.any() else math.inf
 
-    def judgement(self, rows: Sequence[Row]) -> Judgement:
-        """The rows with scores, as `DifferNet.judge` gives them."""
-        columns = [(row.score, row.p_value, row.flagged) for row in rows]
-        scores, p_values, flagged = np.array(columns, float).reshape(-1, 3).T
-        assert self.threshold is not None  # the constructor refuses a report without it
-        return Judgement(scores, p_values, flagged > 0, self.threshold)
-
-    def notes(self, rows: Sequence[Row]) -> list[str]:
-        """What is odd about the rows with scores, a sentence each."""
-        note = None
-        if self.threshold is not None and self.fdr is None:
-            n_flagged = sum(bool(row.flagged) for row in rows)
-            rate = max(self.alpha, self.threshold.smallest_alpha)
-            note = too_many_flagged(n_flagged, len(rows), rate)
-        return [] if note is None else [note]
-
     def summary(self, rows: Sequence[Row]) -> list[tuple[str, str]]:
-        """The rows with scores in a few lines (label, value)."""
+        """The rows with scores in a few lines (label, value); what is odd about them is a note."""
         if self.threshold is None:
             return [("threshold", "none: the model was fitted without calibration")]
-        flagged = f"{sum(bool(row.flagged) for row in rows)} of {len(rows)}"
-        if self.fdr is None:
-            return [("flagged", flagged), ("threshold", str(self.threshold))]
-        fewest = fewest_discoveries(self.threshold.n, len(rows), self.fdr)
-        return [
-            ("flagged", f"{flagged}; a share of {self.fdr:g} of them may be good"),
-            ("needs", f"{fewest} that look worse than all {self.threshold.n} that calibrate"),
-        ]
+        n_flagged = sum(bool(row.flagged) for row in rows)
+        lines = [("flagged", f"{n_flagged} of {len(rows)}"), ("threshold", str(self.threshold))]
+        if self.fdr is not None:
+            return [*lines[:1], ("of these good", f"a share of {self.fdr:g} at most, on average")]
+        rate = max(self.alpha, self.threshold.smallest_alpha)
+        note = too_many_flagged(n_flagged, len(rows), rate)
+        if note is not None:
+            warnings.warn(note, stacklevel=2)
+        return lines
 
 
 def _check_options(args: argparse.Namespace) -> None:
@@ -210,8 +200,6 @@ def _check_options(args: argparse.Namespace) -> None:
         raise ValueError("--scheduler ADDRESS and --out DIR belong together; see docs/cluster.md")
     if args.json and args.csv == "-":
         raise ValueError("--json and --csv - both write to standard output; name a file for --csv")
-    if (args.all_maps or args.overwrite) and not args.maps:
-        raise ValueError("--all-maps and --overwrite: expected with --maps DIR")
     if not Path(args.model).is_file():
         raise FileNotFoundError(f"{args.model}: there is no such model file")
 
@@ -225,25 +213,23 @@ def _inputs(args: argparse.Namespace) -> tuple[list[Path], Category | None]:
     elif len(args.images) == 1 and (folder / "test").is_dir():
         with contextlib.suppress(FileNotFoundError):  # a folder of another kind
             category = load_category(folder)
-    masks: list[Path] = []
     if category is None:
         photographs = [path for source in args.images for path in list_images(source)]
     else:
         photographs = list(category.test)
-        masks = [mask for mask in category.masks if mask is not None]
-    for option, name in (("--csv", args.csv), ("--report", args.report)):
-        if name != "-":
-            check_output(option, name, [Path(args.model), *photographs, *masks])
-    if not photographs:
-        raise DatasetError(f"{folder}: expected images in test/, found none")
-    if category is not None and 0 < category.labels.sum() < len(photographs):
-        return photographs, category
-    if args.command == "evaluate":
+        if not 0 < category.labels.sum() < len(photographs):
+            category = None
+    if category is None and args.command == "evaluate":
         raise DatasetError(
             f"{folder}: expected normal and anomalous images in test/; without labels take "
             "`differnet-lite score`"
         )
-    return photographs, None
+    if not photographs:
+        raise DatasetError(f"{folder}: expected images in test/, found none")
+    for option, name in (("--csv", args.csv), ("--report", args.report)):
+        if name != "-":
+            check_output(option, name, [Path(args.model), *photographs])
+    return photographs, category
 
 
 def _compare(

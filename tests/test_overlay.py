@@ -1,0 +1,84 @@
+"""The map over its photograph: in its own size and shape, outlined where the level is reached."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from differnet_lite.maps import MapLevels
+from differnet_lite.overlay import (
+    LINE,
+    MARKED,
+    TOP,
+    level_axis,
+    painted,
+    ramp_position,
+    write_overlay,
+)
+
+LEVELS = MapLevels(usual=1.0, level=2.0, alpha=0.05)
+
+
+def test_the_ramp_begins_at_usual_meets_the_level_and_ends() -> None:
+    values = np.array([0, 0.5, 1, 2**0.5, 1.9999, 2, 4, 2 * TOP, 100])
+    position = ramp_position(values, LEVELS)
+    expected = [0, 0, 0, MARKED / 2, MARKED, MARKED, MARKED + 0.6 / 3, 1, 1]
+    np.testing.assert_allclose(position, expected, atol=1e-4)
+    assert (position[values < 2] < MARKED).all(), "what is below the level is never marked"
+    alike = MapLevels(usual=2.0, level=2.0, alpha=0.05)  # so few images that there is no between
+    assert ramp_position(np.array([1.99, 2.0]), alike).tolist() == [0, MARKED]
+
+
+def test_what_reaches_the_level_is_outlined_in_the_photographs_shape() -> None:
+    values = np.zeros((64, 64), np.float32)
+    values[16:32, 8:24] = 2.0
+    photograph = Image.new("RGB", (640, 128), (90, 120, 150))
+    drawn = np.asarray(painted(photograph, values, LEVELS))
+    assert drawn.shape == (128, 640, 3)
+    line = (drawn == np.array(tuple(bytes.fromhex(LINE[1:])))).all(-1)
+    rows, columns = np.nonzero(line)
+    # 16:32 of 64 is 32:64 of 128, 8:24 is 80:240 of 640; a stretched pixel reaches half over
+    assert abs(rows.min() - 32) <= 2 and abs(rows.max() - 63) <= 2
+    assert abs(columns.min() - 80) <= 10 and abs(columns.max() - 239) <= 10
+    assert not line[40:56, 100:220].any(), "a line and no filled place"
+    far = drawn[:, 300:]
+    assert (far == [90, 120, 150]).all(), "as normal as normal places: its own colours"
+    assert (drawn[48, 160] != [90, 120, 150]).any()
+
+
+def test_a_line_is_drawn_at_the_level_and_not_below_it() -> None:
+    photograph = Image.new("RGB", (64, 64), (0, 0, 0))
+    for value, marked in ((np.nextafter(2, 0, dtype=np.float32), False), (np.float32(2), True)):
+        values = np.zeros((64, 64), np.float32)
+        values[20:40, 20:40] = value
+        drawn = np.asarray(painted(photograph, values, LEVELS))
+        assert (drawn == np.array(tuple(bytes.fromhex(LINE[1:])))).all(-1).any() == marked
+
+
+def test_a_picture_appears_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photograph = Image.new("RGB", (50, 20))
+    values = np.zeros((8, 8), np.float32)
+    path = write_overlay(tmp_path / "a.png", photograph, values, LEVELS)
+    assert Image.open(path).size == (50, 20)
+    before = path.read_bytes()
+
+    def full(self: Image.Image, file: object, *_: object) -> None:
+        file.write(b"half")  # type: ignore[attr-defined]
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(OSError, match="no space"):
+        write_overlay(path, photograph, values, LEVELS)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_the_axis_of_a_figure_is_the_same_ramp() -> None:
+    axis = level_axis(LEVELS)
+    stops = axis["colorscale"]
+    assert isinstance(stops, list) and stops[0] == [0.0, "rgba(255, 237, 160, 0.000)"]
+    assert stops[-1] == [1.0, "rgba(177, 0, 38, 0.800)"]
