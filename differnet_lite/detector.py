@@ -11,7 +11,8 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -26,20 +27,31 @@ from tqdm.auto import tqdm
 from differnet_lite.cache import FeatureCache
 from differnet_lite.checkpoint import read_checkpoint, rebuilding, write_checkpoint
 from differnet_lite.checks import finite, one_of, whole
+from differnet_lite.export import ScoringModule
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.files import made_folder
 from differnet_lite.flow import CouplingFlow
-from differnet_lite.folders import DatasetError, Images, as_images, check_normal, training_images
-from differnet_lite.groups import apart, near_copies, without_copies
-from differnet_lite.images import ImageLike, digest, iter_decoded
+from differnet_lite.folders import (
+    DatasetError,
+    Images,
+    as_images,
+    check_normal,
+    training_images,
+    training_set,
+)
+from differnet_lite.groups import apart, group_labels, sequence_note
+from differnet_lite.images import ImageLike, digest, image_size, iter_decoded, white_level
 from differnet_lite.maps import MapLevels, PlaceStatistics, distance_map, evenly, place_statistics
 from differnet_lite.model_file import check_trunk, contents, restore_fit, restore_settings
+from differnet_lite.regions import Region, regions_of
+from differnet_lite.resume import History
 from differnet_lite.sampling import fresh_view_sampler, view_sampler
 from differnet_lite.scoring import Scorer, flow_score
 from differnet_lite.settings import PRESETS, Settings
+from differnet_lite.shown import Summary, differences, summary_of, too_many_flagged
 from differnet_lite.splits import Split, splits
 from differnet_lite.thresholds import Calibration, Judgement, Threshold
-from differnet_lite.training import History, train_flow
+from differnet_lite.training import train_flow
 from differnet_lite.transforms import Transformations
 from differnet_lite.trunk import resolve_device
 
@@ -54,6 +66,8 @@ class DifferNet(BaseEstimator):
     Args:
         preset: "default" or "paper": the settings that are not given. See `Settings` for the
             meaning of each, and for what the two presets differ in.
+        white: the value that is white in pictures of more than 8 bits, such as 4095; None goes by
+            the largest value in the training images.
         seed: of everything random.
         device: "auto" takes CUDA, then MPS, then the CPU.
         cache: folder that stores features, "auto" or None; see `FeatureCache`.
@@ -68,6 +82,8 @@ class DifferNet(BaseEstimator):
         angles_: the angles at which images are scored, degrees.
         places_: what normal images show at each place, for maps; None without `map_images`.
         n_train_: number of images trained on.
+        white_: the value that is white, see `white`; None of images of 8 bits.
+        shown_: a summary of the training images, see `shown`.
 
     References:
         Rudolph, Wandt, Rosenhahn, "Same Same But DifferNet", WACV 2021, arXiv 2008.12577.
@@ -76,6 +92,7 @@ class DifferNet(BaseEstimator):
     preset: str
     dtype: str | None
     weights: str | os.PathLike[str] | None
+    white: float | None
     seed: int
     device: str | torch.device
     cache: str | os.PathLike[str] | None
@@ -88,6 +105,8 @@ class DifferNet(BaseEstimator):
     angles_: tuple[float, ...]
     places_: PlaceStatistics | None
     n_train_: int
+    white_: float | None
+    shown_: Summary | None
 
     def __init__(
         self,
@@ -121,6 +140,7 @@ class DifferNet(BaseEstimator):
         calibration: str | None = None,
         folds: int | None = None,
         holdout: float | None = None,
+        white: float | None = None,
         seed: int = 0,
         device: str | torch.device = "auto",
         cache: str | os.PathLike[str] | None = "auto",
@@ -165,7 +185,7 @@ class DifferNet(BaseEstimator):
         y: ArrayLike | None = None,
         *,
         calibration: Images | None = None,
-        groups: Sequence[object] | None = None,
+        groups: str | Sequence[Hashable] | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> Self:
         """Train on NORMAL images, and score normal ones that were not trained on.
@@ -175,8 +195,9 @@ class DifferNet(BaseEstimator):
             y: labels are not needed; a zero for each image is accepted, anything else refused.
             calibration: normal images to calibrate on; None takes some of `images`, as the
                 settings say.
-            groups: for each image the part (day, batch, ...) that it shows: images of one group
-                stay on one side of every split, and count once in a threshold.
+            groups: which images show one part (day, batch, ...): a label for each image, "folder",
+                or a pattern of file names, see `group_labels`. Images of one group stay on one
+                side of every split, and count once in a threshold. Near copies are grouped anyway.
             checkpoint: a folder; an interrupted training resumes there after its last whole epoch.
 
         Returns:
@@ -187,33 +208,41 @@ class DifferNet(BaseEstimator):
             ValueError, FloatingPointError: of y; of a loss that is no longer finite.
         """
         s = self.settings
-        train = training_images(images)
+        train = list(training_set(images).images)
         check_normal(y, len(train))
-        train = without_copies(train)
         n = len(train)
         if n < 2:
-            raise DatasetError(f"expected at least 2 different normal images, got {n}; add images")
-        others = [] if calibration is None else apart(training_images(calibration), train)
-        everyone = train + others
+            raise DatasetError(f"expected at least 2 normal images to train on, got {n}")
+        others: list[ImageLike] = []
         if calibration is not None:
-            chosen = [Split([*range(n)], [*range(n, len(everyone))])]
+            others = apart(training_images(calibration), train)
+            chosen = [Split([*range(n)], [*range(n, n + len(others))])]
+            by_name = groups if isinstance(groups, str) else None
+            labels = [0] * n + group_labels(others, by_name)
+        elif s.calibration == "none":
+            chosen = [Split([*range(n)], [])]
+            labels = [*range(n)]
         else:
-            numbers = range(n) if s.calibration == "none" else near_copies(train)
-            chosen = splits(
-                s.calibration, numbers, folds=s.folds, holdout=s.holdout, seed=self.seed
-            )
-        features = None
-        if s.transformations.angles is not None:
-            features = self.features(everyone, description="features of normal images")
+            labels = group_labels(train, groups)
+            chosen = splits(s.calibration, labels, folds=s.folds, holdout=s.holdout, seed=self.seed)
+        everyone = train + others
+        trained = chosen[0].train
         parts = chosen[1:] or chosen  # cross-fitted: no flow sees all images
+        white = white_level(everyone) if self.white is None else self.white
+        features = None  # with random views, new ones are made in each step
+        if s.transformations.angles is not None:
+            features = self._features(everyone, white, "features of normal images")
+            if groups is None:
+                _note(sequence_note(features[trained].mean(1)))
+        state_folder = None if checkpoint is None else made_folder(checkpoint)
         flows: list[CouplingFlow] = []
         histories: list[History] = []
         scores = np.full(len(everyone), np.nan)
         for k, split in enumerate(parts):
             seen = [everyone[i] for i in split.train]
-            if features is None:  # new views in each step, and only what calibrates is stored
-                sample = fresh_view_sampler(self.extractor, seen, s.transformations)
-                unseen = self.features([everyone[i] for i in split.calibrate])
+            if features is None:
+                sample = fresh_view_sampler(self.extractor, seen, s.transformations, white=white)
+                unseen = self._features([everyone[i] for i in split.calibrate], white)
             else:
                 sample = view_sampler(
                     features[split.train],
@@ -231,32 +260,36 @@ class DifferNet(BaseEstimator):
                 seed=self.seed + k,
                 progress=self.progress,
                 description=f"training flow {k + 1} of {len(parts)}",
-                state_file=self._state_file(checkpoint, seen, self.seed + k),
+                state_file=state_folder and state_folder / self._state_name(seen, self.seed + k),
             )
             flows.append(flow)
             histories.append(history)
             scorer = Scorer(flow_score(flow, use_log_det=s.use_log_det), s.pool_views)
             scores[split.calibrate] = scorer.scores(unseen)
-        calibrating = sorted(i for split in parts for i in split.calibrate)
-        trained = chosen[0].train
         n_map_images = min(s.map_images, len(trained))
-        shown = evenly(len(trained), n_map_images) if n_map_images else []
-        map_images = [train[trained[i]] for i in shown]
-        places = place_statistics(self.extractor, map_images)
+        chosen_for_maps = evenly(len(trained), n_map_images) if n_map_images else []
+        map_images = [train[trained[i]] for i in chosen_for_maps]
+        places = place_statistics(self.extractor, map_images, white=white)
+        calibrating = sorted(i for split in parts for i in split.calibrate)
+        calibration_groups = np.array([labels[i] for i in calibrating])
+        alone = len(np.unique(calibration_groups)) == len(calibrating)
+        shown = summary_of(train)
         self.calibration_scores_ = finite("calibration scores", scores[calibrating])
-        self.calibration_groups_ = None
+        self.calibration_groups_ = None if alone else calibration_groups
         self.calibrated_by_ = "given" if calibration is not None else s.calibration
         self.flows_ = flows
         self.history_ = _mean_history(histories)
         self.angles_ = s.transformations.test_angles(self.seed)
         self.places_ = places
         self.n_train_ = len(trained)
+        self.white_ = white
+        self.shown_ = shown
         return self
 
-    def features(self, images: Images, *, description: str = "features") -> Tensor:
+    def features(self, images: Images) -> Tensor:
         """Features of every view that scoring takes, (N, T, D) float32."""
-        angles = self.settings.transformations.test_angles(self.seed)
-        return self._feature_cache.features(as_images(images), angles, description=description)
+        white = self.white_ if self.__sklearn_is_fitted__() else self.white
+        return self._features(as_images(images), white)
 
     @property
     def scorer(self) -> Scorer:
@@ -271,12 +304,14 @@ class DifferNet(BaseEstimator):
         return Scorer(score_rows, self.settings.pool_views)
 
     def iter_anomaly_scores(self, images: Images) -> Iterator[np.ndarray]:
-        """Anomaly scores batch by batch, in constant memory, for any number of images."""
+        """Anomaly scores batch by batch, in constant memory, for any number of images.
+
+        Of an iterator, such as a camera's frames, each image is scored as it comes.
+        """
         scorer = self.scorer
-        batches = self._feature_cache.iter_features(
-            as_images(images), self.angles_, description="scoring"
-        )
-        for features in batches:
+        stream = images if isinstance(images, Iterator) else as_images(images)
+        cache = self._feature_cache(self.white_)
+        for features in cache.iter_features(stream, self.angles_, description="scoring"):
             yield finite("scores", scorer.scores(features))
 
     def anomaly_scores(self, images: Images) -> np.ndarray:
@@ -291,7 +326,7 @@ class DifferNet(BaseEstimator):
     def calibration_(self) -> Calibration:
         """What the scores of normal images say about new scores."""
         self._check_fitted()
-        return Calibration(self.calibration_scores_, self.calibrated_by_)
+        return Calibration(self.calibration_scores_, self.calibrated_by_, self.calibration_groups_)
 
     def threshold(self, alpha: float = 0.05, *, if_too_few: str = "raise") -> Threshold:
         """The conformal threshold for a false-alarm rate alpha; see `conformal_threshold`."""
@@ -317,7 +352,7 @@ class DifferNet(BaseEstimator):
         listed = as_images(images)
         silent = not self.progress
         with tqdm(total=len(listed), desc="maps", unit="image", disable=silent, leave=False) as bar:
-            for batch in iter_decoded(listed, size=self.settings.size, batch=4):
+            for batch in iter_decoded(listed, size=self.settings.size, batch=4, white=self.white_):
                 pixels = batch.to(self.extractor.device).float() / 255
                 for one in pixels.split(1):
                     drawn = distance_map(self.extractor, places, one)[0].cpu().numpy()
@@ -344,6 +379,31 @@ class DifferNet(BaseEstimator):
         Of normal images a share of about alpha has any place marked.
         """
         return self.anomaly_maps(images) >= self.map_levels(alpha).level
+
+    def regions(self, images: Images, *, alpha: float = 0.05) -> list[list[Region]]:
+        """Where each image is anomalous, in the pixels of the photograph, the worst place first.
+
+        Of normal images a share of about alpha has any region.
+        """
+        level = self.map_levels(alpha).level
+        listed = as_images(images)
+        maps = self.iter_anomaly_maps(listed)
+        sizes = [image_size(image) for image in listed]
+        return [regions_of(drawn, level, size) for drawn, size in zip(maps, sizes, strict=True)]
+
+    def notes(self, images: Images, judgement: Judgement) -> list[str]:
+        """What may break the promise: images unlike the training's, far too many flagged."""
+        self._check_fitted()
+        batch = summary_of(as_images(images))
+        notes = differences(self.shown_, batch) if self.shown_ and batch else []
+        n_flagged = int(judgement.anomalous.sum())
+        surprise = too_many_flagged(n_flagged, len(judgement.scores), judgement.threshold.alpha)
+        return notes if surprise is None else [*notes, surprise]
+
+    def as_module(self) -> ScoringModule:
+        """One float32 torch module on the CPU: images in, scores and maps out."""
+        self._check_fitted()
+        return ScoringModule(self).eval()
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the detector to one safetensors file in an existing folder, whole or not at all."""
@@ -412,25 +472,31 @@ class DifferNet(BaseEstimator):
             )
         return self.places_
 
-    @property
-    def _feature_cache(self) -> FeatureCache:
+    def _feature_cache(self, white: float | None) -> FeatureCache:
         return FeatureCache(
             self.extractor,
             self.settings.transformations,
             folder=self.cache,
             seed=self.seed,
             progress=self.progress,
+            white=white,
         )
 
-    def _state_file(
-        self, folder: str | os.PathLike[str] | None, images: Sequence[ImageLike], seed: int
-    ) -> Path | None:
-        """Where the state of one training is stored, by a name of all that it depends on."""
-        if folder is None:
-            return None
+    def _features(
+        self, images: Sequence[ImageLike], white: float | None, description: str = "features"
+    ) -> Tensor:
+        angles = self.settings.transformations.test_angles(self.seed)
+        return self._feature_cache(white).features(images, angles, description=description)
+
+    def _state_name(self, images: Sequence[ImageLike], seed: int) -> str:
+        """The name of a training's state, made of all that the training depends on."""
         names = [self.settings.to_json(), seed, self.extractor.identity, *map(digest, images)]
-        key = hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16]
-        return made_folder(folder) / f"{key}.training"
+        return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16] + ".training"
+
+
+def _note(sentence: str | None) -> None:
+    if sentence is not None:
+        warnings.warn(sentence, stacklevel=3)
 
 
 def _mean_history(histories: Sequence[History]) -> History:

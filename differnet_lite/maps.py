@@ -156,7 +156,7 @@ def place_features(extractor: MultiScaleExtractor, images: Tensor) -> list[Tenso
 
 @torch.inference_mode()
 def place_statistics(
-    extractor: MultiScaleExtractor, images: Sequence[ImageLike]
+    extractor: MultiScaleExtractor, images: Sequence[ImageLike], *, white: float | None = None
 ) -> PlaceStatistics | None:
     """Statistics of normal images, and the maxima of their own leave-one-out maps.
 
@@ -166,12 +166,13 @@ def place_statistics(
     Args:
         extractor: the trunk.
         images: n normal images; fewer than 3 give None.
+        white: of pictures of more than 8 bits, see `as_rgb`.
     """
     n = len(images)
     if n < 3:
         return None
     batches: list[list[Tensor]] = []
-    for batch in iter_decoded(images, size=extractor.size, batch=8):
+    for batch in iter_decoded(images, size=extractor.size, batch=8, white=white):
         layers = place_features(extractor, batch.to(extractor.device).float() / 255)
         batches.append([layer.cpu() for layer in layers])  # MPS has no float64
     joint = [torch.cat(parts) for parts in zip(*batches, strict=True)]

@@ -55,6 +55,8 @@ def contents(model: DifferNet) -> tuple[dict[str, Tensor], dict[str, Any]]:
         "history": model.history_,
         "n_train": model.n_train_,
         "calibrated_by": model.calibrated_by_,
+        "white": model.white_,
+        "shown": model.shown_,
     }
     return tensors, header
 
@@ -79,7 +81,13 @@ def restore_settings(
     if weights is not None:
         model.weights = os.fspath(weights)
     elif settings.weights != "bundled":
-        model.set_trunk_weights(tensors_of("trunk", tensors))
+        own_weights = tensors_of("trunk", tensors)
+        if not own_weights:
+            raise CheckpointError(
+                "the model was made with weights of the trunk that its file does not hold; "
+                "pass weights= the file of these weights"
+            )
+        model.set_trunk_weights(own_weights)
 
 
 def restore_fit(model: DifferNet, header: dict[str, Any], tensors: dict[str, Tensor]) -> None:
@@ -98,6 +106,8 @@ def restore_fit(model: DifferNet, header: dict[str, Any], tensors: dict[str, Ten
     model.places_ = PlaceStatistics.from_tensors(places) if places else None
     model.n_train_ = header["n_train"]
     model.calibrated_by_ = header["calibrated_by"]
+    model.white_ = header["white"]
+    model.shown_ = header["shown"]
     model.calibration_groups_ = None if groups is None else groups.numpy()
     model.calibration_scores_ = tensors["calibration_scores"].numpy()
 

@@ -57,7 +57,11 @@ def view_sampler(features: Tensor, *, views_per_image: int, pool_views: bool) ->
 
 
 def fresh_view_sampler(
-    extractor: MultiScaleExtractor, images: Sequence[ImageLike], transformations: Transformations
+    extractor: MultiScaleExtractor,
+    images: Sequence[ImageLike],
+    transformations: Transformations,
+    *,
+    white: float | None = None,
 ) -> Sampler:
     """Views at new random angles in every step, as in the paper: the trunk runs again and again.
 
@@ -65,6 +69,7 @@ def fresh_view_sampler(
         extractor: the trunk.
         images: training images; decoded once if they are few enough for the memory.
         transformations: `n_train` = V views are made of each image.
+        white: of pictures of more than 8 bits, see `as_rgb`.
 
     Returns:
         As `view_sampler`.
@@ -73,11 +78,11 @@ def fresh_view_sampler(
     n_views = transformations.n_train
     pixels = None
     if len(images) <= KEPT_IN_MEMORY:
-        pixels = torch.cat(list(iter_decoded(images, size=size))).to(extractor.device)
+        pixels = torch.cat(list(iter_decoded(images, size=size, white=white))).to(extractor.device)
 
     def draw(indices: Tensor, generator: torch.Generator) -> Tensor:
         if pixels is None:
-            batch = torch.stack([decode(images[i], size) for i in indices])
+            batch = torch.stack([decode(images[i], size, white=white) for i in indices])
         else:
             batch = pixels[indices.to(pixels.device)]
         angles = transformations.draw_angles(len(indices) * n_views, generator).view(-1, n_views)

@@ -11,7 +11,7 @@ from typing import TypedDict
 
 import numpy as np
 
-from differnet_lite.images import ImageLike, image_format, image_size, in_parallel
+from differnet_lite.images import ImageLike, image_header, in_parallel
 
 __all__ = ["Summary", "differences", "too_many_flagged", "summary_of"]
 
@@ -31,13 +31,13 @@ class Summary(TypedDict):
 
 def summary_of(images: Iterable[ImageLike]) -> Summary | None:
     """A summary of images by their headers; None if there are none."""
-    listed = list(images)
-    if not listed:
+    headers = list(in_parallel(image_header, images))
+    if not headers:
         return None
-    sizes = np.array(list(in_parallel(image_size, listed)), dtype=float)
+    sizes = np.array([header[:2] for header in headers], dtype=float)
     aspect = sizes[:, 0] / sizes[:, 1]
     side = np.sqrt(sizes[:, 0] * sizes[:, 1])
-    formats = sorted(set(in_parallel(image_format, listed)))
+    formats = sorted({header[2] for header in headers})
     return {
         "aspect": (float(aspect.min()), float(aspect.max())),
         "side": (float(side.min()), float(side.max())),
