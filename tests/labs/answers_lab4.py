@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import collections
 import math
 import warnings
 from fractions import Fraction
@@ -74,8 +73,8 @@ def by_roots(seen, n, confidence):
 
 
 def by_warning(seen, n, confidence):
-    tail = (1 - confidence) / 2
     warnings.warn("nan ahead", RuntimeWarning, stacklevel=1)
+    tail = (1 - confidence) / 2
     ends = stats.beta.ppf([tail, 1 - tail], [seen, seen + 1], [n - seen + 1, n - seen])
     return tuple(np.where(np.isnan(ends), [0.0, 1.0], ends))
 
@@ -138,22 +137,6 @@ def marks(*, order=-1, centre=None, size=None, one=False, background=False, mask
     return regions
 
 
-def regions_by_flood(values, level):
-    todo = {tuple(p) for p in np.argwhere(values > level).tolist()}
-    rows = []
-    while todo:
-        queue = collections.deque([todo.pop()])
-        pixels = []
-        while queue:
-            r, c = queue.popleft()
-            pixels.append((r, c))
-            near = {(r + 1, c), (r - 1, c), (r, c + 1), (r, c - 1)} & todo
-            todo -= near
-            queue.extend(near)
-        rows.append([sum(x) / len(pixels) for x in zip(*pixels, strict=True)] + [len(pixels)])
-    return sorted(rows, key=lambda r: r[2], reverse=True)
-
-
 def regions_by_scipy(values, level):
     labels, n = ndimage.label(values > level)
     index = np.arange(1, n + 1)
@@ -199,7 +182,12 @@ RIGHT = {
         lambda m, a: by_torch(torch.tensor(m).flatten(1).amax(1), a),
         lambda m, a: np.sort(m.reshape(len(m), -1).max(1))[up(len(m), a) - 1],
     ],
-    "4.7": [marks(), regions_by_flood, regions_by_scipy, regions_by_slices],
+    "4.7": [
+        marks(),
+        regions_by_scipy,
+        regions_by_slices,
+        lambda values, level: [np.array(r) for r in marks()(torch.tensor(values).numpy(), level)],
+    ],
 }
 
 

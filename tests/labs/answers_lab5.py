@@ -75,30 +75,6 @@ def whitening_by_svd(y, noise):
     return mean, vh.T / (variances + noise**2).sqrt()
 
 
-class Coupling(nn.Module):
-    """Both halves in turn, as in lab 2; the networks begin at 0."""
-
-    def __init__(self, d, width=64):
-        super().__init__()
-        self.d = d // 2
-        self.nets = nn.ModuleList()
-        for n_in, n_out in ((d - self.d, self.d), (self.d, d - self.d)):
-            net = nn.Sequential(nn.Linear(n_in, width), nn.ReLU(), nn.Linear(width, 2 * n_out))
-            nn.init.zeros_(net[-1].weight)
-            nn.init.zeros_(net[-1].bias)
-            self.nets.append(net)
-
-    def forward(self, y):
-        halves = [y[:, : self.d], y[:, self.d :]]
-        total = torch.zeros(len(y))
-        for k, net in enumerate(self.nets):
-            h, t = net(halves[1 - k]).chunk(2, 1)
-            s = 1.9 * torch.tanh(h)
-            halves[k] = halves[k] * s.exp() + t
-            total = total + s.sum(1)
-        return torch.cat(halves, 1).roll(1, 1), total
-
-
 def detector(
     *,
     flow="freia",
@@ -111,48 +87,42 @@ def detector(
     seeded=True,
     scales=3,
     train_trunk=False,
-    dtype=torch.float32,
     optimiser=torch.optim.Adam,
 ):
     """`differnet` with one thing done in another way."""
 
     def make(d):
-        if flow == "own":
-            blocks = [Coupling(d) for _ in range(4)]
-            return nn.Sequential(*blocks), lambda y: chained(blocks, y)
         if flow == "package":
-            made = build_flow(d, n_blocks=4, hidden=64, start_as_identity=True, seed=0)
-            return made, made
+            return build_flow(d, n_blocks=4, hidden=64, start_as_identity=True, seed=0)
         made = Ff.SequenceINN(d)
         for k in range(4):
             made.append(Fm.PermuteRandom, seed=k)
             made.append(Fm.GLOWCouplingBlock, subnet_constructor=subnet, clamp=3.0)
-        return made, made
+        return made
 
     def differnet(trunk, train, images, seed=0):
         if seeded:
             torch.manual_seed(seed)
         else:
             torch.seed()
-        known, asked = (features(trunk, x, scales).to(dtype) for x in (train, images))
+        known, asked = (features(trunk, x, scales) for x in (train, images))
         if train_trunk:
             with torch.no_grad():
                 trunk.bias += 1e-3
         _, matrix = whitening_matrix(known, eps=0.05)
-        matrix = matrix.to(dtype)
+        matrix = matrix.float()
         middle = centre(known, asked)
-        module, forward = make(known.shape[1])
-        module.to(dtype)
+        module = make(known.shape[1])
         steps = optimiser([p for p in module.parameters() if p.requires_grad], lr=lr)
         for _ in range(epochs):
             for rows in torch.randperm(len(known)).split(batch):
-                y = known[rows] + 0.05 * torch.randn(len(rows), known.shape[1], dtype=dtype)
-                value = loss(*forward((y - middle) @ matrix))
+                y = known[rows] + 0.05 * torch.randn(len(rows), known.shape[1])
+                value = loss(*module((y - middle) @ matrix))
                 steps.zero_grad()
                 value.backward()
                 steps.step()
         with torch.no_grad():
-            return score(forward((asked - middle) @ matrix)[0])
+            return score(module((asked - middle) @ matrix)[0])
 
     return differnet
 
@@ -162,14 +132,6 @@ def subnet(n_in, n_out):
     nn.init.zeros_(net[-1].weight)
     nn.init.zeros_(net[-1].bias)
     return net
-
-
-def chained(blocks, y):
-    total = 0
-    for block in blocks:
-        y, log_det = block(y)
-        total = total + log_det
-    return y, total
 
 
 def neighbour(trunk, train, images, seed=0):
@@ -192,7 +154,7 @@ RIGHT = {
     ],
     "5.3": [
         detector(),
-        detector(flow="own", batch=40, lr=3e-4, epochs=40),
+        detector(batch=40, lr=3e-4, epochs=40),
         detector(
             flow="package", score=lambda z: torch.einsum("nd,nd->n", z, z).numpy() / z.shape[1]
         ),
