@@ -111,6 +111,7 @@ def test_gallery_cells_do_not_overlap():
         x, y = figure.layout[f"xaxis{i}"].domain, figure.layout[f"yaxis{i}"].domain
         assert 0 <= x[0] < x[1] <= 1
         assert 0 <= y[0] < y[1] <= 1
+        assert figure.layout[f"yaxis{i}"].range == (447.5, -0.5)  # rows grow downwards
         boxes.append((*x, *y))
     for i, a in enumerate(boxes):
         for b in boxes[:i]:
