@@ -1,21 +1,20 @@
-"""The feature cache: features of every view of every image, computed once and kept on disk.
+"""The feature cache: features of every view of every image, computed once and stored on disk.
 
 The trunk is frozen, so the features of an image depend on its content, the weights, the
-transformations and the code that makes them. They are kept under a name made of exactly these, one
-small file an image, so adding a photograph to a folder costs that photograph only, and renaming
-costs nothing. Each file carries a digest over its name and content: damage is noticed, and so is
-one image's file in another's place.
+transformations and the code that makes them. They are stored under a name made of exactly these,
+one small file an image: a new photograph costs that photograph only, and renaming costs nothing.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,15 +22,15 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from differnet_lite.oldchecks import checked, real, reals, whole
 from differnet_lite.features import MultiScaleExtractor
-from differnet_lite.files import at_home, replacing
-from differnet_lite.images import ImageLike, decode, digest, in_parallel
+from differnet_lite.files import replacing
+from differnet_lite.images import ImageLike, decode, in_parallel, read
 from differnet_lite.transforms import Transformations
 
 __all__ = ["FeatureCache", "FeatureError", "code_version", "default_cache"]
 
-SOURCES = ("transforms/views", "transforms/resampling", "trunk", "features", "images", "cache")
+SOURCES = ("transforms", "resampling", "trunk", "features", "images", "pixels", "cache")
+UNUSED = ("angles", "n_train", "n_test", "max_angle")  # the angles are arguments here
 
 
 class FeatureError(ValueError):
@@ -39,31 +38,35 @@ class FeatureError(ValueError):
 
 
 def default_cache() -> Path:
-    """Where features are kept: $DIFFERNET_LITE_CACHE, or the user's cache folder."""
-    named = os.environ.get("DIFFERNET_LITE_CACHE")
-    if named:
-        return at_home(named)
-    return at_home(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "differnet_lite"
+    """Where features are stored: $DIFFERNET_LITE_CACHE, or the user's cache folder."""
+    folder = os.environ.get("DIFFERNET_LITE_CACHE")
+    if folder:
+        return Path(os.path.expanduser(folder))
+    above = os.path.expanduser(os.environ.get("XDG_CACHE_HOME", "~/.cache"))
+    if above.startswith("~"):
+        raise OSError("this user has no home: set DIFFERNET_LITE_CACHE to a folder, or cache=None")
+    return Path(above) / "differnet_lite"
 
 
 @functools.cache
 def code_version() -> str:
-    """A digest of the source that makes features: when it changes, kept features are not used."""
-    kept = [(Path(__file__).parent / f"{name}.py").read_bytes() for name in SOURCES]
-    return hashlib.sha256(b"".join(kept)).hexdigest()[:16]
+    """A digest of the source that makes features: when it changes, stored ones are not used."""
+    sources = [(Path(__file__).parent / f"{name}.py").read_bytes() for name in SOURCES]
+    return hashlib.sha256(b"".join(sources)).hexdigest()[:16]
 
 
 class FeatureCache:
-    """Extracts features of views, or takes them from disk where they are already.
+    """Extracts features of views, or reads them where they are stored.
 
     Args:
         extractor: the trunk.
         transformations: how a view is made from an image and an angle.
-        folder: where to keep features; "auto" is `default_cache()`, None keeps nothing.
+        folder: where to store features; "auto" is `default_cache()`, None stores nothing.
         batch_size: images extracted together; None takes 8 on a CPU, whose caches hold no more,
             and 32 elsewhere.
         seed: of the jitter, if the transformations have one.
         progress: whether to show a progress bar.
+        white: of pictures of more than 8 bits, see `as_rgb`.
 
     Example:
         >>> extractor = MultiScaleExtractor(device="cpu")
@@ -72,7 +75,6 @@ class FeatureCache:
         torch.Size([1, 2, 768])
     """
 
-    @checked(batch_size=whole(1), seed=whole(0))
     def __init__(
         self,
         extractor: MultiScaleExtractor,
@@ -82,15 +84,16 @@ class FeatureCache:
         batch_size: int | None = None,
         seed: int = 0,
         progress: bool = True,
+        white: float | None = None,
     ) -> None:
-        self.extractor, self.transformations = extractor, transformations
-        self.folder = (
-            default_cache() if folder == "auto" else None if folder is None else Path(folder)
-        )
+        self.extractor = extractor
+        self.transformations = transformations
+        self.folder = default_cache() if folder == "auto" else folder and Path(folder)
         self.batch_size = batch_size or (8 if extractor.device.type == "cpu" else 32)
-        self.seed, self.progress = seed, progress
+        self.seed = seed
+        self.progress = progress
+        self.white = white
 
-    @checked
     def features(
         self, images: Sequence[ImageLike], angles: Sequence[float], *, description: str = "features"
     ) -> Tensor:
@@ -98,13 +101,13 @@ class FeatureCache:
         empty = torch.empty(0, len(angles), self.extractor.n_features)
         return torch.cat([empty, *self.iter_features(images, angles, description=description)])
 
-    @checked(angles=reals(real()))
     def iter_features(
-        self, images: Sequence[ImageLike], angles: Sequence[float], *, description: str = "features"
+        self, images: Iterable[ImageLike], angles: Sequence[float], *, description: str = "features"
     ) -> Iterator[Tensor]:
         """Features batch by batch, in the order of the images: (at most `batch_size`, T, D).
 
-        An interruption loses at most the batch in work: what was finished is on disk.
+        An interruption loses at most the batch in work: what was finished is stored. Images that
+        come one by one, as from a camera, are batches of one.
 
         Args:
             images: paths, arrays or Pillow images.
@@ -112,111 +115,107 @@ class FeatureCache:
             description: label of the progress bar.
 
         Raises:
-            FileNotFoundError: a path does not exist.
-            ImageError: an image cannot be read.
+            FileNotFoundError, ImageError: a path does not exist; an image cannot be read.
             FeatureError: a feature is not finite.
         """
-        turns = tuple(angles)
-        store, shape = self._store(turns), (len(turns), self.extractor.n_features)
-        load = functools.partial(self._load, store=store, shape=shape)
-        n_images, silent = len(images), not self.progress
+        store = self._store(angles)
+        n_images = len(images) if isinstance(images, Sequence) else None
+        size = 1 if n_images is None else self.batch_size
+        load = functools.partial(self._load, store=store, n_views=len(angles))
+        loaded = in_parallel(load, images, ahead=1 if n_images is None else 4 * size)
+        silent = not self.progress
         with tqdm(None, description, n_images, unit="image", disable=silent, leave=False) as bar:
-            batch: list[tuple[str, Tensor, bool]] = []
-            for n, item in enumerate(in_parallel(load, images, ahead=4 * self.batch_size), start=1):
+            batch = []
+            for number, item in enumerate(loaded, start=1):
                 batch.append(item)
-                if len(batch) == self.batch_size or n == len(images):
-                    yield self._finish(batch, turns, store)
+                if len(batch) == size or number == n_images:
+                    yield self._finish(batch, angles, store)
                     bar.update(len(batch))
                     batch = []
 
     def _load(
-        self, image: ImageLike, store: Path | None, shape: tuple[int, int]
-    ) -> tuple[str, Tensor, bool]:
-        """The digest of an image; its kept features and True, or else its pixels and False."""
-        name = digest(image)
-        if store is not None:
-            path = _path(store, name)
+        self, image: ImageLike, store: Path | None, n_views: int
+    ) -> tuple[str, Tensor | None, Tensor | None]:
+        """The digest of an image with its pixels, or with its features if they are stored."""
+        source = read(image, self.white)  # once: the digest is that of the pixels
+        path = None if store is None else _path(store, source.digest)
+        if path is not None and path.exists():
             try:
-                return name, torch.from_numpy(_read(path, shape)), True
-            except FileNotFoundError:
-                pass
+                return source.digest, None, _read(path, (n_views, self.extractor.n_features))
             except (OSError, ValueError) as error:
                 warnings.warn(
-                    f"{path}: the kept features are damaged ({error}); they are computed again",
+                    f"{path}: the stored features are damaged ({error}); they are computed again",
                     stacklevel=2,
                 )
-        return name, decode(image, self.extractor.size), False
+        return source.digest, decode(source, self.extractor.size, white=self.white), None
 
     def _finish(
-        self, batch: list[tuple[str, Tensor, bool]], angles: tuple[float, ...], store: Path | None
+        self,
+        batch: Sequence[tuple[str, Tensor | None, Tensor | None]],
+        angles: Sequence[float],
+        store: Path | None,
     ) -> Tensor:
-        """Extract what was not kept, keep it, and put the batch together."""
-        missing = [i for i, (_, _, kept) in enumerate(batch) if not kept]
-        if missing:
-            names, pixels = [batch[i][0] for i in missing], [batch[i][1][None] for i in missing]
-            if self.transformations.jitters:  # by a generator of its own, whatever its company
-                new = [self._views(*pair, angles) for pair in zip(pixels, names, strict=True)]
-            else:
-                new = [self._views(torch.cat(pixels), "", angles)]
-            for i, name, features in zip(missing, names, torch.cat(new), strict=True):
-                if not features.isfinite().all():
-                    raise FeatureError(
-                        f"the image with sha256 {name} gave features that are not finite; the "
-                        "weights are damaged, or float16 overflowed (then use dtype='float32')"
-                    )
-                batch[i] = name, features, True
-                self._keep(name, features, store)
-        return torch.stack([features for _, features, _ in batch])
+        """Extract what was not stored, store it, and put the batch together."""
+        new = {name: pixels[None] for name, pixels, _ in batch if pixels is not None}
+        features = {name: stored for name, _, stored in batch if stored is not None}
+        if self.transformations.jitters:  # each by its own random numbers, whatever its company
+            rows = [self._views(pixels, name, angles) for name, pixels in new.items()]
+        else:
+            rows = [self._views(torch.cat([*new.values()]), "", angles)] if new else []
+        for name, row in zip(new, torch.cat(rows) if rows else (), strict=True):
+            if not row.isfinite().all():
+                raise FeatureError(
+                    f"the image with sha256 {name} gave features that are not finite; the "
+                    "weights are damaged, or float16 overflowed (then use dtype='float32')"
+                )
+            features[name] = row
+            self._write(name, row, store)
+        return torch.stack([features[name] for name, _, _ in batch])
 
-    def _views(self, images: Tensor, name: str, angles: tuple[float, ...]) -> Tensor:
+    def _views(self, images: Tensor, name: str, angles: Sequence[float]) -> Tensor:
         seed = int(hashlib.sha256(f"{self.seed}/{name}".encode()).hexdigest()[:15], 16)
         generator = torch.Generator().manual_seed(seed)
         return self.extractor.views(images, angles, self.transformations, generator)
 
-    def _store(self, angles: tuple[float, ...]) -> Path | None:
-        """The folder for all that features depend on; None if nothing can be kept."""
+    def _store(self, angles: Sequence[float]) -> Path | None:
+        """The folder for all that features depend on; None if nothing can be stored."""
         if self.folder is None:
             return None
-        t = self.transformations
+        settings = dataclasses.asdict(self.transformations)
         key = {
             "extractor": self.extractor.identity,
             "code": code_version(),
-            "angles": angles,
-            "fill": t.fill,
-            "interpolation": t.interpolation,
-            "zoom": t.zoom,
-            "shift": t.shift,
-            "brightness": t.brightness,
-            "contrast": t.contrast,
-            "seed": self.seed if t.jitters else None,
+            "angles": [float(angle) for angle in angles],
+            "white": self.white,
+            "seed": self.seed if self.transformations.jitters else None,
+            **{name: value for name, value in settings.items() if name not in UNUSED},
         }
-        store = self.folder / hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
+        store = Path(self.folder) / hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
         try:
             store.mkdir(parents=True, exist_ok=True)
-            if not (store / "what.json").exists():
-                with replacing(store / "what.json") as file:
-                    file.write(json.dumps(key, indent=1).encode())
+            with replacing(store / "what.json") as file:
+                file.write(json.dumps(key, indent=1).encode())
         except OSError as error:
             self._give_up(error)
             return None
         return store
 
-    def _keep(self, name: str, features: Tensor, store: Path | None) -> None:
-        """Write a file whole or not at all; a full disk costs the cache and not the run."""
+    def _write(self, name: str, features: Tensor, store: Path | None) -> None:
+        """Store whole or not at all; a full disk costs the cache and not the run."""
         if store is None or self.folder is None:  # given up
             return
+        path = _path(store, name)
+        content = features.numpy().tobytes()
         try:
-            path = _path(store, name)
             path.parent.mkdir(exist_ok=True)
-            content = features.numpy().tobytes()
-            with replacing(path, ours=True) as file:
+            with replacing(path) as file:
                 file.write(_digest(path, content) + content)
         except OSError as error:
             self._give_up(error)
 
     def _give_up(self, error: OSError) -> None:
         warnings.warn(
-            f"{self.folder}: features cannot be kept ({error}); going on without. "
+            f"{self.folder}: features cannot be stored ({error}); going on without. "
             "Free space, or set DIFFERNET_LITE_CACHE.",
             stacklevel=3,
         )
@@ -234,17 +233,13 @@ def _path(store: Path, name: str) -> Path:
 
 
 def _digest(path: Path, content: bytes) -> bytes:
+    """Of the content and its name, so that another image's file is noticed as damage is."""
     return hashlib.sha256(f"{path.parts[-3]}/{path.name}/".encode() + content).digest()
 
 
-def _read(path: Path, shape: tuple[int, int]) -> np.ndarray:
-    """Kept features (T, D); OSError or ValueError if they cannot be trusted."""
-    expected = 32 + 4 * shape[0] * shape[1]
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise ValueError("it is no regular file")
-    if (size := path.stat().st_size) != expected:
-        raise ValueError(f"expected {expected} bytes, got {size}")
-    kept = path.read_bytes()
-    if kept[:32] != _digest(path, kept[32:]):
+def _read(path: Path, shape: tuple[int, int]) -> Tensor:
+    """Stored features (T, D); OSError or ValueError if they cannot be trusted."""
+    data = path.read_bytes()
+    if data[:32] != _digest(path, data[32:]):
         raise ValueError("its digest does not fit its content")
-    return np.frombuffer(kept[32:], dtype="<f4").reshape(shape).copy()
+    return torch.from_numpy(np.frombuffer(data[32:], dtype="<f4").reshape(shape).copy())

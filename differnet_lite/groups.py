@@ -1,103 +1,167 @@
-"""Copies among images: they break the promise of a threshold, so they are found, and said.
+"""Groups of images that are not independent of each other: copies, frames, and what one knows of.
 
-Copies that fall on both sides of a split make the calibration scores too low, and then new normal
-images are flagged far more often than promised.
+Images of one group stay on one side of every split: torn apart they make the calibration scores
+too low, and then new normal images are flagged far more often than promised.
 """
 
 from __future__ import annotations
 
+import math
+import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 
-import torch
+import numpy as np
+from PIL import Image
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sklearn.utils.extmath import randomized_svd
+from torch import Tensor
 
-from differnet_lite.oldchecks import checked
-from differnet_lite.images import ImageLike, decode, digest, in_parallel
+from differnet_lite.images import ImageLike, as_rgb, in_parallel, read
+from differnet_lite.listing import DatasetError
 
-__all__ = ["apart", "near_copies", "without_copies"]
+__all__ = ["apart", "group_labels", "sequence_note"]
 
 SIDE = 64  # pixels, of a thumbnail
-GREY_LEVELS = 1.5  # root mean square
+COMPONENTS = 128  # of the thumbnails of a folder
+STRONGEST = 3  # components that are weakened: day, camera, product, light
+LEAST, MOST = 0.3, 0.985  # correlations
+CHANCE = 0.01  # of a false pair, in a folder of independent images
+SEQUENCE = 0.6
 
 
-@checked
-def without_copies(images: Sequence[ImageLike]) -> list[ImageLike]:
-    """Each content once, and a warning if there were copies.
+def group_labels(
+    images: Sequence[ImageLike], groups: str | Sequence[Hashable] | None = None
+) -> list[int]:
+    """For each image the number of its group.
 
-    Of files with the same bytes the one of the shortest name stays, at the place of the first.
-    """
-    chosen: dict[str, ImageLike] = {}
-    for image, name in zip(images, in_parallel(digest, images), strict=True):
-        if name not in chosen or len(_name(image)) < len(_name(chosen[name])):
-            chosen[name] = image
-    n = len(images) - len(chosen)
-    if n:
-        warnings.warn(
-            f"{n} of {len(images)} normal images have the same content as another; each content "
-            f"counts once, so {len(chosen)} are used",
-            stacklevel=3,
-        )
-    return list(chosen.values())
-
-
-@checked
-def apart(images: Sequence[ImageLike], others: Sequence[ImageLike]) -> list[ImageLike]:
-    """The images whose content is not among the others, and a warning if there were such."""
-    known = set(in_parallel(digest, others))
-    found = [
-        x for x, name in zip(images, in_parallel(digest, images), strict=True) if name not in known
-    ]
-    if len(found) < len(images):
-        warnings.warn(
-            f"{len(images) - len(found)} of {len(images)} calibration images are also among the "
-            "training images; they cannot calibrate and are left out",
-            stacklevel=3,
-        )
-    return found
-
-
-@checked
-def near_copies(images: Sequence[ImageLike]) -> list[int]:
-    """For each image the number of its group; near copies of one another share one.
-
-    Photographs that were stored again, resized, or taken twice of a part that did not move: as
-    thumbnails of 64 x 64 pixels they differ by less than 1.5 grey levels (root mean square).
-    Measured: JPEG at quality 75 and two thirds of the size move a thumbnail by 0.4 to 1.3 levels,
-    and different normal images of six categories, five of them real or aligned, by 2.0 at least.
+    Images of the same bytes share one, and near copies, such as a photograph that was stored again
+    as JPEG, resized, or taken twice. Images are near copies if, as thumbnails less the mean of
+    the folder, they are more alike than chance would make any two images of the folder, that is
+    by a rule relative to how these images differ: grain or a plain product makes no copies.
 
     Args:
         images: N images.
+        groups: what else belongs together: a label for each image; "folder", by the folder of its
+            file; or a regular expression, by what it matches in the name of the file (its first
+            group, if it has one). What it does not match is a group of its own.
 
     Returns:
-        N numbers. A warning says how many images have near copies.
+        N numbers, from 0 in the order of appearance. A warning counts the near copies.
 
-    Example:
-        >>> import numpy as np
-        >>> flat = np.full((64, 64, 3), 100, np.uint8)
-        >>> near_copies([flat, flat + 9, flat + 20])
-        [0, 1, 2]
+    Raises:
+        DatasetError: `groups` has another number of labels, or matches no name.
     """
-    groups = list(range(len(images)))
-    thumbnails = list(in_parallel(lambda image: decode(image, SIDE).flatten().float(), images))
-    if len(thumbnails) < 2:
-        return groups
-    rows = torch.stack(thumbnails) / len(thumbnails[0]) ** 0.5
-    distances = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")
-    near = (distances < GREY_LEVELS).triu(1).nonzero().tolist()
-    for i, j in near:  # chains of copies become one group
-        low, high = sorted((groups[i], groups[j]))
-        groups = [low if group == high else group for group in groups]
-    n = len({k for pair in near for k in pair})
-    if n:
+    digests, rows = _thumbnails(images)
+    pairs = _near_pairs(rows)
+    copies = len({i for pair in pairs for i in pair})
+    if copies:
         warnings.warn(
-            f"{n} of {len(rows)} normal images are near copies of another (stored again, resized, "
-            "or taken twice); they stay on one side of every split, but a threshold promises its "
-            "false-alarm rate for new parts only as far as the images are of different parts",
+            f"{copies} of {len(images)} images are near copies of another (stored again, resized, "
+            "taken twice, or frames of a video): as groups they stay on one side of every split, "
+            "and a threshold keeps its promise for new parts only as far as groups are parts",
             stacklevel=3,
         )
-    return groups
+    for labels in (digests, _given(images, groups)):
+        first = {label: i for i, label in reversed(list(enumerate(labels)))}
+        pairs += [(first[label], i) for i, label in enumerate(labels)]
+    i, j = np.array(pairs).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(i)), (i, j)), shape=(len(images), len(images)))
+    return [int(k) for k in connected_components(graph, directed=False)[1]]
 
 
-def _name(image: ImageLike) -> str:
-    return Path(image).name if isinstance(image, str | Path) else ""
+def apart(images: Sequence[ImageLike], others: Sequence[ImageLike]) -> list[ImageLike]:
+    """The images that are no copy and no near copy of one of the others.
+
+    A warning says how many are.
+    """
+    digests, rows = _thumbnails([*images, *others])
+    n = len(images)
+    copies = {i for i, j in _near_pairs(rows) if i < n <= j}
+    copies |= {i for i in range(n) if digests[i] in set(digests[n:])}
+    if copies:
+        warnings.warn(
+            f"{len(copies)} of {n} calibration images are copies or near copies of training "
+            "images; they cannot calibrate and are left out",
+            stacklevel=3,
+        )
+    return [image for i, image in enumerate(images) if i not in copies]
+
+
+def sequence_note(features: Tensor) -> str | None:
+    """A note if images follow one another like frames, by their features (N, D) or (N, T, D).
+
+    An image is then far closer to the next one than to those a sixth, a third and half of all
+    images later.
+    """
+    rows = features.flatten(1).double()
+    n = len(rows)
+    if n < 12:
+        return None
+    rows = (rows - rows.mean(0)) / (rows.std(0) + 1e-12)
+    steps = [float((rows[lag:] - rows[:-lag]).norm(dim=1).median()) for lag in (1, n // 6, n // 3)]
+    if steps[0] > SEQUENCE * min(steps[1:]):
+        return None
+    return (
+        f"each of these {n} images is far closer to the next one than to others: they look like "
+        "frames of fewer parts. See groups: images of one part must not be torn apart"
+    )
+
+
+def _given(images: Sequence[ImageLike], groups: str | Sequence[Hashable] | None) -> Sequence:
+    """A label for each image, by what the user says."""
+    if groups is None:
+        return range(len(images))
+    if not isinstance(groups, str):
+        if len(groups) != len(images):
+            raise DatasetError(
+                f"groups: expected a label for each of {len(images)} images, got {len(groups)}"
+            )
+        return groups
+    paths = [Path(x) if isinstance(x, str | Path) else None for x in images]
+    if groups == "folder":
+        return [i if path is None else path.parent for i, path in enumerate(paths)]
+    matches = [re.search(groups, path.name) if path else None for path in paths]
+    if not any(matches):
+        raise DatasetError(f"groups: expected a pattern of file names, but {groups!r} fits none")
+    return [i if m is None else (m[1] if m.re.groups else m[0]) for i, m in enumerate(matches)]
+
+
+def _thumbnails(images: Sequence[ImageLike]) -> tuple[list[str], np.ndarray]:
+    """Digests of N images; and their brightness at SIDE x SIDE, (N, SIDE^2), mean 0, spread 1."""
+
+    def thumbnail(image: ImageLike) -> tuple[str, np.ndarray]:
+        source = read(image)
+        rgb = as_rgb(source, smallest=4 * SIDE).resize((4 * SIDE,) * 2, Image.Resampling.BILINEAR)
+        cells = np.asarray(rgb, np.float32).mean(2).reshape(SIDE, 4, SIDE, 4)
+        grey = cells.mean((1, 3)).ravel()  # not rounded: grain is told from grain
+        return source.digest, (grey - grey.mean()) / max(grey.std(), 1e-3)
+
+    pairs = list(in_parallel(thumbnail, images))
+    rows = [row for _, row in pairs]
+    return [digest for digest, _ in pairs], np.reshape(rows, (len(rows), SIDE * SIDE))
+
+
+def _near_pairs(rows: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs i < j of near copies among thumbnails (N, SIDE^2)."""
+    n = len(rows)
+    if n < 3:
+        return []
+    u, s, _ = randomized_svd(rows - rows.mean(0), min(COMPONENTS, n - 1), random_state=0)
+    z = u * np.minimum(s, s[min(STRONGEST, n // 10, len(s) - 1)])  # (N, K)
+    z /= np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-6)
+    some = np.random.default_rng(0).permutation(n)[:500]
+    sample = (z[some] @ z[some].T)[np.triu_indices(len(some), 1)]
+    spread = (np.quantile(sample, 0.9) - np.median(sample)) / 1.2816
+    # directions drawn at random in d dimensions correlate with variance 1 / d, and above t with
+    # probability of about (1 - t^2)^((d - 1) / 2)
+    dimensions = max(1 / max(spread, 1e-3) ** 2, 2)
+    closest = 1 - (2 * CHANCE / n**2) ** (2 / (dimensions - 1))
+    limit = min(max(math.sqrt(closest), LEAST), MOST)
+    pairs: list[tuple[int, int]] = []
+    for start in range(0, n, 1000):  # in blocks, for the memory
+        near = np.argwhere(z[start : start + 1000] @ z.T > limit) + [start, 0]
+        pairs += [(int(i), int(j)) for i, j in near if i < j]
+    return pairs

@@ -2,242 +2,319 @@
 
 | what comes | what is done |
 |---|---|
-| path | decoded with Pillow, turned as its EXIF orientation says |
+| path, bytes, BytesIO | read once, and decoded by the formats of `FORMATS` alone |
+| EXIF orientation, of a file or a Pillow image | the picture is turned |
 | grey, 1-bit, palette, CMYK, YCbCr | converted to RGB |
 | transparency (2 or 4 channels) | laid on white |
-| 16-bit (0..65535), also as 32-bit integers | divided by 257 |
+| integers of more than 8 bits, grey or colour | times 255 / white; see `white_level` |
 | float in [0, 1] | times 255 |
 | another size or aspect, from 1 px | resized to a square (bilinear, antialiased), as in the paper |
 """
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import hashlib
+import importlib
+import importlib.util
+import io
 import os
-import struct
+import re
 import warnings
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, JpegImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
-from differnet_lite.oldchecks import checked, shown, whole
-from differnet_lite.files import regular
+from differnet_lite.checks import shown
+from differnet_lite.pixels import (
+    ImageError,
+    exchange_bytes,
+    from_array,
+    one_picture,
+    to_eight_bits,
+    white_of,
+)
 
 __all__ = [
-    "IMAGE_SUFFIXES",
-    "ImageError",
-    "ImageLike",
-    "as_rgb",
-    "decode",
-    "digest",
-    "in_parallel",
-    "iter_decoded",
-    "open_image",
+    *("FORMATS", "ImageError", "ImageLike", "Source", "as_rgb", "decode", "digest", "image_size"),
+    *("image_suffixes", "in_parallel", "iter_decoded", "open_image", "read", "white_level"),
 ]
 
-ImageLike: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray | Tensor"
+# none of these decoders starts a program, as that of EPS does; TGA, without a signature, is last
+FORMATS = (
+    *("PNG", "JPEG", "MPO", "TIFF", "BMP", "GIF", "PPM", "WEBP", "AVIF", "HEIF", "JPEG2000"),
+    "TGA",
+)
+SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
+# a photograph of 90 megapixels is no attack; what is too large is refused in `_opened`
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
-IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
+T = TypeVar("T")
+R = TypeVar("R")
 
-# what Pillow's readers raise at a damaged file
-UNREADABLE = (
-    *(OSError, SyntaxError, ValueError, EOFError, MemoryError, Image.DecompressionBombError),
-    *(TypeError, KeyError, IndexError, struct.error, OverflowError, RuntimeError, zlib.error),
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """An image that was read once: the bytes of its file, or its RGB pixels if it has none."""
+
+    name: str  # for messages
+    content: bytes | Image.Image
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """sha256 of the bytes, or of the pixels."""
+        if isinstance(self.content, bytes):
+            return hashlib.sha256(self.content).hexdigest()
+        size = repr(self.content.size).encode()
+        return hashlib.sha256(size + self.content.tobytes()).hexdigest()
+
+
+ImageLike: TypeAlias = (
+    "str | os.PathLike[str] | bytes | io.BytesIO | Image.Image | np.ndarray | Tensor | Source"
 )
 
 
-class ImageError(ValueError):
-    """A file or array that cannot be read as an image."""
-
-
-def as_rgb(image: ImageLike) -> Image.Image:
-    """An image of any accepted kind as an 8-bit RGB Pillow image of its own size (table above).
-
-    Args:
-        image: a path, a Pillow image, an array (H, W) or (H, W, 1 to 4 channels), or a tensor
-            (1 to 4 channels, H, W); integers are 8- or 16-bit, floats lie in [0, 1].
+def read(image: ImageLike, white: float | None = None) -> Source:
+    """Read an image once, for its digest and its pixels; `white` as in `as_rgb`.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ImageError: it is not an image, is cut short, or has values outside the ranges above.
-        TypeError: it is none of these.
+        ImageError: it is a folder, a pipe or a device; or, of an array, as in `as_rgb`.
+        TypeError: it is no image.
     """
-    if isinstance(image, Image.Image):
-        return _to_rgb(image, "the image")
-    if isinstance(image, (np.ndarray, Tensor)):
-        return _from_array(image)
-    return _to_rgb(open_image(image), str(image))
-
-
-def open_image(path: str | os.PathLike[str]) -> Image.Image:
-    """A file as the Pillow image that it holds, turned as its EXIF orientation says.
-
-    Of several frames or pages the first is taken, and a warning says so. Errors as in `as_rgb`.
-    """
-    _check_path(path)
-    try:
-        with Image.open(regular(path)) as opened:
-            if getattr(opened, "is_animated", False):
-                _note("an image file holds several frames or pages: only the first is used")
-            opened.load()
-            return ImageOps.exif_transpose(opened)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: there is no such image file") from None
-    except UnidentifiedImageError:
-        raise ImageError(
-            f"{path}: expected an image, but its content is of no known image format; "
-            "remove the file"
-        ) from None
-    except UNREADABLE as error:
-        raise ImageError(
-            f"{path}: the image is damaged, cut short or unreadable ({error}); "
-            "copy it again or remove it"
-        ) from error
-
-
-def _check_path(path: Any) -> None:
-    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
+    if isinstance(image, Source):
+        return image
+    if isinstance(image, Image.Image | np.ndarray | Tensor):
+        return Source("the image", as_rgb(image, white))
+    if isinstance(image, bytes):
+        return Source("the image", image)
+    if isinstance(image, io.BytesIO):
+        return Source("the image", image.getvalue())
+    if not isinstance(image, str | os.PathLike):
         raise TypeError(
-            f"expected an image: a path, a Pillow image, an array or a tensor, got {shown(path)}"
+            "expected an image: a path, bytes, a Pillow image, an array or a tensor, "
+            f"got {shown(image)}"
         )
+    path = Path(image)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: there is no such image file")
+    if not path.is_file():  # a pipe or a device may never end
+        raise ImageError(f"{path}: expected an image file, got a folder, a pipe or a device")
+    return Source(str(path), path.read_bytes())
 
 
-def _note(text: str) -> None:
-    warnings.warn(text, stacklevel=2)
+def digest(image: ImageLike) -> str:
+    """A name for the content of an image: sha256 of the file's bytes, or of the RGB pixels."""
+    return read(image).digest
 
 
-def _to_rgb(image: Image.Image, name: str) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        return _of_levels(image, name)
-    if image.mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-    try:
-        return image.convert("RGB")
-    except (OSError, ValueError) as error:
-        raise ImageError(f"{name}: mode {image.mode} cannot be turned into RGB") from error
+def open_image(image: ImageLike, *, smallest: int | None = None) -> Image.Image:
+    """A file, or a Pillow image, as a Pillow image turned as its EXIF orientation says.
 
+    Of several frames or pages the first is taken, and a warning says so.
 
-def _of_levels(image: Image.Image, name: str) -> Image.Image:
-    """Grey levels of more than 8 bits, brought to 8 by the largest value that there can be."""
-    values, white = np.asarray(image, dtype=np.float64), 1.0 if image.mode == "F" else 65535.0
-    if not np.isfinite(values).all() or values.min() < 0 or values.max() > white:
-        raise ImageError(
-            f"{name}: expected values in 0..{white:g} for mode {image.mode}, "
-            f"got {values.min():g}..{values.max():g}; scale the image first"
-        )
-    if image.mode != "F":
-        _check_brightness(values)
-    return Image.fromarray(np.rint(values * (255 / white)).astype(np.uint8)).convert("RGB")
+    Args:
+        smallest: pixels; a JPEG file may be decoded faster, to sides of at least this length.
 
-
-def _check_brightness(values: np.ndarray) -> None:
-    if 0 < values.max() < 4096:
-        _note(
-            "a 16-bit image has no value above 4095 of 65535 and comes out nearly black; if the "
-            "camera has 12 bits or fewer, say so: store PGM files, whose header has the largest "
-            "value, or pass arrays divided by it; see data/README.md"
-        )
-
-
-def _from_array(array: np.ndarray | Tensor) -> Image.Image:
-    if isinstance(array, Tensor):
-        if array.layout != torch.strided or array.is_meta:
-            raise ImageError(f"expected a dense tensor with values, got {shown(array)}")
-        tensor = array.detach().cpu()
-        if tensor.dtype == torch.bfloat16:  # NumPy has none
-            tensor = tensor.float()
-        array = (tensor.movedim(0, -1) if tensor.ndim == 3 else tensor).numpy()
-    if (
-        array.ndim not in (2, 3)
-        or 0 in array.shape
-        or (array.ndim == 3 and array.shape[-1] not in (1, 2, 3, 4))
-    ):
-        raise ImageError(
-            "expected an array (H, W) or (H, W, 1 to 4 channels), or a tensor "
-            f"(1 to 4 channels, H, W), got shape {array.shape}"
-        )
-    if array.dtype == bool:
-        array = array.astype(np.uint8) * 255
-    elif np.issubdtype(array.dtype, np.floating):
-        if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
-            raise ImageError(
-                f"expected float values in [0, 1], got {array.min():g}..{array.max():g}; "
-                "divide by the largest value"
+    Raises:
+        FileNotFoundError: there is no such file.
+        ImageError: it is of no format in `FORMATS`, damaged or too large.
+    """
+    with _opened(image) as opened:
+        if getattr(opened, "is_animated", False) and opened.format != "MPO":
+            warnings.warn(
+                "an image file holds several frames or pages: only the first is used", stacklevel=2
             )
-        array = np.rint(array * 255).astype(np.uint8)
-    elif array.dtype == np.uint16:
-        _check_brightness(array)
-        array = np.rint(array / 257).astype(np.uint8)
-    elif array.dtype != np.uint8:
-        raise ImageError(
-            f"expected uint8, uint16, bool or float values, got {array.dtype}; "
-            "convert the array first"
-        )
-    if array.ndim == 3 and array.shape[-1] == 1:
-        array = array[..., 0]
-    mode = None if array.ndim == 2 else {2: "LA", 3: "RGB", 4: "RGBA"}[array.shape[-1]]
-    return _to_rgb(Image.fromarray(np.ascontiguousarray(array), mode), "the array")
+        if smallest is not None:
+            opened.draft(None, (smallest, smallest))
+        turned = ImageOps.exif_transpose(opened)
+        if opened.format == "PPM" and turned.mode.startswith("I"):
+            # Pillow has applied the largest value that the header names
+            return Image.fromarray(np.rint(np.asarray(turned) / 257).astype(np.uint8))
+        return turned
 
 
-@checked(size=whole(1))
-def decode(image: ImageLike, size: int = 448) -> Tensor:
-    """An image as (3, size, size) uint8, RGB."""
-    rgb = as_rgb(image)
+def image_header(image: ImageLike) -> tuple[int, int, str]:
+    """Width and height in pixels, turned as EXIF says, and the format; nothing is decoded."""
+    with _opened(read(image)) as opened:
+        width, height = opened.size
+        if opened.getexif().get(0x0112) in SIDEWAYS:
+            width, height = height, width
+        return width, height, opened.format or "pixels"
+
+
+def image_size(image: ImageLike) -> tuple[int, int]:
+    """Width and height of a picture in pixels, turned as EXIF says; a file is not decoded."""
+    return image_header(image)[:2]
+
+
+def as_rgb(
+    image: ImageLike, white: float | None = None, *, smallest: int | None = None
+) -> Image.Image:
+    """An image of any accepted kind as an 8-bit RGB Pillow image of its own size (table above).
+
+    Args:
+        image: a path, the bytes of a file, a Pillow image, an array (H, W) or (H, W, 1 to 4
+            channels), or a tensor (1 to 4 channels, H, W); integers have 8 or 16 bits.
+        white: the value that is white in a picture of more than 8 bits. None goes by the largest
+            value of this picture, and a warning says so; better go by all, with `white_level`.
+        smallest: as in `open_image`.
+
+    Raises:
+        FileNotFoundError, ImageError, TypeError: there is no such file; it cannot be read as an
+            image, or has values outside the ranges above; it is none of these.
+    """
+    if isinstance(image, Source) and isinstance(image.content, Image.Image):
+        return image.content
+    if not isinstance(image, Image.Image | np.ndarray | Tensor):
+        image = read(image)
+    name = image.name if isinstance(image, Source) else "the image"
+    deep = _deep(image)
+    if deep is not None:
+        picture = from_array(to_eight_bits(deep, white, name))
+    elif isinstance(image, np.ndarray | Tensor):
+        picture = from_array(one_picture(image))
+    else:
+        picture = open_image(image, smallest=smallest)
+    if picture.mode == "F":
+        picture = from_array(np.asarray(picture), name)
+    if picture.mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in picture.info:
+        layer = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    return picture.convert("RGB")
+
+
+def white_level(images: Iterable[ImageLike]) -> int | None:
+    """The largest value that a camera can give, by the largest one in these images.
+
+    Cameras of 10, 12, 13 or 14 bits store their values in files of 16, where white is 65535.
+
+    Returns:
+        255, 1023, 4095, 8191, 16383 or 65535; None if no image has more than 8 bits.
+    """
+    deep = [values.max() for values in in_parallel(_deep, images) if values is not None]
+    return white_of(max(deep)) if deep else None
+
+
+def decode(image: ImageLike, size: int = 448, *, white: float | None = None) -> Tensor:
+    """An image as (3, size, size) uint8, RGB; `white` as in `as_rgb`."""
+    rgb = as_rgb(image, white)
     if rgb.size != (size, size):
         rgb = rgb.resize((size, size), Image.Resampling.BILINEAR)
     return torch.from_numpy(np.array(rgb)).permute(2, 0, 1)
 
 
-def digest(image: ImageLike) -> str:
-    """A name for the image's content: sha256 of the file's bytes, or of the RGB pixels.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-    """
-    if not isinstance(image, (Image.Image, np.ndarray, Tensor)):
-        _check_path(image)
-        with regular(image).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    rgb = as_rgb(image)
-    return hashlib.sha256(repr(rgb.size).encode() + rgb.tobytes()).hexdigest()
+def iter_decoded(
+    images: Iterable[ImageLike], *, size: int = 448, batch: int = 16, white: float | None = None
+) -> Iterator[Tensor]:
+    """Decode in parallel, in order: batches (at most `batch`, 3, size, size), uint8."""
+    decoded = in_parallel(lambda item: decode(item, size, white=white), images, ahead=2 * batch)
+    while chunk := list(islice(decoded, batch)):
+        yield torch.stack(chunk)
 
 
 def in_parallel(
-    function: Callable, items: Iterable, *, ahead: int = 64, workers: int | None = None
-) -> Iterator:
+    function: Callable[[T], R], items: Iterable[T], *, ahead: int = 64, workers: int | None = None
+) -> Iterator[R]:
     """`map` in threads, in order, never more than `ahead` items in advance (constant memory)."""
     items = iter(items)
     with ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1)) as pool:
         pending = deque(pool.submit(function, item) for item in islice(items, ahead))
         try:
             while pending:
-                result = pending.popleft().result()
+                yield pending.popleft().result()
                 pending.extend(pool.submit(function, item) for item in islice(items, 1))
-                yield result
         finally:
             for future in pending:
                 future.cancel()
 
 
-@checked(size=whole(1), batch=whole(1))
-def iter_decoded(
-    images: Iterable[ImageLike], *, size: int = 448, batch: int = 16
-) -> Iterator[Tensor]:
-    """Decode in parallel, in order: batches (at most `batch`, 3, size, size), uint8."""
-    chunk: list[Tensor] = []
-    for image in in_parallel(lambda item: decode(item, size), images, ahead=2 * batch):
-        chunk.append(image)
-        if len(chunk) == batch:
-            yield torch.stack(chunk)
-            chunk = []
-    if chunk:
-        yield torch.stack(chunk)
+def image_suffixes() -> tuple[str, ...]:
+    """The endings of image files, such as ".png", that can be decoded here."""
+    readable = _formats()
+    endings = Image.registered_extensions().items()
+    return tuple(sorted(suffix for suffix, name in endings if name in readable))
+
+
+@functools.cache
+def _load_plugins() -> None:
+    Image.init()
+    for name in ("pillow_heif", "pi_heif"):  # for HEIC, where one is installed
+        if importlib.util.find_spec(name) is not None:
+            importlib.import_module(name).register_heif_opener()
+
+
+def _formats() -> list[str]:
+    _load_plugins()
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
+@contextmanager
+def _opened(image: ImageLike) -> Iterator[Image.Image]:
+    """A Pillow image, of which the header is read; what is raised within names the image."""
+    source = image if isinstance(image, Image.Image) else read(image)
+    name = source.name if isinstance(source, Source) else "the image"
+    try:
+        if isinstance(source, Source):
+            yield _lazy(source)
+        elif isinstance(source, ImageFile.ImageFile) and source.format not in FORMATS:
+            raise ImageError(
+                f"the image is of format {source.format}, which is not decoded here; "
+                "pass image.convert('RGB')"
+            )
+        else:
+            yield source
+    except (ImageError, MemoryError):
+        raise
+    except UnidentifiedImageError:
+        raise ImageError(
+            f"{name}: expected an image, but its content is of no known image format; "
+            "remove the file"
+        ) from None
+    except Exception as error:  # Pillow raises a dozen kinds at a damaged file
+        raise ImageError(
+            f"{name}: the image is damaged, cut short or unreadable ({error}); "
+            "copy it again or remove it"
+        ) from error
+
+
+def _lazy(source: Source) -> Image.Image:
+    if isinstance(source.content, Image.Image):
+        return source.content
+    try:
+        return Image.open(io.BytesIO(source.content), formats=_formats())
+    except Image.DecompressionBombError as error:
+        megapixels = int(re.findall(r"\d+", str(error))[0]) / 1e6
+    if source.content.startswith(b"\xff\xd8"):  # JPEG can be decoded at an eighth of the size
+        large = JpegImagePlugin.JpegImageFile(io.BytesIO(source.content))
+        large.draft(None, (1024, 1024))
+        return large
+    raise ImageError(
+        f"{source.name}: the picture has {megapixels:.0f} megapixels, more than can be decoded; "
+        "store it smaller, in parts, or as JPEG"
+    )
+
+
+def _deep(image: ImageLike) -> np.ndarray | None:
+    """The values (H, W) or (H, W, 2 to 4) of a picture of more than 8 bits; None of another."""
+    if isinstance(image, np.ndarray | Tensor):
+        array = one_picture(image)
+        return array if array.dtype == np.uint16 else None
+    source = image if isinstance(image, Image.Image) else read(image)
+    with _opened(source) as opened:
+        if opened.mode.startswith("I") and opened.format != "PPM":
+            return np.asarray(open_image(source))
+        if isinstance(source, Source) and exchange_bytes(opened):
+            low = np.asarray(ImageOps.exif_transpose(opened))
+            return 256 * np.asarray(open_image(source), np.uint16) + low
+    return None

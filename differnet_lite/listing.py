@@ -1,12 +1,13 @@
-"""Files, folders, arrays and lists: whatever comes, as a list of images."""
+"""Files, folders and arrays as a list of images; and what the names of folders mean."""
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TypeAlias
 
@@ -14,20 +15,28 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from differnet_lite.oldchecks import checked
-from differnet_lite.images import IMAGE_SUFFIXES, ImageError, ImageLike
+from differnet_lite.images import ImageError, ImageLike, Source, image_suffixes
 
+# fmt: off
 __all__ = [
-    "DatasetError",
-    "Images",
-    "as_images",
-    "images_in",
-    "list_images",
-    "natural_order",
-    "some_names",
+    "BAD", "GOOD", "MASKS", "TEST", "TRAIN", "Counts", "DatasetError", "Images", "as_images",
+    "existing", "images_below", "images_in", "left_out", "list_images", "listed", "named",
+    "natural_order", "note_others", "some_names", "sub_folders", "word",
 ]
+# fmt: on
 
 Images: TypeAlias = "ImageLike | Iterable[ImageLike]"
+Counts: TypeAlias = "tuple[tuple[str, int], ...]"
+
+# names of folders, in small letters and with _ between words
+GOOD = ("good", "ok", "okay", "normal", "pass", "passed")
+MASKS = ("ground_truth", "groundtruth", "gt", "mask", "masks")
+TRAIN = ("train", "training")
+TEST = ("test", "tests", "testing", "val", "valid", "validation")
+BAD = (
+    *("bad", "ng", "nok", "not_ok", "abnormal", "anomalous", "anomaly", "anomalies", "defect"),
+    *("defects", "defective", "fail", "failed", "faulty", "reject", "rejects", "rejected", "scrap"),
+)
 
 
 class DatasetError(ValueError):
@@ -38,147 +47,148 @@ def as_images(images: Images) -> list[ImageLike]:
     """Anything that a method takes as a list of images; one image is one image.
 
     Args:
-        images: a file, or a folder with its sub-folders; a Pillow image; an array (H, W) or
-            (H, W, 1 to 4), or a tensor (1 to 4, H, W): one image each; an array (N, H, W, 1 to 4)
-            or a tensor (N, 1 to 4, H, W): N images; or a list of files, arrays or Pillow images.
+        images: a file, or a folder with its sub-folders; the bytes of a file, a Pillow image; an
+            array (H, W) or (H, W, 1 to 4), or a tensor (1 to 4, H, W): one image each; an array
+            (N, H, W, 1 to 4) or a tensor (N, 1 to 4, H, W): N images; or a list of such images.
 
     Raises:
-        FileNotFoundError, DatasetError, ImageError: see `list_images`; or an array is neither one
-            image nor many.
+        FileNotFoundError, DatasetError: see `list_images`.
+        ImageError: an array is neither one image nor many.
         TypeError: it is none of these.
     """
     if isinstance(images, str | os.PathLike):
         return list(list_images(images))
-    if isinstance(images, Image.Image):
-        return [_plain(images)]
+    if isinstance(images, bytes | io.BytesIO | Image.Image | Source):
+        return [images]
     if isinstance(images, np.ndarray | Tensor):
-        return _of_array(images)
-    if isinstance(images, bytes | Mapping | AbstractSet) or not isinstance(images, Iterable):
-        kind = type(images).__name__
-        raise TypeError(f"images: expected a path, an image or a list of images, got {kind}")
-    return [_plain(image) for image in images]
-
-
-def _plain(image: ImageLike) -> ImageLike:
-    """An image, if it has a value for each pixel that NumPy or Pillow can give."""
-    if isinstance(image, Image.Image) and 0 in image.size:
-        raise ImageError(f"images: expected pixels, got an image of size {image.size}")
-    if isinstance(image, np.ndarray) and (np.ma.is_masked(image) or isinstance(image, np.matrix)):
+        channels_last = isinstance(images, np.ndarray)
+        channels = images.shape[-1 if channels_last else -3] if images.ndim > 2 else 1
+        if images.ndim in (2, 3) and 1 <= channels <= 4:
+            return [images]
+        if images.ndim == 4 and 1 <= channels <= 4:
+            return list(images)
+        shape = "([N,] H, W, 1 to 4)" if channels_last else "([N,] 1 to 4, H, W)"
         raise ImageError(
-            f"images: expected a plain array, got {type(image).__name__}, of which some pixels may "
-            "be masked; fill them, and pass np.asarray() of it"
+            f"images: expected one image (H, W), or one or N images {shape}, got shape "
+            f"{tuple(images.shape)}; for many grey images add an axis of length 1, or pass a list"
         )
-    if isinstance(image, Tensor) and (image.is_quantized or image.is_nested or _odd(image)):
-        raise ImageError(f"images: expected a plain tensor of values, got one of {image.dtype}")
-    return image
+    if isinstance(images, Mapping | Set) or not isinstance(images, Iterable):
+        raise TypeError(
+            f"images: expected a path, an image or a list of images, got {type(images).__name__}"
+        )
+    return list(images)
 
 
-def _odd(tensor: Tensor) -> bool:
-    """Of a dtype of a byte that is no whole number: eight-bit floats."""
-    return tensor.is_floating_point() and tensor.element_size() < 2
-
-
-def _of_array(array: np.ndarray | Tensor) -> list[ImageLike]:
-    """One image or many, by the number of axes and the place of the channels."""
-    _plain(array)
-    last = isinstance(array, np.ndarray)  # NumPy has channels last, torch first
-    channels = array.shape[-1 if last else -3] if array.ndim >= 3 else 1
-    if array.ndim in (2, 3) and 1 <= channels <= 4:
-        return [array]
-    if array.ndim == 4 and 1 <= channels <= 4:
-        return list(array)
-    one, many = (
-        ("(H, W, 1 to 4)", "(N, H, W, 1 to 4)") if last else ("(1 to 4, H, W)", "(N, 1 to 4, H, W)")
-    )
-    raise ImageError(
-        f"images: expected one image (H, W) or {one}, or many {many}, got shape "
-        f"{tuple(array.shape)}; for many grey images add an axis of length 1, or pass a list"
-    )
-
-
-@checked
 def list_images(source: str | os.PathLike[str]) -> list[Path]:
-    """All images in a folder and its sub-folders, sorted; or the one file that is named.
+    """The images of a folder and its sub-folders, to be scored; or the one file that is named.
 
-    A link to a folder is followed only if it leads out of this one; no folder counts twice.
+    They are in natural order. Folders of masks are left out, and a warning says so.
 
     Raises:
         FileNotFoundError: there is nothing of that name.
         DatasetError: the folder holds no image.
-        ImageError: an image file is empty.
     """
-    root = Path(source)
-    if root.is_file():
-        return [root]
-    if not root.is_dir():
-        raise FileNotFoundError(f"{root}: there is no such file or folder of images")
-    paths: list[Path] = []
-    ignored: list[Path] = []
-    for folder in [root, *natural_order(_below(root))]:
-        found, stray = images_in(folder)
-        paths += found
-        ignored += [p for p in stray if not p.is_dir()]
+    if Path(source).is_file():
+        return [Path(source)]
+    root = existing(source)
+    paths = images_below(root, without=MASKS)
     if not paths:
-        raise DatasetError(
-            f"{root}: expected images ({', '.join(IMAGE_SUFFIXES)}), "
-            f"found none among {len(ignored)} file(s)"
-        )
-    if ignored:
-        warnings.warn(
-            f"{root}: {len(ignored)} file(s) ignored, they are no images: {some_names(ignored)}",
-            stacklevel=2,
-        )
+        raise DatasetError(f"{root}: expected images ({', '.join(image_suffixes())}), found none")
+    note_others(root, _folders_below(root, without=MASKS))
+    masks = left_out(root, paths)
+    if masks:
+        warnings.warn(f"{root}: folders of masks are left out: {listed(masks)}", stacklevel=2)
     return paths
 
 
-@checked
-def images_in(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Images directly in a folder, and what else lies there."""
-    images: list[Path] = []
-    stray: list[Path] = []
-    for path in natural_order(folder.iterdir()):
-        is_image = (
-            path.is_file()
-            and path.suffix.lower() in IMAGE_SUFFIXES
-            and not path.name.startswith(".")
-        )
-        (images if is_image else stray).append(path)
-    empty = [path for path in images if path.stat().st_size == 0]
-    if empty:
-        raise ImageError(
-            f"{empty[0]}: the image file is empty ({len(empty)} such file(s) in {folder}); "
-            "copy it again or remove it"
-        )
-    return images, stray
-
-
-def natural_order(paths) -> list[Path]:  # type: ignore[no-untyped-def]
+def natural_order(paths: Iterable[Path]) -> list[Path]:
     """In natural order: 2 before 10."""
-    return sorted(
-        paths,
-        key=lambda path: [
-            int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.as_posix())
-        ],
-    )
 
+    def key(path: Path) -> list[str | int]:
+        parts = re.split(r"(\d+)", path.as_posix())
+        return [int(part) if part.isdecimal() else part for part in parts]
 
-def _below(root: Path) -> list[Path]:
-    """All sub-folders that are not hidden, each once, those behind links that lead out, too."""
-    found: list[Path] = []
-    here = root.resolve()
-    seen, waiting = {here}, [root]
-    while waiting:
-        inside = natural_order(p for p in waiting.pop(0).iterdir() if p.is_dir())
-        for folder in (p for p in inside if not p.name.startswith(".")):
-            there = folder.resolve()
-            back = folder.is_symlink() and (here in there.parents or there in here.parents)
-            if there not in seen and not back:
-                seen.add(there)
-                found.append(folder)
-                waiting.append(folder)
-    return found
+    return sorted(paths, key=key)
 
 
 def some_names(paths: Sequence[Path]) -> str:
-    names = ", ".join(path.name for path in paths[:3])
-    return names + (", ..." if len(paths) > 3 else "")
+    """Up to three names, for a message."""
+    return ", ".join([path.name for path in paths[:3]] + ["..."] * (len(paths) > 3))
+
+
+def existing(path: str | os.PathLike[str]) -> Path:
+    """The folder; `FileNotFoundError` if there is none."""
+    if not Path(path).is_dir():
+        raise FileNotFoundError(f"{path}: there is no such file or folder of images")
+    return Path(path)
+
+
+def word(folder: Path) -> str:
+    """The name of a folder as in the lists above."""
+    return re.sub(r"[\s_-]+", "_", folder.name.strip().casefold())
+
+
+def sub_folders(folder: Path) -> list[Path]:
+    """The sub-folders that are not hidden."""
+    inside = [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
+    return natural_order(inside)
+
+
+def named(folder: Path, words: Sequence[str]) -> list[Path]:
+    """The sub-folders whose name is one of these words."""
+    return [inside for inside in sub_folders(folder) if word(inside) in words]
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The images directly in a folder."""
+    suffixes = image_suffixes()
+    files = [p for p in folder.iterdir() if p.suffix.lower() in suffixes and p.is_file()]
+    return natural_order(p for p in files if not p.name.startswith("."))
+
+
+def images_below(folder: Path, without: Sequence[str] = ()) -> list[Path]:
+    """The images of a folder and its sub-folders, but for those with one of these names."""
+    return [path for inside in _folders_below(folder, without) for path in images_in(inside)]
+
+
+def note_others(root: Path, folders: Iterable[Path]) -> None:
+    """Warn of files in these folders that are no images, as far as Pillow can read them here."""
+    suffixes = image_suffixes()
+    files = [p for folder in dict.fromkeys(folders) for p in folder.iterdir() if p.is_file()]
+    others = [p for p in files if p.suffix.lower() not in suffixes and not p.name.startswith(".")]
+    if others:
+        warnings.warn(
+            f"{root}: {len(others)} file(s) ignored, they are no images: {some_names(others)}",
+            stacklevel=3,
+        )
+
+
+def _folders_below(folder: Path, without: Sequence[str] = ()) -> list[Path]:
+    """A folder and its sub-folders, each once however it is linked, in natural order."""
+    seen = {folder.resolve()}
+    folders = [folder]
+    for parent in folders:
+        for inside in sub_folders(parent):
+            if inside.resolve() not in seen and word(inside) not in without:
+                seen.add(inside.resolve())
+                folders.append(inside)
+    return [folder, *natural_order(folders[1:])]
+
+
+def left_out(root: Path, chosen: Iterable[Path], without: Sequence[str] = ()) -> Counts:
+    """Folders below `root` with other images than those chosen, and how many."""
+    taken = set(chosen)
+    parents = {parent for path in taken for parent in path.parents}
+    counts: Counter[str] = Counter()
+    for path in images_below(root, without):
+        if path not in taken:
+            above = [parent for parent in path.parents if root in parent.parents]
+            others = [parent for parent in above if parent not in parents]
+            folder = [*others[::-1], path.parent][0]
+            counts[folder.relative_to(root).as_posix()] += 1
+    return tuple(counts.items())
+
+
+def listed(counts: Iterable[tuple[str, int]]) -> str:
+    """Folders with their numbers of images, for a message: "NG/ (15), masks/ (15)"."""
+    return ", ".join(f"{name}/ ({n})" for name, n in counts)

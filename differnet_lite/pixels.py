@@ -1,0 +1,118 @@
+"""Arrays of values of any kind as Pillow images of 8 bits."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+import numpy as np
+import torch
+from PIL import Image, ImageFile
+from torch import Tensor
+
+__all__ = ["ImageError", "exchange_bytes", "from_array", "one_picture", "to_eight_bits", "white_of"]
+
+DEPTHS = (8, 10, 12, 13, 14, 16)  # bits of cameras
+OTHER_ORDER = {
+    ";16B": ";16L",
+    ";16L": ";16B",
+    ";16N": ";16B" if sys.byteorder == "little" else ";16L",
+}
+
+
+class ImageError(ValueError):
+    """A file or array that cannot be read as an image."""
+
+
+def one_picture(array: np.ndarray | Tensor) -> np.ndarray:
+    """An array or tensor of one picture as (H, W) or (H, W, 2 to 4), channels last."""
+    if isinstance(array, Tensor):
+        tensor = array.detach().cpu()
+        if tensor.dtype == torch.bfloat16:  # NumPy has none
+            tensor = tensor.float()
+        array = (tensor.movedim(0, -1) if tensor.ndim == 3 else tensor).numpy()
+    channels = array.shape[2] if array.ndim == 3 else 1
+    if array.ndim not in (2, 3) or 0 in array.shape or channels > 4:
+        raise ImageError(
+            "expected an array (H, W) or (H, W, 1 to 4 channels), or a tensor "
+            f"(1 to 4 channels, H, W), got shape {array.shape}"
+        )
+    return array[..., 0] if array.shape[2:] == (1,) else array
+
+
+def from_array(array: np.ndarray, name: str = "the array") -> Image.Image:
+    """A Pillow image of (H, W) or (H, W, 2 to 4): uint8, floats in [0, 1], or truth values."""
+    if array.dtype == bool:
+        array = array.astype(np.uint8) * 255
+    elif np.issubdtype(array.dtype, np.floating):
+        if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
+            raise ImageError(
+                f"{name}: expected float values in [0, 1], got {array.min():g}..{array.max():g}; "
+                "divide by the largest value"
+            )
+        array = np.rint(array * 255).astype(np.uint8)
+    elif array.dtype != np.uint8:
+        raise ImageError(
+            f"{name}: expected uint8, uint16, bool or float values, got {array.dtype}; "
+            "convert the array first"
+        )
+    mode = None if array.ndim == 2 else {2: "LA", 3: "RGB", 4: "RGBA"}[array.shape[-1]]
+    return Image.fromarray(np.ascontiguousarray(array), mode)
+
+
+def white_of(largest: float) -> int:
+    """The largest value of a camera of 8, 10, 12, 13, 14 or 16 bits: the least that fits.
+
+    Example:
+        >>> white_of(2900)
+        4095
+    """
+    return next((2**bits - 1 for bits in DEPTHS if largest < 2**bits), 65535)
+
+
+def to_eight_bits(values: np.ndarray, white: float | None, name: str = "the array") -> np.ndarray:
+    """Integers (H, W) or (H, W, 2 to 4) of more than 8 bits as uint8; `white` becomes 255.
+
+    Args:
+        white: None goes by the largest value of this picture, and a warning says so.
+    """
+    largest = values.max()
+    if values.min() < 0 or (white is None and largest > 65535):
+        raise ImageError(
+            f"{name}: expected values in 0..65535, got {values.min()}..{largest}; "
+            "scale the image first"
+        )
+    if white is None:
+        white = white_of(largest)
+        if white < 65535:
+            warnings.warn(
+                f"a picture of more than 8 bits has no value above {white}, which is taken for "
+                "white; if it is not, give the largest value of the camera, such as white=65535",
+                stacklevel=3,
+            )
+    elif largest > white:
+        warnings.warn(
+            f"a picture has values above the white level, {white:g}; they are cut", stacklevel=3
+        )
+    scaled = np.minimum(values, white) * (255 / white)
+    if values.ndim == 3 and values.shape[-1] in (2, 4):  # alpha has all of its bits
+        scaled[..., -1] = values[..., -1] / 257
+    return np.rint(scaled).astype(np.uint8)
+
+
+def exchange_bytes(opened: Image.Image) -> bool:
+    """Make Pillow take the low bytes of a 16-bit colour file for the high ones, which it keeps.
+
+    Returns:
+        False if it is no such file; then nothing is changed.
+    """
+    tiles = []
+    for tile in opened.tile if isinstance(opened, ImageFile.ImageFile) else ():
+        arguments = (tile.args,) if isinstance(tile.args, str) else tile.args or ("",)
+        raw = str(arguments[0])
+        if raw.startswith(("RGB;16", "RGBA;16")):
+            exchanged = raw[:-4] + OTHER_ORDER[raw[-4:]]
+            tiles.append(tile._replace(args=(exchanged, *arguments[1:])))
+    if tiles and isinstance(opened, ImageFile.ImageFile):
+        opened.tile = tiles
+    return bool(tiles)
