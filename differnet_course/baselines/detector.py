@@ -28,7 +28,8 @@ from differnet_course.baselines.networks import NetworkDensity
 from differnet_lite import DifferNet
 from differnet_lite.checks import finite, one_of
 from differnet_lite.folders import Images, as_images, check_normal, training_images
-from differnet_lite.images import ImageLike, digest, in_parallel, iter_decoded
+from differnet_lite.groups import group_labels
+from differnet_lite.images import ImageLike, iter_decoded
 from differnet_lite.scoring import Scorer
 from differnet_lite.splits import splits
 from differnet_lite.thresholds import Calibration, Judgement, Threshold
@@ -91,17 +92,17 @@ class BaselineDetector(BaseEstimator):
         chosen = training_images(images)
         check_normal(y, len(chosen))
         inputs = torch.cat(list(self._chunks(chosen)))
-        contents = list(in_parallel(digest, chosen))
-        copies = [contents.index(content) for content in contents]  # of one part, never torn apart
-        parts = splits(self.calibration, copies, folds=5, holdout=0.2, seed=self.seed)
+        calibrates = self.calibration != "none"
+        groups = group_labels(chosen) if calibrates else list(range(len(chosen)))
+        parts = splits(self.calibration, groups, folds=5, holdout=0.2, seed=self.seed)
         densities = [self._trained(inputs[split.train]) for split in parts]
-        scores = [np.empty(0)]
+        scores = np.empty(len(chosen))
         for density, split in zip(densities, parts, strict=True):
-            scores.append(self._scores(density, inputs[split.calibrate]))
-        order = np.argsort([image for split in parts for image in split.calibrate])
+            scores[split.calibrate] = self._scores(density, inputs[split.calibrate])
+        held = sorted(image for split in parts for image in split.calibrate)
         self.density_ = densities[0]
         self.n_train_ = len(parts[0].train)
-        self.calibration_ = Calibration(np.concatenate(scores)[order], self.calibration)
+        self.calibration_ = Calibration(scores[held], self.calibration, np.array(groups)[held])
         return self
 
     def inputs(self, images: Images) -> Tensor:
