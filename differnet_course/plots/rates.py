@@ -45,14 +45,14 @@ def plot_roc(labels: ArrayLike, scores: ArrayLike, *, n_resamples: int = 200) ->
     false_alarms, detected, theta = roc_curve(y, np.asarray(scores))
     # evenly along the curve
     along = np.searchsorted(false_alarms + detected, np.linspace(0, 2, style.MAX_POINTS) - 1e-9)
-    kept = np.unique(np.minimum(along, len(theta) - 1))
-    at = ["above every score" if math.isinf(t) else f"{t:.4g}" for t in theta[kept]]
+    drawn_at = np.unique(np.minimum(along, len(theta) - 1))
+    at = ["above every score" if math.isinf(t) else f"{t:.4g}" for t in theta[drawn_at]]
     spread = style.band(GRID, low, high, "rgba(0,114,178,0.18)", "95 % band, pointwise")
     figure = go.Figure(spread)
     figure.add_trace(style.reference_line([0, 1], [0, 1], "chance"))
     hover = "false alarms %{x:.1%}<br>detected %{y:.1%}<br>θ %{text}<extra></extra>"
-    x = false_alarms[kept].round(5)
-    drawn = style.curve(x, detected[kept].round(5), "ROC", style.BLUE, width=2.5)
+    x = false_alarms[drawn_at].round(5)
+    drawn = style.curve(x, detected[drawn_at].round(5), "ROC", style.BLUE, width=2.5)
     figure.add_trace(drawn.update(text=at, hovertemplate=hover))
     figure.update_xaxes(style.unit_range(), title_text="false-alarm rate (share of normal images)")
     figure.update_yaxes(style.unit_range(), title_text="detection rate (share of anomalies)")
