@@ -9,18 +9,12 @@ a martingale with M_0 = 1, and by Ville's inequality
     P(\sup_t M_t \ge 1 / \delta) \le \delta :
 
 an alarm at 1 / delta is false with probability delta at most, over the WHOLE stream, not once an
-image. What holds, and when:
-
-- calibration "split" or "given": all scores are by one detector that saw none of the images, so
-  the bound is proved while the parts are those of one unchanged line.
-- calibration "cross": scores of calibration and of new images are by different detectors, and
-  nothing is proved. `benchmarks/drift.py` measures false alarms in 5 % and 3.5 % of streams of 2000
-  images, 5 % promised, with 60 and 240 to fit on. With `calibration=[]` the stream is tested
-  against its own past, and the bound is proved.
-- The p-values of a detector will not do: they all compare with one fixed set, and are rounded up.
-  False alarms by them: 71 % and 38 %, 5 % promised.
-- An alarm says that the line is not the calibration's any more, for better or worse. Defects are
-  such a change, too: 5 % of the stream went unnoticed, 20 % in half of the streams.
+image. With calibration "split" or "given" that is proved while the parts are those of one unchanged
+line, and so it is for `calibration=[]`, the stream against its own past. With "cross" it is
+measured (`benchmarks/drift.py`: 5 % and 3.5 % of streams of 2000 images, 5 % promised, with 60 and
+240 to fit on). The p-values of a detector will not do, as they all compare with one fixed set: 71 %
+and 38 % false alarms. An alarm says that the line is not the calibration's any more, for better or
+worse; of defects, 5 % of the stream went unnoticed, 20 % in half of the streams.
 """
 
 from __future__ import annotations
@@ -43,11 +37,8 @@ JUMPS = np.array([1e-4, 1e-3, 1e-2, 1e-1, 1.0])  # shares that change the bet; 1
 class Drift:
     """What a sequential test says of N images, in the order in which they came.
 
-    Attributes:
-        p_values: (N,) in (0, 1]; small where a score is high for what came before.
-        log_martingale: (N,) natural logarithm of the capital M after each image.
-        delta: the probability of a false alarm, over the whole stream.
-        alarm: position of the first image with M >= 1 / delta; None if there is none.
+    `log_martingale` is the natural logarithm of the capital M after each image, and `alarm` the
+    position of the first image with M >= 1 / delta, None if there is none.
     """
 
     p_values: np.ndarray
@@ -66,9 +57,6 @@ def drift_test(
         scores: (N,) scores of new images, in the order in which they came.
         delta: the probability of a false alarm, over the whole stream.
         seed: of the numbers that break ties; choose it before looking.
-
-    Returns:
-        The p-values, the martingale and the first alarm. A longer stream's begin with the same.
 
     Example:
         >>> rng = np.random.default_rng(0)

@@ -207,11 +207,10 @@ def fit(
     Args:
         flow: any flow of the package's contract.
         y: (N, D) training data.
-        steps: optimiser steps.
-        batch: rows a step, drawn with replacement.
+        steps: optimiser steps, each on `batch` rows that are drawn with replacement.
         lr: first learning rate; it decays to 0.
         seed: of the batches.
-        keep: steps whose weights are kept (0: before the first step).
+        keep: steps whose weights are returned (0: before the first step).
 
     Returns:
         The loss of every step, and the state dicts that `keep` asks for, by step.

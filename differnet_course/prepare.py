@@ -54,9 +54,8 @@ def prepare_mvtec(
         The folders of the categories.
 
     Raises:
-        FileNotFoundError: there is no such file or folder.
-        FileExistsError: a category is there already.
-        DatasetError: no category was found, or its numbers of images are not the published ones.
+        FileNotFoundError, FileExistsError: of the archive; of a category that is there already.
+        DatasetError: there is no category, or its numbers of images are not the published ones.
     """
     archive = Path(archive)
     root = Path(root)
@@ -90,16 +89,9 @@ def prepare_mtd(
 
     Args:
         clone: the folder with MT_Blowhole, MT_Break, MT_Crack, MT_Fray, MT_Free and MT_Uneven.
-        split: the text file that names the defect-free TRAINING images, one a line:
-            `mtd_train_filenames.txt` of the authors' repository. The other defect-free images are
-            for testing. Folders and suffixes do not matter.
-        root: where the folder magnetic_tile goes.
-
-    Returns:
-        The folder root/magnetic_tile.
-
-    Raises:
-        FileNotFoundError, FileExistsError, DatasetError: as in `prepare_mvtec`.
+        split: `mtd_train_filenames.txt` of the authors' repository: it names the defect-free
+            TRAINING images. The other defect-free images are for testing.
+        root: where the folder magnetic_tile goes, which is returned.
     """
     target = Path(root) / "magnetic_tile"
     _check_absent(target)

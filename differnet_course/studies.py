@@ -71,15 +71,8 @@ def paired_difference(
 ) -> Interval:
     """metric(first) - metric(second) with its 95 % bootstrap interval.
 
-    Both are taken on the same resampled images.
-
-    Args:
-        metric: such as `metrics.auroc`.
-        labels: (N,) 0 or 1.
-        first: (N,) scores.
-        second: (N,) scores of the same images.
-        n_resamples: number of bootstrap samples, drawn within each class.
-        seed: of the resampling.
+    Both are taken on the same resampled images, see `metrics.bootstrap`; labels (N,) are 0 or 1,
+    `first` and `second` (N,) scores of the same images.
 
     Example:
         >>> from differnet_lite.metrics import auroc
@@ -111,15 +104,8 @@ def simulated_rates(
     Scores are exponential, so that the rate of any theta is known: exp(-theta). The rates of
     rules by rank do not depend on the distribution.
 
-    Args:
-        rule: such as `conformal_threshold`; called with n scores and alpha.
-        n: number of calibration scores.
-        alpha: the rate asked for.
-        n_sets: number of calibration sets.
-        seed: of the draws.
-
-    Returns:
-        The rates; empty where the rule refuses, as n scores are too few for it.
+    The rule, such as `conformal_threshold`, is called with n scores and alpha. Where it refuses,
+    as n scores are too few, the rates are empty.
     """
     generator = np.random.default_rng(seed)
     try:

@@ -86,8 +86,7 @@ def power(
         shifts: how far they move, in deviations of the scores; features move along a random
             direction among their principal components, in deviations along it.
         alpha: the test says "different" where p <= alpha.
-        n_sets: number of sets for each shift.
-        seed: of the sets.
+        n_sets, seed: number of sets for each shift, and their seed.
 
     Returns:
         The share of sets in which it does, one for each shift; at shift 0 it is alpha at most.

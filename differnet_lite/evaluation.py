@@ -39,19 +39,9 @@ class DrawsMaps(Protocol):
 class Evaluation:
     """What a detector does on a test set.
 
-    Attributes:
-        category: the data.
-        scores: (N,) of the test images.
-        threshold: chosen on normal images, before any label was seen.
-        auroc: image AUROC with its bootstrap interval.
-        average_precision: with its interval; compare with the share of anomalies.
-        false_alarm_rate: flagged share of the normal test images.
-        detection_rate: flagged share of the anomalous ones.
-        by_kind: AUROC of each kind of defect against the normal images.
-        pixel_auroc: of the maps; None where there are no masks or no maps.
-        aupro: of the maps, up to 30 % false positives; None as above.
-        maps: (N, size, size) float32, or None.
-        levels: what the maps are compared with, or None.
+    `threshold` was chosen on normal images alone. The rates are the flagged shares of the normal
+    and of the anomalous test images, and `by_kind` has the AUROC of each kind of defect. Figures of
+    maps (N, size, size) are None where there are no masks or no maps.
     """
 
     category: Category
@@ -106,8 +96,8 @@ def evaluate(
     Args:
         model: a fitted detector.
         category: the category or its folder; needs normal and anomalous test images.
-        alpha: false-alarm rate of the threshold; where the calibration set is too small for it, the
-            fallback of `conformal_threshold` is taken, and the threshold says so.
+        alpha: false-alarm rate of the threshold; with too few calibration images for it the
+            threshold is the fallback of `conformal_threshold`, and says so.
         maps: draw anomaly maps, if the detector draws any, and measure them where masks are.
         scores: (N,) of the test images, where the detector has scored them already.
 

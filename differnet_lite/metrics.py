@@ -1,7 +1,6 @@
 """How good scores and maps are, measured with labels: AUROC, average precision, AUPRO.
 
-Only these functions, and those that call them to report, see labels; nothing in training, scoring
-or thresholding does.
+Nothing in training, scoring or thresholding sees labels; only these functions do.
 """
 
 from __future__ import annotations
@@ -48,11 +47,7 @@ def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
 
 
 def auroc_by_kind(kinds: Sequence[str], scores: ArrayLike) -> dict[str, float]:
-    """AUROC of each kind of defect against the normal images.
-
-    Args:
-        kinds: N names, "good" for normal images.
-        scores: (N,).
+    """AUROC of each kind of defect against the normal images, whose kind is "good".
 
     Example:
         >>> auroc_by_kind(["good", "good", "dent", "hole"], [1.0, 2.0, 3.0, 1.5])
@@ -87,16 +82,8 @@ def bootstrap(
     """A metric with its percentile bootstrap interval, images resampled within each class.
 
     It tells how far the figure would move on another test set of this size; it does not contain
-    the spread over training seeds.
-
-    Args:
-        metric: a function of labels and scores, such as `auroc`. It is called first with all
-            images, then with each resample.
-        labels: (N,) 0 or 1.
-        scores: (N,).
-        n_resamples: number of bootstrap samples.
-        confidence: of the interval.
-        seed: of the resampling.
+    the spread over training seeds. The metric, a function of labels (N,) and scores (N,), is called
+    first with all images, then with each resample.
     """
     rate("confidence", confidence)
     y, s = _checked(labels, scores)
@@ -120,14 +107,7 @@ def rates(labels: ArrayLike, decisions: ArrayLike) -> tuple[float, float]:
 
 
 def pixel_auroc(masks: Sequence[np.ndarray], maps: Sequence[np.ndarray]) -> float:
-    """AUROC over all pixels of all images.
-
-    Large defects dominate it and so do the many normal pixels: read it beside `aupro`.
-
-    Args:
-        masks: N boolean masks (H, W); all False for a normal image.
-        maps: N anomaly maps of the same sizes.
-    """
+    """AUROC over all pixels of N masks (H, W) and maps; large defects dominate it."""
     return float(roc_auc_score(*_flat(masks, maps)))
 
 
@@ -137,12 +117,7 @@ def aupro(
     """Area under the per-region-overlap curve up to a false-positive rate, divided by that rate.
 
     Each connected defect region (8-neighbourhood) counts the same, however small. The curve is
-    exact, with one point for each distinct value in the maps.
-
-    Args:
-        masks: N boolean masks (H, W).
-        maps: N anomaly maps of the same sizes.
-        max_fpr: 0.3 as in the literature.
+    exact, with one point for each distinct value in the N maps (H, W).
 
     References:
         Bergmann et al., "Uninformed Students", CVPR 2020, arXiv 1911.02357, section 4.

@@ -61,10 +61,7 @@ class Pool(NamedTuple):
 
 
 def feature_pool(folder: Path, n_normals: int, seed: int = 0, *, progress: bool = True) -> Pool:
-    """The features of a category: a built-in one gets fresh normal images, rendered here.
-
-    Of any other folder the training images are the normal ones.
-    """
+    """Features of a category; a built-in one gets fresh normal images in place of its own."""
     model = DifferNet(progress=False)
     category = load_category(folder)
     test = model.features(list(category.test))
@@ -101,14 +98,7 @@ DETECTORS: dict[str, Learn] = {"mahalanobis": learn_mahalanobis, "flow": learn_f
 
 
 class Repetition:
-    """The detectors of one draw of n normal images, and the scores that calibrate them.
-
-    Args:
-        features: (n, T, D) of the normal images.
-        learn: makes a score of rows (M, D) from features.
-        settings: folds, held-out share, and what the detectors need.
-        seed: of splits and detectors.
-    """
+    """The detectors of n normal images, by their features (n, T, D), and what calibrates them."""
 
     def __init__(self, features: Tensor, learn: Learn, settings: Settings, seed: int) -> None:
         n = len(features)
@@ -129,9 +119,8 @@ class Repetition:
     def flagged(self, rows: Tensor, alphas: Sequence[float]) -> list[Shares]:
         """The share of rows (M, D) that each rule flags at each alpha; None where it refuses.
 
-        "cross" judges by the detector of all n against the out-of-fold scores' threshold, and
-        "cross-mean" by the mean of the folds' scores. "by the folds" is the mean rate of the
-        folds' detectors, each alone.
+        With out-of-fold scores "cross" judges by the detector of all n, "cross-mean" by the mean
+        of the folds' scores, and "by the folds" is the mean rate of the folds' detectors.
         """
         everyone = self.everyone(rows)
         split = self.split(rows)
@@ -199,8 +188,7 @@ def simulated_cell(
 
     Args:
         pool: features of more than n normal images, and of test images.
-        category: its name.
-        detector: "mahalanobis" or "flow".
+        category, detector: names; "mahalanobis" or "flow".
         n: normal images to learn from and to calibrate on, at least 2.
         repetitions: how often n are drawn.
         settings: of the flow, the views, the folds and the split.
