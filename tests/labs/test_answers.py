@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from differnet_course import check
-from differnet_course.labs import comparing
+from differnet_course.labs import comparing, exercises
 from differnet_course.labs.verdicts import Close, Wrong
 
 HERE = Path(__file__).parent
@@ -93,6 +94,15 @@ def test_every_message_of_the_table_can_be_reached(verdict, answers, monkeypatch
     for seed in range(1 if label == "5.3" else 6):
         assert verdict(label, answer, seed=seed).passed
     assert told == messages
+
+
+def test_every_message_is_used_and_every_key_has_one():
+    folder = Path(comparing.__file__).parent
+    code = "".join(path.read_text(encoding="utf-8") for path in folder.glob("lab*.py"))
+    keys = {key for messages in exercises.MESSAGES.values() for key in messages}
+    raised = re.findall(r'(?:Wrong|Close)\("(\w+)"|^        +"(\w+)":', code, re.MULTILINE)
+    assert {key or other for key, other in raised} <= keys
+    assert all(f'"{key}"' in code for key in keys)
 
 
 def test_warnings_and_stderr_are_told_and_cost_nothing(verdict):
