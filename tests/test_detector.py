@@ -106,7 +106,7 @@ def test_images_that_train_do_not_calibrate(
     np.testing.assert_allclose(
         fitted.calibration_scores_, fitted.anomaly_scores(images[10:]), rtol=1e-4
     )
-    with pytest.warns(UserWarning, match="4 of 10 calibration images are also among the training"):
+    with pytest.warns(UserWarning, match="4 of 10 calibration images are copies"):
         model = DifferNet(**tiny).fit(images[:10], calibration=images[6:16])
     np.testing.assert_allclose(
         model.calibration_scores_, model.anomaly_scores(images[10:16]), rtol=1e-4
@@ -145,7 +145,7 @@ def test_images_that_are_too_few_damaged_or_labelled_are_named(
     model = DifferNet(**tiny)
     with pytest.raises(ValueError, match="y: expected a label 0 for each of 5 normal images"):
         model.fit(photographs, [0, 0, 0, 0, 1])
-    with pytest.raises(DatasetError, match=r"at least 2 different normal images, got 1"):
+    with pytest.raises(DatasetError, match="at least 2 normal images to train on, got 1"):
         model.fit(photographs[:1])
     with pytest.raises(FileNotFoundError, match="nowhere"):
         model.fit(tmp_path / "nowhere")

@@ -33,14 +33,15 @@ RANDOM_ANGLES = Transformations(n_train=2, n_test=3, fill="black", interpolation
 def test_a_loaded_detector_is_the_saved_one(
     tiny: dict[str, Any], photographs: list[Path], tmp_path: Path, options: dict[str, Any]
 ) -> None:
-    model = DifferNet(**tiny | options).fit(photographs)
+    model = DifferNet(**tiny | options).fit(photographs, groups=[0, 0, 1, 2, 3])
     path = model.save(tmp_path / "model.safetensors")
     loaded = load(str(path), device="cpu", progress=False)
     np.testing.assert_allclose(
         loaded.anomaly_scores(photographs), model.anomaly_scores(photographs), rtol=1e-5
     )
     np.testing.assert_array_equal(loaded.calibration_scores_, model.calibration_scores_)
-    for name in ("seed", "n_train_", "angles_", "history_", "calibrated_by_", "settings"):
+    np.testing.assert_array_equal(loaded.calibration_.evidence, model.calibration_.evidence)
+    for name in ("seed", "n_train_", "angles_", "history_", "calibrated_by_", "settings", "white_"):
         assert getattr(loaded, name) == getattr(model, name), name
     assert loaded.get_params() == model.get_params()
     y = model.features(photographs).flatten(0, 1)
