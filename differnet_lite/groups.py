@@ -11,6 +11,7 @@ import re
 import warnings
 from collections.abc import Hashable, Sequence
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 from PIL import Image
@@ -29,7 +30,7 @@ COMPONENTS = 128  # of the thumbnails of a folder
 STRONGEST = 3  # components that are weakened: day, camera, product, light
 LEAST, MOST = 0.3, 0.985  # correlations
 CHANCE = 0.01  # of a false pair, in a folder of independent images
-SEQUENCE = 0.6
+SEQUENCE = 0.75  # of the distance to images much later
 
 
 def group_labels(
@@ -60,8 +61,7 @@ def group_labels(
     if copies:
         warnings.warn(
             f"{copies} of {len(images)} images are near copies of another (stored again, resized, "
-            "taken twice, or frames of a video): as groups they stay on one side of every split, "
-            "and a threshold keeps its promise for new parts only as far as groups are parts",
+            "or taken twice): they form groups, which stay on one side of every split",
             stacklevel=3,
         )
     for labels in (digests, _given(images, groups)):
@@ -147,14 +147,16 @@ def _thumbnails(images: Sequence[ImageLike]) -> tuple[list[str], np.ndarray]:
 def _near_pairs(rows: np.ndarray) -> list[tuple[int, int]]:
     """Pairs i < j of near copies among thumbnails (N, SIDE^2)."""
     n = len(rows)
-    if n < 3:
+    if n < 6:  # too few to say how the images differ
         return []
     u, s, _ = randomized_svd(rows - rows.mean(0), min(COMPONENTS, n - 1), random_state=0)
     z = u * np.minimum(s, s[min(STRONGEST, n // 10, len(s) - 1)])  # (N, K)
     z /= np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-6)
     some = np.random.default_rng(0).permutation(n)[:500]
     sample = (z[some] @ z[some].T)[np.triu_indices(len(some), 1)]
-    spread = (np.quantile(sample, 0.9) - np.median(sample)) / 1.2816
+    # of the pairs, 5 % may be copies, and in a small folder 1 in n where each image has one
+    share = min(0.95, 1 - 1.5 / n)
+    spread = (np.quantile(sample, share) - np.median(sample)) / NormalDist().inv_cdf(share)
     # directions drawn at random in d dimensions correlate with variance 1 / d, and above t with
     # probability of about (1 - t^2)^((d - 1) / 2)
     dimensions = max(1 / max(spread, 1e-3) ** 2, 2)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
+import struct
+import subprocess
 import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +16,19 @@ import pytest
 import torch
 from PIL import Image
 
-from differnet_lite.images import ImageError, as_rgb, decode, digest, in_parallel, iter_decoded
+from differnet_lite.images import (
+    ImageError,
+    as_rgb,
+    decode,
+    digest,
+    image_size,
+    image_suffixes,
+    in_parallel,
+    iter_decoded,
+    open_image,
+    read,
+    white_level,
+)
 
 Picture = Callable[..., np.ndarray]
 
@@ -63,7 +79,7 @@ def test_float_tiff(tmp_path: Path) -> None:
     np.testing.assert_array_equal(grey_levels(tmp_path / "a.tif"), [[0, 128], [51, 255]])
     for bad in (1.5, -0.1, np.nan):
         Image.fromarray(np.array([[0, bad]], dtype=np.float32)).save(tmp_path / "b.tif")
-        with pytest.raises(ImageError, match=r"b\.tif: expected values in 0\.\.1 .*scale"):
+        with pytest.raises(ImageError, match=r"b\.tif: expected float values in \[0, 1\]"):
             as_rgb(tmp_path / "b.tif")
 
 
@@ -217,6 +233,186 @@ def test_half_a_file_is_an_error_that_says_what_to_do(
         ImageError, match=rf"cut\.{kind}: .*(copy it again or remove it|remove the file)"
     ):
         decode(path)
+
+
+def deep_png(values: np.ndarray) -> bytes:
+    """A PNG file of 16-bit colours (H, W, 3), which Pillow cannot write."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + check
+
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, 2, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+def deep_tiff(values: np.ndarray, order: str = "<", compressed: bool = False) -> bytes:
+    """A TIFF file of 16-bit colours (H, W, 3)."""
+    body = values.astype(order + "u2").tobytes()
+    body = zlib.compress(body) if compressed else body
+    height, width, _ = values.shape
+    tags = {256: width, 257: height, 258: 134, 259: 8 if compressed else 1, 262: 2, 273: 140}
+    tags |= {277: 3, 278: height, 279: len(body), 284: 1}
+    entries = b"".join(
+        struct.pack(order + "HHII", tag, 4, 1, value)
+        if tag != 258
+        else struct.pack(order + "HHII", tag, 3, 3, value)
+        for tag, value in tags.items()
+    )
+    head = struct.pack(order + "2sHIH", b"II" if order == "<" else b"MM", 42, 8, len(tags))
+    return head + entries + bytes(4) + struct.pack(order + "HHH", 16, 16, 16) + body
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        deep_png,
+        deep_tiff,
+        lambda values: deep_tiff(values, ">"),
+        lambda values: deep_tiff(values, compressed=True),
+        lambda values: deep_tiff(values, ">", compressed=True),
+    ],
+)
+def test_16_bit_colours_have_all_of_their_bits(write: Callable[[np.ndarray], bytes]) -> None:
+    values = np.random.default_rng(0).integers(0, 65536, (7, 5, 3)).astype(np.uint16)
+    expected = np.rint(values / 257)
+    np.testing.assert_array_equal(np.asarray(as_rgb(write(values))), expected)
+    twelve = write(values // 16)
+    np.testing.assert_array_equal(
+        np.asarray(as_rgb(twelve, white=4095)), np.rint(values // 16 / 4095 * 255)
+    )
+    assert white_level([twelve]) == 4095
+
+
+@pytest.mark.parametrize(("bits", "expected"), [(10, 1023), (12, 4095), (13, 8191), (14, 16383)])
+def test_the_white_level_comes_from_all_images(tmp_path: Path, bits: int, expected: int) -> None:
+    values = np.array([[0, 2 ** (bits - 1), 2**bits - 1]], np.uint16)
+    dark = values // 8
+    Image.fromarray(values).save(tmp_path / "bright.png")
+    Image.fromarray(dark).save(tmp_path / "dark.tif")
+    images = [tmp_path / "bright.png", tmp_path / "dark.tif", dark, np.zeros((4, 4), np.uint8)]
+    assert white_level(images) == expected
+    assert white_level(images[3:]) is None
+    for image in images[1:3]:
+        np.testing.assert_array_equal(
+            np.asarray(as_rgb(image, white=expected))[..., 0], np.rint(dark / expected * 255)
+        )
+    with pytest.warns(UserWarning, match=f"no value above {expected}, which is taken for white"):
+        assert decode(tmp_path / "bright.png", 4).max() == 255
+    with pytest.warns(UserWarning, match="above the white level, 100; they are cut"):
+        assert np.asarray(as_rgb(values, white=100)).max() == 255
+
+
+def test_the_header_of_a_pgm_file_says_what_is_white() -> None:
+    values = np.full((3, 4), 512, ">u2")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pgm = as_rgb(b"P5 4 3 1023 " + values.tobytes())
+    assert np.asarray(pgm)[0, 0, 0] == 128
+    assert white_level([b"P5 4 3 1023 " + values.tobytes()]) is None
+
+
+def test_bytes_a_buffer_and_a_path_are_one_image(photographs: list[Path]) -> None:
+    content = photographs[0].read_bytes()
+    for same in (content, io.BytesIO(content), read(photographs[0])):
+        assert digest(same) == digest(photographs[0])
+        assert torch.equal(decode(same, 64), decode(photographs[0], 64))
+
+
+def test_a_file_that_is_replaced_after_reading_changes_nothing(photographs: list[Path]) -> None:
+    source = read(photographs[0])
+    before = decode(photographs[0], 64)
+    photographs[0].write_bytes(photographs[1].read_bytes())
+    assert torch.equal(decode(source, 64), before)
+    assert source.digest != digest(photographs[0])
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 6, 8])
+def test_paths_pillow_images_and_sizes_turn_alike(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "a.png"
+    Image.fromarray(np.arange(128, dtype=np.uint8).reshape(8, 16)).save(path, exif=exif)
+    with Image.open(path) as opened:
+        assert torch.equal(decode(opened, 32), decode(path, 32))
+        assert digest(opened) == digest(np.asarray(as_rgb(path)))
+    assert image_size(path) == as_rgb(path).size
+    assert image_size(np.zeros((4, 9, 3), np.uint8)) == (9, 4)
+
+
+def test_no_program_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def started(*_: object, **__: object) -> None:
+        pytest.fail("a program was started")
+
+    monkeypatch.setattr(subprocess, "Popen", started)
+    text = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n{} loop\n"
+    path = tmp_path / "a.png"
+    path.write_bytes(text)
+    for image in (path, text):
+        with pytest.raises(ImageError, match="no known image format"):
+            decode(image)
+    with Image.open(io.BytesIO(text)) as opened, pytest.raises(ImageError, match="format EPS"):
+        decode(opened)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "name"),
+    [("jfif", "JPEG"), ("avif", "AVIF"), ("jp2", "JPEG2000"), ("tga", "TGA"), ("webp", "WEBP")],
+)
+def test_formats_that_pillow_reads_are_images(tmp_path: Path, suffix: str, name: str) -> None:
+    Image.new("RGB", (16, 16), (10, 130, 250)).save(tmp_path / f"a.{suffix}", name)
+    assert f".{suffix}" in image_suffixes()
+    assert np.abs(np.asarray(as_rgb(tmp_path / f"a.{suffix}"))[0, 0] - [10.0, 130, 250]).max() < 9
+
+
+def test_only_formats_that_are_decoded_are_images() -> None:
+    assert not {".eps", ".ps", ".pdf", ".wmf", ".h5", ".mpg"} & set(image_suffixes())
+
+
+def test_a_picture_too_large_is_reduced_or_refused_for_what_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.jpg", "a.png"):
+        Image.new("RGB", (4800, 2400), (10, 130, 250)).save(tmp_path / name)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5_000_000)
+    reduced = as_rgb(tmp_path / "a.jpg")
+    assert reduced.size == (2400, 1200)
+    with pytest.raises(ImageError, match=r"a\.png: the picture has 12 megapixels, more than"):
+        decode(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000_000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        assert as_rgb(tmp_path / "a.png").size == (4800, 2400)
+
+
+def test_a_jpeg_may_be_decoded_at_reduced_size(tmp_path: Path, picture: Picture) -> None:
+    Image.fromarray(picture(0, 512)).save(tmp_path / "a.jpg")
+    assert open_image(tmp_path / "a.jpg", smallest=100).size == (128, 128)
+    assert open_image(tmp_path / "a.jpg", smallest=600).size == (512, 512)
+
+
+def test_of_several_frames_the_first_is_used(tmp_path: Path) -> None:
+    first, *others = [Image.new("L", (8, 8), 40 + 60 * k) for k in range(3)]
+    first.save(tmp_path / "a.tif", save_all=True, append_images=others)
+    with pytest.warns(UserWarning, match="only the first is used"):
+        assert np.asarray(as_rgb(tmp_path / "a.tif")).mean() == 40
+
+
+@pytest.mark.parametrize("thing", ["pipe", "device", "folder"])
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path, thing: str) -> None:
+    path = tmp_path / "a.png"
+    if thing == "pipe":
+        os.mkfifo(path)
+    elif thing == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+    with pytest.raises(ImageError, match=r"a\.png: expected an image file, got a folder, a pipe"):
+        decode(path)
+    with pytest.raises(TypeError, match="expected an image: a path, bytes"):
+        decode(3)  # type: ignore[arg-type]
 
 
 @pytest.mark.filterwarnings("ignore")
