@@ -61,15 +61,11 @@ def score_report(
     """Write the report of photographs without labels: what is flagged, and where.
 
     Args:
-        path: the HTML file; its folder exists.
+        path: the HTML file, which is returned; its folder exists.
         model: fitted and calibrated.
         images: N paths of the photographs that were scored.
         judgement: what the model says of them.
-        errors: path to reason for each file that could not be read.
-
-    Returns:
-        The path of the file.
-    """
+        errors: path to reason for each file that could not be read."""
     threshold = judgement.threshold
     unreadable = errors or {}
     n_flagged = int(judgement.anomalous.sum())
@@ -96,7 +92,7 @@ def score_report(
         ):
             if paths[part]:
                 maps = list(model.iter_anomaly_maps(paths[part]))
-                gallery = _gallery(paths[part], maps, titles[part], levels)
+                gallery = _gallery(paths[part], maps, titles[part], levels, model.white_)
                 figures.append((heading, _colours(levels) if len(figures) == 1 else "", gallery))
     if n_flagged:
         table = _flagged_table(model, images, names, judgement, order[:n_flagged][:LISTED])
@@ -104,7 +100,8 @@ def score_report(
             "The p-value is the share of good parts that look at least as unusual, as far as "
             f"{threshold.n} good photographs can tell. Marks are told in pixels of the photograph."
         )
-        figures.append(("All that is flagged", p_value, table))
+        shown = "All that is" if n_flagged <= LISTED else f"The first {LISTED} of what is"
+        figures.append((f"{shown} flagged", p_value, table))
     if unreadable:
         table = [("file", "reason"), *unreadable.items()]
         figures.append(("Could not be read", "These files have no score.", table))
@@ -135,13 +132,10 @@ def evaluation_report(
     """Write the report of a labelled test set: hits, misses and false alarms.
 
     Args:
-        path: the HTML file; its folder exists.
+        path: the HTML file, which is returned; its folder exists.
         model: the fitted model, for its training curve.
         result: of `evaluate`; with `maps=True` the report shows photographs with their maps.
         rows: (label, value) pairs for the table at the top, such as `result.table()`.
-
-    Returns:
-        The path of the file.
     """
     category = result.category
     threshold = result.threshold
@@ -159,7 +153,7 @@ def evaluation_report(
     figures = [
         ("Scores", f"{SCORE} {DECISION} Each mark is a test photograph.", scores),
         ("ROC", ROC, plot_roc(labels, result.scores, n_resamples=RESAMPLES)),
-        *_galleries(result, names, flagged),
+        *_galleries(model, result, names, flagged),
         ("Training", LOSS, plot_history(model.history_)),
     ]
     return write_report(
@@ -173,7 +167,7 @@ def evaluation_report(
 
 
 def _galleries(
-    result: Evaluation, names: Sequence[str], flagged: np.ndarray
+    model: DifferNet, result: Evaluation, names: Sequence[str], flagged: np.ndarray
 ) -> list[tuple[str, str, go.Figure]]:
     """Misses, false alarms, hits and good parts, as far as there are any, with their maps."""
     if result.maps is None:
@@ -197,7 +191,8 @@ def _galleries(
         masks = [category.masks[i] for i in chosen]
         pictures = [category.test[i] for i in chosen]
         titles = [f"{names[i]}\n{_relative(result.scores[i], result.threshold)}" for i in chosen]
-        gallery = _gallery(pictures, list(result.maps[chosen]), titles, result.levels, masks)
+        maps = list(result.maps[chosen])
+        gallery = _gallery(pictures, maps, titles, result.levels, model.white_, masks)
         words = _colours(result.levels) if not sections else ""
         outline = " Blue: the outline of the defect in its mask." if any(masks) else ""
         sections.append((heading, words + outline, gallery))
@@ -272,12 +267,13 @@ def _gallery(
     maps: Sequence[np.ndarray],
     titles: Sequence[str],
     levels: MapLevels | None,
+    white: float | None,
     masks: Sequence[Path | None] = (),
 ) -> go.Figure:
     """Photographs with their maps; small copies, so that many large ones fit into memory."""
     pictures = []
     for path in paths:
-        picture = as_rgb(path)
+        picture = as_rgb(path, white)
         picture.thumbnail((448, 448))
         pictures.append(picture)
     outlines = [None if mask is None else load_mask(mask) for mask in masks] or None

@@ -134,6 +134,7 @@ class Model:
     """Marks the upper left quarter of photographs whose name says so."""
 
     places_ = object()
+    white_ = None
     calibration_scores_ = np.linspace(0.5, 2, 40)
     history_ = {"epoch": [1, 2], "train": [1.0, 0.5]}
 
