@@ -27,16 +27,16 @@ def detector(train: np.ndarray):
     return lambda y: np.einsum("nd,de,ne->n", y - mean, precision, y - mean)
 
 
-def scores(rng: Rng, n: int, stream: np.ndarray, how: str) -> tuple[np.ndarray, np.ndarray]:
+def scores(rng: Rng, n: int, stream: np.ndarray, rule: str) -> tuple[np.ndarray, np.ndarray]:
     """Scores of n normal images that calibrate, and of a stream."""
     y = rng.normal(size=(n, FEATURES))
-    if how == "split":
+    if rule == "split":
         score = detector(y[n // 3 :])
         return score(y[: n // 3]), score(stream)
     folds = [np.arange(k, n, FOLDS) for k in range(FOLDS)]
     fitted = [detector(np.delete(y, fold, axis=0)) for fold in folds]
-    known = [score(y[fold]) for score, fold in zip(fitted, folds, strict=True)]
-    return np.concatenate(known), np.mean([score(stream) for score in fitted], axis=0)
+    calibration = [score(y[fold]) for score, fold in zip(fitted, folds, strict=True)]
+    return np.concatenate(calibration), np.mean([score(stream) for score in fitted], axis=0)
 
 
 def against_fixed(calibration: np.ndarray, stream: np.ndarray) -> Drift:
@@ -44,13 +44,13 @@ def against_fixed(calibration: np.ndarray, stream: np.ndarray) -> Drift:
     return drift_martingale(p_values(calibration, stream), delta=DELTA)
 
 
-def alarms(n: int, how: str, test, repetitions: int, images: int, changed) -> list[int | None]:
-    found = []
+def alarms(n: int, rule: str, test, repetitions: int, images: int, changed) -> list[int | None]:
+    positions = []
     for r in range(repetitions):
         rng = np.random.default_rng([n, r])
         stream = rng.normal(size=(images, FEATURES))
-        found.append(test(*scores(rng, n, changed(stream, rng), how)).alarm)
-    return found
+        positions.append(test(*scores(rng, n, changed(stream, rng), rule)).alarm)
+    return positions
 
 
 def own_past(_: np.ndarray, stream: np.ndarray) -> Drift:
@@ -91,19 +91,19 @@ def main() -> None:
         ("split, p-values of one fixed set", "split", against_fixed),
     ]
     for n in (60, 240):
-        for label, how, test in rows:
-            found = alarms(n, how, test, changed=unchanged, **common)
-            print(f"  {n:4d} images, {label:34s}{np.mean([a is not None for a in found]):8.1%}")
+        for label, rule, test in rows:
+            positions = alarms(n, rule, test, changed=unchanged, **common)
+            print(f"  {n:4d} images, {label:34s}{np.mean([a is not None for a in positions]):8.1%}")
     print("alarms if a share of the stream is defective (240 images, split):")
     for share in (0.01, 0.05, 0.1, 0.2):
-        found = alarms(240, "split", from_calibration, changed=defects(share), **common)
-        print(f"  {share:4.0%}  {np.mean([a is not None for a in found]):8.1%}")
+        positions = alarms(240, "split", from_calibration, changed=defects(share), **common)
+        print(f"  {share:4.0%}  {np.mean([a is not None for a in positions]):8.1%}")
     at = args.images // 2
     print(f"a change at image {at} (240 images, split); images until the alarm, median:")
     for factor in (1.1, 1.2, 1.5):
-        found = alarms(240, "split", from_calibration, changed=wider(factor, at), **common)
-        late = [a - at for a in found if a is not None and a >= at]
-        seen = len(late) / sum(a is None or a >= at for a in found)
+        positions = alarms(240, "split", from_calibration, changed=wider(factor, at), **common)
+        late = [a - at for a in positions if a is not None and a >= at]
+        seen = len(late) / sum(a is None or a >= at for a in positions)
         print(f"  features {factor:g} times as wide: {np.median(late):5.0f}, seen {seen:.0%}")
 
 

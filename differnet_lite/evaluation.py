@@ -153,6 +153,7 @@ def _pixel_figures(category: Category, maps: np.ndarray) -> tuple[float, float] 
         return None, None
     pairs = zip(category.masks, category.labels, strict=True)
     rows = [i for i, (mask, label) in enumerate(pairs) if mask is not None or not label]
-    masks = [load_mask(category.masks[i], maps.shape[-1]) for i in rows]
+    side = maps.shape[-1]
+    masks = [load_mask(category.masks[i], side, image=category.test[i]) for i in rows]
     chosen = [maps[i] for i in rows]
     return metrics.pixel_auroc(masks, chosen), metrics.aupro(masks, chosen)

@@ -159,8 +159,8 @@ class Repetition:
         """
         above = np.zeros(folds.shape[1])
         for k, scores in enumerate(folds):
-            own = np.sort(self.out_of_fold[self.fold == k])
-            above += len(own) - np.searchsorted(own, scores, side="left")
+            calibration = np.sort(self.out_of_fold[self.fold == k])
+            above += len(calibration) - np.searchsorted(calibration, scores, side="left")
         return (1 + above) / (len(self.out_of_fold) + 1)
 
 

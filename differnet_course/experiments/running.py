@@ -67,7 +67,7 @@ def cells(
         >>> [cell["seed"] for cell in cells(methods=["ocsvm"], categories=["a"], seeds=[0, 1])]
         [0, 1]
     """
-    own = methods if isinstance(methods, Mapping) else {method: {} for method in methods}
+    by_method = methods if isinstance(methods, Mapping) else {name: {} for name in methods}
     return [
         {
             "method": method,
@@ -80,7 +80,7 @@ def cells(
         for folder in categories
         for setting in settings
         for n in n_train
-        for method, options in own.items()
+        for method, options in by_method.items()
     ]
 
 

@@ -56,8 +56,8 @@ def test_p_values_are_uniform_and_independent(levels: int | None) -> None:
 
 def alarms(make, delta: float, n: int = 200) -> np.ndarray:
     rng = np.random.default_rng(2)
-    found = [drift_test(rng.normal(size=50), make(rng), delta=delta, seed=i) for i in range(n)]
-    return np.array([N if d.alarm is None else d.alarm for d in found])
+    drifts = [drift_test(rng.normal(size=50), make(rng), delta=delta, seed=i) for i in range(n)]
+    return np.array([N if drift.alarm is None else drift.alarm for drift in drifts])
 
 
 def test_false_alarms_over_the_whole_stream_are_as_rare_as_promised() -> None:

@@ -117,15 +117,15 @@ def test_fit_learns_is_reproducible_and_keeps_what_it_is_told():
         torch.manual_seed(3)
         flow = Chain([MADE(2, hidden=16), Permute([1, 0]), MADE(2, hidden=16)])
         state = np.random.get_state()[1].copy()
-        losses, kept = fit(flow, y, steps=60, batch=64, lr=1e-2, keep=(0, 60))
+        losses, weights = fit(flow, y, steps=60, batch=64, lr=1e-2, keep=(0, 60))
         assert np.array_equal(state, np.random.get_state()[1])
         runs.append(losses)
     assert runs[0] == runs[1] and len(losses) == 60
     assert np.mean(losses[-10:]) < losses[0] - 0.1
-    assert set(kept) == {0, 60} and not torch.equal(
-        kept[0]["parts.0.net.0.weight"], kept[60]["parts.0.net.0.weight"]
+    assert set(weights) == {0, 60} and not torch.equal(
+        weights[0]["parts.0.net.0.weight"], weights[60]["parts.0.net.0.weight"]
     )
-    flow.load_state_dict(kept[60])
+    flow.load_state_dict(weights[60])
     assert log_density(flow, y).mean() > -3
 
 

@@ -41,8 +41,8 @@ def _archive(folder: Path, target: Path) -> Path:
 def test_an_archive_is_unpacked_and_counted(toothbrush: Path, tmp_path: Path) -> None:
     made = prepare_mvtec(_archive(toothbrush, tmp_path / "t.tar.xz"), tmp_path / "data")
     assert [p.name for p in made] == ["toothbrush"]
-    found = load_category(made[0])
-    assert (len(found.train), int(found.labels.sum()), found.has_masks) == (60, 30, True)
+    category = load_category(made[0])
+    assert (len(category.train), int(category.labels.sum()), category.has_masks) == (60, 30, True)
     assert [p.name for p in (tmp_path / "data").iterdir()] == ["toothbrush"]
 
 
@@ -97,14 +97,16 @@ def magnetic_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Pat
 def test_magnetic_tiles_are_split_as_published(
     magnetic_tiles: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    found = load_category(prepare_mtd(*magnetic_tiles, tmp_path / "data"))
-    assert [p.name for p in found.train] == [f"exp{k}.jpg" for k in range(6)]
-    assert [p.name for p, kind in zip(found.test, found.kinds, strict=True) if kind == "good"] == [
+    category = load_category(prepare_mtd(*magnetic_tiles, tmp_path / "data"))
+    assert [p.name for p in category.train] == [f"exp{k}.jpg" for k in range(6)]
+    assert [
+        p.name for p, kind in zip(category.test, category.kinds, strict=True) if kind == "good"
+    ] == [
         "exp6.jpg",
         "exp7.jpg",
     ]
-    assert sorted(set(found.kinds)) == ["blowhole", "break", "crack", "fray", "good", "uneven"]
-    assert sum(mask is not None for mask in found.masks) == 5
+    assert sorted(set(category.kinds)) == ["blowhole", "break", "crack", "fray", "good", "uneven"]
+    assert sum(mask is not None for mask in category.masks) == 5
 
 
 def test_a_wrong_split_or_clone_is_refused(

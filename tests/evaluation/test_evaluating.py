@@ -84,9 +84,9 @@ def test_anomalous_images_without_a_mask_are_not_taken_for_normal_pixels(
     less = evaluate(model, partly, maps=True)
     assert less.maps is not None
     assert len(less.maps) == len(whole.test)
-    known = [i for i in range(len(whole.test)) if i != first]
-    masks = [load_mask(whole.masks[i], 64) for i in known]
-    assert less.aupro == metrics.aupro(masks, [less.maps[i] for i in known])
+    masked = [i for i in range(len(whole.test)) if i != first]
+    masks = [load_mask(whole.masks[i], 64) for i in masked]
+    assert less.aupro == metrics.aupro(masks, [less.maps[i] for i in masked])
 
 
 def test_without_maps_or_masks_there_are_no_pixel_figures(
