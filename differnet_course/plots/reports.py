@@ -19,6 +19,7 @@ from differnet_lite.images import as_rgb, image_size
 from differnet_lite.maps import MapLevels
 from differnet_lite.masks import load_mask
 from differnet_lite.regions import regions_of
+from differnet_lite.shown import too_many_flagged
 from differnet_lite.thresholds import Judgement, Threshold
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ def score_report(
         model: fitted and calibrated.
         images: N paths of the photographs that were scored.
         judgement: what the model says of them.
-        errors: path to reason for each file that could not be read."""
+        errors: path to reason for each file that could not be read.
+    """
     threshold = judgement.threshold
     unreadable = errors or {}
     n_flagged = int(judgement.anomalous.sum())
@@ -113,6 +115,9 @@ def score_report(
         ("not readable", str(len(unreadable))),
         ("threshold", f"{threshold.value:.4g}, from {_count(threshold.n, 'good photograph')}"),
     ]
+    surprise = too_many_flagged(n_flagged, len(images), rate)
+    if surprise and by_threshold:
+        summary.append(("note", surprise))
     return write_report(
         path,
         title="Photographs, judged by DifferNet",

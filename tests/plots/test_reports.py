@@ -177,6 +177,10 @@ def test_a_report_without_labels_says_what_is_flagged_and_where(tmp_path):
     assert "A photograph is flagged if its score reaches the threshold" in text
 
 
+def test_a_report_says_that_far_more_is_flagged_than_promised(tmp_path):
+    assert "note 4 of 4 are flagged" in report_of_scores(tmp_path, [5, 6, 7, 8], [True] * 4)
+
+
 def test_a_selection_by_false_discovery_rate_is_not_called_a_threshold(tmp_path):
     text = report_of_scores(tmp_path, [1, 5, 3, 0.5], [False, True, False, False])
     assert "Flags 1 of 4 photographs." in text
@@ -187,6 +191,7 @@ def test_a_selection_by_false_discovery_rate_is_not_called_a_threshold(tmp_path)
 def test_a_report_of_a_model_without_maps_and_of_nothing_flagged(tmp_path, monkeypatch):
     monkeypatch.setattr(Model, "places_", None)
     text = report_of_scores(tmp_path, [1, 1.5, -1, 0.5], [False] * 4)
+    assert "note " not in text
     assert "Flags 0 of 4 photographs." in text
     assert "All that is flagged" not in text and "nearest" not in text
 
