@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from scipy import ndimage
 
 from differnet_course.baselines.autoencoder import ssim
 from differnet_course.baselines.geotrans import symmetries
@@ -30,15 +29,6 @@ def oriented(n: int, *, seed: int, defect: bool = False) -> Arrays:
     ]
 
 
-def turned(n: int, *, seed: int, defect: bool = False) -> Arrays:
-    """The same, each picture in one of the 8 positions at random: parts that lie as they fell."""
-    rng = np.random.default_rng(seed + 100)
-    return [
-        np.rot90(image if rng.integers(2) else image[:, ::-1], rng.integers(4))
-        for image in oriented(n, seed=seed, defect=defect)
-    ]
-
-
 def stripes(n: int, *, seed: int, defect: bool = False) -> Arrays:
     """Stripes of random phase; with the defect a bright blob somewhere on them."""
     rng = np.random.default_rng(seed)
@@ -53,18 +43,6 @@ def stripes(n: int, *, seed: int, defect: bool = False) -> Arrays:
             ).astype(np.uint8)
         )
     return images
-
-
-def texture(n: int, *, seed: int, defect: bool = False) -> Arrays:
-    """Fine random texture; the defect is that there is none: a plain grey image."""
-    rng = np.random.default_rng(seed)
-    contrast = 2 if defect else 40
-    return [
-        np.clip(
-            128 + contrast * ndimage.gaussian_filter(rng.standard_normal((32, 32)), 0.7) * 2, 0, 255
-        ).astype(np.uint8)
-        for _ in range(n)
-    ]
 
 
 def measured(detector: Any, pictures: Callable[..., Arrays]) -> tuple[float, np.ndarray]:
@@ -90,43 +68,9 @@ def test_geotrans_finds_what_is_turned(make: Callable[..., Any]) -> None:
 
 
 @pytest.mark.slow
-def test_geotrans_is_blind_where_parts_lie_as_they_fell(make: Callable[..., Any]) -> None:
-    """Who can tell how a picture was turned if it lay in any position before? 1/8 each."""
-    value, scores = measured(make("geotrans", width=8, steps=60), turned)
-    assert scores[:20].mean() == pytest.approx(math.log(8), abs=0.1)
-    assert 0.25 < value < 0.75
-    assert (
-        measured(make("autoencoder-l2", width=8, steps=120), turned)[0] > 0.95
-    )  # though the defect is there to be seen
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("ganomaly", {"steps": 200}),
-        ("dsebm", {"steps": 200}),
-        ("dsebm", {"steps": 200, "by_gradient": True}),
-        ("autoencoder-l2", {"steps": 200}),
-        ("autoencoder-ssim", {"steps": 200}),
-    ],
-)
-def test_a_bright_blob_is_found(
-    name: str, options: dict[str, Any], make: Callable[..., Any]
-) -> None:
-    assert measured(make(name, width=8, batch_size=16, **options), stripes)[0] > 0.9
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "options"), [("autoencoder-l2", {"steps": 120}), ("dsebm", {"steps": 100})]
-)
-def test_what_is_simpler_than_normal_looks_more_normal(
-    name: str, options: dict[str, Any], make: Callable[..., Any]
-) -> None:
-    """A plain surface is reproduced best of all, and near the mean the energy is lowest."""
-    value, _ = measured(make(name, width=8, **options), texture)
-    assert value < 0.1
+@pytest.mark.parametrize("name", ["ganomaly", "dsebm", "autoencoder-l2"])
+def test_a_bright_blob_is_found(name: str, make: Callable[..., Any]) -> None:
+    assert measured(make(name, width=8, batch_size=16, steps=200), stripes)[0] > 0.9
 
 
 @pytest.mark.slow

@@ -7,7 +7,6 @@ permutations, and the names under which their program keeps its tensors.
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +14,6 @@ import torch
 from torch import Tensor
 
 from differnet_course.authors import flow_of_authors
-from differnet_lite.scoring import Scorer, flow_score
 
 LAYERS = ("fc1", "fc2", "fc2b", "fc3")
 
@@ -125,38 +123,6 @@ def test_in_float64_they_are_equal_to_the_last_digits() -> None:
     flow = flow_of_authors(state, clamp=1.9).double()
     for found, expected in zip(flow(y), reference(state, y, clamp=1.9), strict=True):
         assert_within(found, expected, 1e-12)
-
-
-def test_the_reference_has_the_log_det_of_its_jacobian() -> None:
-    """The reference itself against autograd, so that both cannot be wrong alike."""
-    state = written_by_them(12, n_blocks=3, hidden=8)
-    for row in rows(4, 12).double():
-        jacobian = torch.autograd.functional.jacobian(
-            lambda x: reference(state, x[None])[0][0], row
-        )
-        number = reference(state, row[None])[1][0]
-        assert abs(torch.linalg.slogdet(jacobian).logabsdet - number) < 1e-9
-
-
-def test_a_file_of_theirs_gives_their_scores(tmp_path: Path) -> None:
-    state = written_by_them(64, n_blocks=4, hidden=32)
-    y = rows(10, 64).view(5, 2, 64)
-    torch.save(state, tmp_path / "theirs.pt")
-    loaded = torch.load(tmp_path / "theirs.pt", map_location="cpu", weights_only=True)
-    scores = Scorer(flow_score(flow_of_authors(loaded)), pool_views=False).scores(y)
-    z = reference(state, y.flatten(0, 1))[0].view(5, 2, 64)
-    np.testing.assert_allclose(scores, z.square().mean((1, 2)), rtol=1e-5)
-
-
-def test_the_caller_s_tensors_and_generators_are_left_alone(untouched_generators: None) -> None:
-    state = written_by_them(16, n_blocks=2, hidden=8)
-    before = {name: tensor.clone() for name, tensor in state.items()}
-    flow = flow_of_authors(state)
-    with torch.no_grad():
-        for weight in flow.trainable():
-            weight.zero_()
-    assert all(torch.equal(state[name], tensor) for name, tensor in before.items())
-    assert not flow.training
 
 
 def test_what_is_no_flow_of_theirs_is_refused() -> None:

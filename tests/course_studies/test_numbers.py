@@ -43,13 +43,3 @@ def test_the_table_collects_what_is_stored(fitted, tmp_path):
     assert header.startswith("notebook") and [row[:2] for row in rows] == ["00", "07"]
     assert all(row[9:] == line.splitlines()[2] for row in rows)
     assert len(stored_numbers(tmp_path, besides="07").splitlines()) == 2
-
-
-def test_what_does_not_fit_is_refused(fitted, tmp_path):
-    model, scores = fitted
-    with pytest.raises(ValueError, match="expected one label for each score"):
-        in_numbers("noise", model, scores, [True, False])
-    with pytest.raises(ValueError, match="labels of both kinds"):
-        in_numbers("noise", model, scores, [True] * 4)
-    with pytest.raises(FileNotFoundError, match="found no line of numbers"):
-        stored_numbers(tmp_path)
