@@ -100,6 +100,7 @@ def _fit(args: argparse.Namespace) -> int:
         epochs=args.epochs,
         calibration=args.calibration if by_rule else None,
         holdout=args.holdout,
+        white=args.white,
         seed=args.seed,
         device=args.device,
         progress=args.progress,
@@ -135,6 +136,15 @@ def _fit(args: argparse.Namespace) -> int:
     return 0
 
 
+def _export(args: argparse.Namespace) -> int:
+    from differnet_lite.detector import DifferNet
+    from differnet_lite.export import export_onnx
+
+    check_output("OUT", args.out, [Path(args.model)])
+    export_onnx(DifferNet.load(args.model, device="cpu", progress=False), args.out)
+    return 0
+
+
 def _demo(args: argparse.Namespace) -> int:
     return int(course("commands").demo(args))
 
@@ -160,6 +170,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "fit": _fit,
     "score": _score,
     "evaluate": _score,
+    "export": _export,
     "demo": _demo,
     "prepare": _prepare,
     "cache": _cache,

@@ -37,6 +37,9 @@ def build_parser() -> argparse.ArgumentParser:
     _fit(command("fit", "train on photographs of good parts and save the model"))
     _score(command("score", "score photographs with a saved model"))
     _evaluate(command("evaluate", "compare a saved model with the labels of a test folder"))
+    export = command("export", "write a saved model as an ONNX file")
+    export.add_argument("model", help="file that fit wrote")
+    export.add_argument("out", help="file to write, such as part.onnx")
     _demo(command("demo", "train on a built-in category, print a table, write a report"))
 
     prepare = command("prepare", "bring a downloaded data set into the layout")
@@ -80,7 +83,7 @@ def _fit(command: argparse.ArgumentParser) -> None:
     add("--epochs", type=int, help="passes over the images (default 32; paper 192)")
     add("--noise", type=float, help="added to features in training (default 0.01; paper 0)")
     add("--size", type=int, help="side of the network's input, px (default 448)")
-    add("--white", type=int, help="value of white beyond 8 bits, as 4095 (default: as in folder)")
+    add("--white", type=float, help="value of white beyond 8 bits, as 4095 (default: as in folder)")
     add(
         "--checkpoint",
         metavar="FILE",

@@ -9,7 +9,6 @@ import math
 import os
 import sys
 import time
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -27,7 +26,6 @@ from differnet_lite.images import as_rgb
 from differnet_lite.maps import MapLevels
 from differnet_lite.overlay import write_overlay
 from differnet_lite.regions import regions_of
-from differnet_lite.shown import too_many_flagged
 from differnet_lite.thresholds import Threshold
 from differnet_lite.trunk import resolve_device
 
@@ -82,17 +80,18 @@ def score(args: argparse.Namespace) -> int:
             rows.append(row)
     done = [row for row in rows if not row.error]
     errors = {row.path: row.error for row in rows if row.error}
-    if category is not None and args.fdr is None:
-        lines = _compare(model, category, rows, batch.alpha, args.report)
-    else:
-        lines = batch.summary(done)
-        if args.report:
-            judgement = model.calibration_.judge(
-                np.array([row.score for row in done], float), batch.alpha, if_too_few="fallback"
-            )
+    lines = batch.summary(done)
+    if batch.threshold is not None:
+        names = [row.path for row in done]
+        scores = np.array([row.score for row in done], float)
+        judgement = model.calibration_.judge(scores, batch.alpha, if_too_few="fallback")
+        for note in [] if category is not None else model.notes(names, judgement):
+            print(f"note: {note}", file=sys.stderr)
+        if category is not None and args.fdr is None:
+            lines = _compare(model, category, rows, batch.alpha, args.report)
+        elif args.report:
             flagged = np.array([row.flagged for row in done], bool)
             judgement = dataclasses.replace(judgement, anomalous=flagged)
-            names = [row.path for row in done]
             course("plots").score_report(args.report, model, names, judgement, errors)
     for path, reason in errors.items():
         print(f"not scored: {escaped(path)}: {escaped(reason)}", file=sys.stderr)
@@ -159,7 +158,7 @@ class Batch:
                 )
             if self.levels is not None and not error and (row.flagged or self.all_maps):
                 values = self.model.anomaly_maps([path])[0]
-                photograph = as_rgb(path)
+                photograph = as_rgb(path, self.model.white_)
                 regions = regions_of(values, self.levels.level, photograph.size)
                 row = dataclasses.replace(row, regions=[dataclasses.asdict(r) for r in regions])
                 if self.maps is not None:
@@ -173,18 +172,13 @@ class Batch:
         return float(np.array(scores)[selected].min()) if selected.any() else math.inf
 
     def summary(self, rows: Sequence[Row]) -> list[tuple[str, str]]:
-        """The rows with scores in a few lines (label, value); what is odd about them is a note."""
+        """The rows with scores in a few lines (label, value)."""
         if self.threshold is None:
             return [("threshold", "none: the model was fitted without calibration")]
-        n_flagged = sum(bool(row.flagged) for row in rows)
-        lines = [("flagged", f"{n_flagged} of {len(rows)}"), ("threshold", str(self.threshold))]
+        flagged = f"{sum(bool(row.flagged) for row in rows)} of {len(rows)}"
         if self.fdr is not None:
-            return [*lines[:1], ("of these good", f"a share of {self.fdr:g} at most, on average")]
-        rate = max(self.alpha, self.threshold.smallest_alpha)
-        note = too_many_flagged(n_flagged, len(rows), rate)
-        if note is not None:
-            warnings.warn(note, stacklevel=2)
-        return lines
+            return [("flagged", f"{flagged}, of which a share of {self.fdr:g} may be good")]
+        return [("flagged", flagged), ("threshold", str(self.threshold))]
 
 
 def _check_options(args: argparse.Namespace) -> None:
