@@ -131,6 +131,20 @@ def program() -> Callable[[str], ModuleType]:
 
 
 @pytest.fixture
+def put(tmp_path: Path) -> Callable[..., Path]:
+    """put("train/good/a.png", value) writes a small grey image of its own content."""
+    counter = iter(range(1, 250))
+
+    def write(name: str, value: int | None = None, size: tuple[int, int] = (8, 8)) -> Path:
+        path = tmp_path / "part" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", size, next(counter) if value is None else value).save(path)
+        return path
+
+    return write
+
+
+@pytest.fixture
 def photographs(tmp_path: Path, picture: Callable[..., np.ndarray]) -> list[Path]:
     """Five small PNG files of different content."""
     paths = [tmp_path / "photographs" / f"{k}.png" for k in range(5)]

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 import os
-import struct
 import subprocess
 import warnings
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,7 +25,6 @@ from differnet_lite.images import (
     iter_decoded,
     open_image,
     read,
-    white_level,
 )
 
 Picture = Callable[..., np.ndarray]
@@ -53,34 +50,6 @@ def test_grey_and_one_bit_images(tmp_path: Path) -> None:
     np.testing.assert_array_equal(grey_levels(tmp_path / "grey.png"), levels)
     Image.fromarray(levels > 99).save(tmp_path / "bits.png")
     np.testing.assert_array_equal(grey_levels(tmp_path / "bits.png"), 255 * (levels > 99))
-
-
-@pytest.mark.parametrize("suffix", ["png", "tif"])
-def test_sixteen_bit_images_are_divided_by_257(tmp_path: Path, suffix: str) -> None:
-    values = np.array([[0, 257, 128 * 257], [65535, 300, 40000]], dtype=np.uint16)
-    path = tmp_path / f"deep.{suffix}"
-    Image.fromarray(values).save(path)
-    with Image.open(path) as opened:
-        assert opened.mode.startswith("I"), "the test must write 16 bits"
-    np.testing.assert_array_equal(grey_levels(path), np.rint(values / 257))
-
-
-def test_sixteen_bits_in_a_32_bit_tiff(tmp_path: Path) -> None:
-    values = np.array([[0, 65535], [257, 514]], dtype=np.int32)
-    Image.fromarray(values).save(tmp_path / "a.tif")
-    np.testing.assert_array_equal(grey_levels(tmp_path / "a.tif"), [[0, 255], [1, 2]])
-    Image.fromarray(values + 1).save(tmp_path / "b.tif")
-    with pytest.raises(ImageError, match=r"b\.tif: expected values in 0\.\.65535.*scale the image"):
-        as_rgb(tmp_path / "b.tif")
-
-
-def test_float_tiff(tmp_path: Path) -> None:
-    Image.fromarray(np.array([[0, 0.5], [0.2, 1]], dtype=np.float32)).save(tmp_path / "a.tif")
-    np.testing.assert_array_equal(grey_levels(tmp_path / "a.tif"), [[0, 128], [51, 255]])
-    for bad in (1.5, -0.1, np.nan):
-        Image.fromarray(np.array([[0, bad]], dtype=np.float32)).save(tmp_path / "b.tif")
-        with pytest.raises(ImageError, match=r"b\.tif: expected float values in \[0, 1\]"):
-            as_rgb(tmp_path / "b.tif")
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
@@ -124,62 +93,6 @@ def test_exif_orientation_turns_the_image(tmp_path: Path) -> None:
     turned = np.asarray(as_rgb(tmp_path / "a.png"))
     assert turned.shape == (16, 8, 3)
     np.testing.assert_array_equal(turned, np.rot90(array, -1))
-
-
-def test_arrays_and_tensors_of_all_kinds_agree(picture: Picture) -> None:
-    array = picture(0, 16)
-    tensor = torch.from_numpy(array).permute(2, 0, 1)
-    for same in (
-        array,
-        array / 255.0,
-        (array / 255).astype(np.float32),
-        array.astype(np.uint16) * 257,
-        tensor,
-        tensor / 255,
-        Image.fromarray(array),
-    ):
-        np.testing.assert_array_equal(np.asarray(as_rgb(same)), array)
-    grey = array[..., 0]
-    for same in (
-        grey,
-        grey[..., None],
-        grey[:, ::-1][:, ::-1],
-        torch.from_numpy(grey),
-        torch.from_numpy(grey)[None],
-    ):
-        np.testing.assert_array_equal(np.asarray(as_rgb(same)), np.repeat(grey[..., None], 3, 2))
-    np.testing.assert_array_equal(np.asarray(as_rgb(grey > 128))[..., 0], 255 * (grey > 128))
-    on_white = np.asarray(as_rgb(np.dstack([array, np.zeros_like(grey)])))
-    assert (on_white == 255).all()
-    assert (np.asarray(as_rgb(np.dstack([grey, np.full_like(grey, 255)]))) == grey[..., None]).all()
-
-
-def test_a_bfloat16_tensor_is_an_image() -> None:
-    assert (
-        np.asarray(as_rgb(torch.ones(3, 2, 2, dtype=torch.bfloat16))).tolist()
-        == [[[255] * 3] * 2] * 2
-    )
-
-
-@pytest.mark.parametrize(
-    ("array", "message"),
-    [
-        (np.full((4, 4), 1.01), r"floats? values in \[0, 1\], got 1\.01\.\.1\.01; divide"),
-        (np.full((4, 4), -0.01), r"\[0, 1\]"),
-        (np.array([[0.5, np.nan]]), r"\[0, 1\]"),
-        (np.array([[0.5, np.inf]]), r"\[0, 1\]"),
-        (np.zeros((4, 4), np.int64), "int64; convert"),
-        (np.zeros((4, 4), complex), "complex128; convert"),
-        (np.zeros((4, 4, 5), np.uint8), r"shape \(4, 4, 5\)"),
-        (np.zeros((2, 4, 4, 3), np.uint8), r"shape \(2, 4, 4, 3\)"),
-        (np.zeros(4, np.uint8), r"shape \(4,\)"),
-        (np.zeros((0, 4, 3), np.uint8), r"shape \(0, 4, 3\)"),
-        (torch.zeros(5, 4, 4), r"shape \(4, 4, 5\)"),
-    ],
-)
-def test_bad_arrays_are_named(array: np.ndarray, message: str) -> None:
-    with pytest.raises(ImageError, match=message.replace("floats?", "float")):
-        as_rgb(array)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (8000, 60)])
@@ -233,85 +146,6 @@ def test_half_a_file_is_an_error_that_says_what_to_do(
         ImageError, match=rf"cut\.{kind}: .*(copy it again or remove it|remove the file)"
     ):
         decode(path)
-
-
-def deep_png(values: np.ndarray) -> bytes:
-    """A PNG file of 16-bit colours (H, W, 3), which Pillow cannot write."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        check = struct.pack(">I", zlib.crc32(kind + data))
-        return struct.pack(">I", len(data)) + kind + data + check
-
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, 2, 0, 0, 0)
-    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + chunks
-
-
-def deep_tiff(values: np.ndarray, order: str = "<", compressed: bool = False) -> bytes:
-    """A TIFF file of 16-bit colours (H, W, 3)."""
-    body = values.astype(order + "u2").tobytes()
-    body = zlib.compress(body) if compressed else body
-    height, width, _ = values.shape
-    tags = {256: width, 257: height, 258: 134, 259: 8 if compressed else 1, 262: 2, 273: 140}
-    tags |= {277: 3, 278: height, 279: len(body), 284: 1}
-    entries = b"".join(
-        struct.pack(order + "HHII", tag, 4, 1, value)
-        if tag != 258
-        else struct.pack(order + "HHII", tag, 3, 3, value)
-        for tag, value in tags.items()
-    )
-    head = struct.pack(order + "2sHIH", b"II" if order == "<" else b"MM", 42, 8, len(tags))
-    return head + entries + bytes(4) + struct.pack(order + "HHH", 16, 16, 16) + body
-
-
-@pytest.mark.parametrize(
-    "write",
-    [
-        deep_png,
-        deep_tiff,
-        lambda values: deep_tiff(values, ">"),
-        lambda values: deep_tiff(values, compressed=True),
-        lambda values: deep_tiff(values, ">", compressed=True),
-    ],
-)
-def test_16_bit_colours_have_all_of_their_bits(write: Callable[[np.ndarray], bytes]) -> None:
-    values = np.random.default_rng(0).integers(0, 65536, (7, 5, 3)).astype(np.uint16)
-    expected = np.rint(values / 257)
-    np.testing.assert_array_equal(np.asarray(as_rgb(write(values))), expected)
-    twelve = write(values // 16)
-    np.testing.assert_array_equal(
-        np.asarray(as_rgb(twelve, white=4095)), np.rint(values // 16 / 4095 * 255)
-    )
-    assert white_level([twelve]) == 4095
-
-
-@pytest.mark.parametrize(("bits", "expected"), [(10, 1023), (12, 4095), (13, 8191), (14, 16383)])
-def test_the_white_level_comes_from_all_images(tmp_path: Path, bits: int, expected: int) -> None:
-    values = np.array([[0, 2 ** (bits - 1), 2**bits - 1]], np.uint16)
-    dark = values // 8
-    Image.fromarray(values).save(tmp_path / "bright.png")
-    Image.fromarray(dark).save(tmp_path / "dark.tif")
-    images = [tmp_path / "bright.png", tmp_path / "dark.tif", dark, np.zeros((4, 4), np.uint8)]
-    assert white_level(images) == expected
-    assert white_level(images[3:]) is None
-    for image in images[1:3]:
-        np.testing.assert_array_equal(
-            np.asarray(as_rgb(image, white=expected))[..., 0], np.rint(dark / expected * 255)
-        )
-    with pytest.warns(UserWarning, match=f"no value above {expected}, which is taken for white"):
-        assert decode(tmp_path / "bright.png", 4).max() == 255
-    with pytest.warns(UserWarning, match="above the white level, 100; they are cut"):
-        assert np.asarray(as_rgb(values, white=100)).max() == 255
-
-
-def test_the_header_of_a_pgm_file_says_what_is_white() -> None:
-    values = np.full((3, 4), 512, ">u2")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        pgm = as_rgb(b"P5 4 3 1023 " + values.tobytes())
-    assert np.asarray(pgm)[0, 0, 0] == 128
-    assert white_level([b"P5 4 3 1023 " + values.tobytes()]) is None
 
 
 def test_bytes_a_buffer_and_a_path_are_one_image(photographs: list[Path]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,56 @@ import torch
 from PIL import Image
 
 from differnet_lite.images import ImageError, as_rgb
-from differnet_lite.listing import DatasetError, as_images, natural_order, some_names
+from differnet_lite.listing import DatasetError, as_images, list_images, natural_order, some_names
+
+Put = Callable[..., Path]
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, bool])
+def names(paths: object) -> list[str]:
+    return [path.name for path in paths]  # type: ignore[attr-defined]
+
+
+def test_a_plain_folder_with_sub_folders(put: Put, tmp_path: Path) -> None:
+    for name in ("b/2.png", "b/10.png", "a/1.JPG", "0.bmp", ".hidden/1.png", "b/.cache/1.png"):
+        put(name)
+    found = list_images(tmp_path / "part")
+    assert [path.relative_to(tmp_path / "part").as_posix() for path in found] == [
+        "0.bmp",
+        "a/1.JPG",
+        "b/2.png",
+        "b/10.png",
+    ]
+    (tmp_path / "part/b/notes.txt").touch()
+    with pytest.warns(UserWarning, match=r"1 file\(s\) ignored, they are no images: notes\.txt"):
+        assert list_images(str(tmp_path / "part")) == found
+
+
+def test_listing_one_file_nothing_and_no_images(put: Put, tmp_path: Path) -> None:
+    path = put("a.png")
+    assert list_images(path) == [path]
+    with pytest.raises(FileNotFoundError, match="gone: there is no such file or folder"):
+        list_images(tmp_path / "gone")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match="empty: expected images"):
+        list_images(tmp_path / "empty")
+
+
+def test_folders_of_masks_are_not_scored(put: Put, tmp_path: Path) -> None:
+    for name in ("a/1.png", "ground_truth/a/1_mask.png", "masks/1.png"):
+        put(name)
+    with pytest.warns(UserWarning, match=r"left out: ground_truth/ \(1\), masks/ \(1\)"):
+        assert names(list_images(tmp_path / "part")) == ["1.png"]
+    assert names(list_images(tmp_path / "part" / "masks")) == ["1.png"]
+
+
+def test_a_link_to_a_folder_counts_nothing_twice(put: Put, tmp_path: Path) -> None:
+    put("a/1.png")
+    (tmp_path / "part/b").symlink_to(tmp_path / "part/a")
+    (tmp_path / "part/a/up").symlink_to(tmp_path / "part")
+    assert names(list_images(tmp_path / "part")) == ["1.png"]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, bool])
 @pytest.mark.parametrize("shape", [(5, 7), (5, 7, 1), (5, 7, 2), (5, 7, 3), (5, 7, 4), (3, 3, 3)])
 def test_one_array_is_one_image(shape: tuple[int, ...], dtype: Any) -> None:
     array = np.zeros(shape, dtype)
@@ -55,7 +102,7 @@ WRONG: list[Any] = [
 
 @pytest.mark.parametrize("wrong", WRONG)
 def test_neither_one_nor_many_is_an_error_with_a_remedy(wrong: Any) -> None:
-    message = r"expected one image \(H, W\) or .*, or many .*got shape .*add an axis of length 1"
+    message = r"expected one image \(H, W\), or one or N images .*got shape .*axis of length 1"
     with pytest.raises(ImageError, match=message) as caught:
         as_images(wrong)
     assert str(tuple(wrong.shape)) in str(caught.value)
@@ -69,10 +116,12 @@ def test_paths_lists_and_pillow_images(photographs: list[Path]) -> None:
     assert as_images(iter(photographs)) == as_images(tuple(photographs)) == photographs
     mixed = [one, photographs[0], np.zeros((4, 4))]
     assert as_images(mixed) == mixed and as_images(mixed) is not mixed
+    content = photographs[0].read_bytes()
+    assert as_images(content) == [content]
     assert as_images([]) == []
 
 
-@pytest.mark.parametrize("wrong", [None, 3, 2.5, b"a.png", {"a.png": 1}, True])
+@pytest.mark.parametrize("wrong", [None, 3, {"a.png": 1}, {1}])
 def test_other_things_are_type_errors(wrong: Any) -> None:
     with pytest.raises(TypeError, match="expected a path, an image or a list of images, got"):
         as_images(wrong)
@@ -82,7 +131,7 @@ def test_missing_and_empty_folders(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="gone: there is no such file or folder"):
         as_images(tmp_path / "gone")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DatasetError, match="found none among 0"):
+    with pytest.raises(DatasetError, match="found none"):
         as_images(tmp_path / "empty")
 
 
