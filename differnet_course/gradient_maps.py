@@ -155,8 +155,8 @@ class GradientMaps:
 
     def views(self, image: ImageLike, chosen: Sequence[int]) -> Tensor:
         """The views (T, 3, size, size) in [0, 1] of an image at some positions of `angles_`."""
-        pixels = decode(image, self.model.settings.size)[None]
-        x = pixels.to(self.model.extractor.device).float() / 255
+        pixels = decode(image, self.model.settings.size, white=self.model.white_)
+        x = pixels[None].to(self.model.extractor.device).float() / 255
         transformations = self.model.settings.transformations
         views = dict(iter_views(x, self.model.angles_, transformations, only=chosen))
         return torch.cat([views[k] for k in chosen])

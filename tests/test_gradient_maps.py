@@ -40,6 +40,7 @@ class Model(BaseEstimator):
         self.scorer = Scorer(score_rows, pool_views=False)
         self.transformations = transformations
         self.angles_ = transformations.test_angles()
+        self.white_ = None
         self.settings = Settings(
             transformations=transformations,
             pool_views=False,

@@ -37,7 +37,8 @@ class MapStates:
         self, maps: GradientMaps, images: Sequence[ImageLike], n_angles: Sequence[int]
     ) -> None:
         self.maps = maps
-        self.pixels = [decode(image, maps.model.settings.size) for image in images]
+        size = maps.model.settings.size
+        self.pixels = [decode(image, size, white=maps.model.white_) for image in images]
         self.methods = list(maps.methods)
         if maps.model.places_ is not None:
             self.methods.insert(0, "distance")
