@@ -84,17 +84,6 @@ def test_cmyk_jpeg(tmp_path: Path) -> None:
     )
 
 
-def test_exif_orientation_turns_the_image(tmp_path: Path) -> None:
-    array = np.zeros((8, 16, 3), dtype=np.uint8)
-    array[:, :8] = 255  # white on the left
-    exif = Image.Exif()
-    exif[0x0112] = 6  # to be shown turned by 90 degrees clockwise: the left comes to the top
-    Image.fromarray(array).save(tmp_path / "a.png", exif=exif)
-    turned = np.asarray(as_rgb(tmp_path / "a.png"))
-    assert turned.shape == (16, 8, 3)
-    np.testing.assert_array_equal(turned, np.rot90(array, -1))
-
-
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (8000, 60)])
 def test_extreme_sizes_fill_the_square(tmp_path: Path, size: tuple[int, int]) -> None:
     Image.new("RGB", size, (10, 130, 250)).save(tmp_path / "a.png")
@@ -304,12 +293,3 @@ def test_an_error_in_a_thread_arrives_at_its_place(tmp_path: Path, picture: Pict
     assert next(stream).shape == (1, 3, 8, 8)
     with pytest.raises(FileNotFoundError, match=r"gone\.png"):
         next(stream)
-
-
-def test_decoding_warns_of_nothing(tmp_path: Path, picture: Picture) -> None:
-    Image.fromarray(picture()).save(tmp_path / "a.jpg")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        decode(tmp_path / "a.jpg")
-        decode(np.dstack([picture()[..., 0]] * 2))
-        decode(picture())
