@@ -38,10 +38,10 @@ def _pace(answer: Answer, draw: Draw) -> None:
     mistakes = {
         "forgot_factor": plain,
         "factor_upside_down": plain / factor,
-        "density_negative_dv": -wanted,
+        "negative": -wanted,
         "factor_speed": plain * 3600 / t,
-        "take_density_speed": p_v(t) * factor,
-        "use_density_warm": Normal(100, 25).log_prob(3600 / t).exp() * factor,
+        "density_at_pace": p_v(t) * factor,
+        "density_of_warm_up": Normal(100, 25).log_prob(3600 / t).exp() * factor,
     }
     hint = "The formula is p_T(t) = p_V(v(t)) |dv/dt|."
     compare("The density of the pace is", answer(t, p_v), wanted, mistakes, hint=hint)
@@ -61,11 +61,11 @@ def _log_density(answer: Answer, draw: Draw) -> None:
         with explained("does not require grad", "autograd_nothing_differentiate"):
             got = answer(f, y)
         if sign == -1 and not as_numbers(got).isfinite().all():
-            raise Wrong("right_rising_f")
+            raise Wrong("nan_for_falling")
         p_z = standard.log_prob(f(y))
         log_slope = wanted - p_z
         mistakes = {
-            "give_log_p": p_z,
+            "log_det_missing": p_z,
             "log_det_sign": p_z - log_slope,
             "constant_normal_density": wanted + HALF_LOG_2_PI,
             "give_density_logarithm": wanted.exp(),
@@ -95,12 +95,12 @@ def _nll(answer: Answer, draw: Draw) -> None:
         "log_det_wrong": (pull + reward) / d,
         "loss_yet_divided": wanted * d,
         "summed_over_batch": wanted * n,
-        "summed_over_batch_did": wanted * n * d,
+        "summed_and_not_divided": wanted * n * d,
         "divided_first_term": pull / d - reward,
         "divided_log_det": pull - reward / d,
-        "1_2_front": (2 * pull - reward) / d,
+        "half_missing": (2 * pull - reward) / d,
         "kept_constant_log": wanted + HALF_LOG_2_PI,
-        "took_norm_z": (0.5 * torch.linalg.vector_norm(z, dim=1).mean() - reward) / d,
+        "norm_not_squared": (0.5 * torch.linalg.vector_norm(z, dim=1).mean() - reward) / d,
         "divided_n_d": wanted * d / n,
         "log_det_missing": pull / d,
         "log_likelihood": -wanted,
@@ -122,7 +122,7 @@ def _fit_linear_flow(answer: Answer, draw: Draw) -> None:
         raise Wrong("expected_shape_b", d=(d, d), d_2=(d,), a=tuple(a.shape), b=tuple(b.shape))
     if not same(b, mean, 1e-6):
         if same(b, a @ mean, 1e-6):
-            raise Wrong("b_belongs_z")
+            raise Wrong("b_of_another_form")
         if same(b, -mean, 1e-6):
             raise Wrong("b_wrong_sign")
         raise Wrong("mean_z_0")
@@ -136,10 +136,10 @@ def _fit_linear_flow(answer: Answer, draw: Draw) -> None:
     values, vectors = torch.linalg.eigh(cov)
     root = torch.linalg.cholesky(cov)
     mistakes = {
-        "covariance": cov,
+        "covariance_itself": cov,
         "inverse_covariance_z": torch.linalg.inv(cov),
         "transposed": torch.linalg.inv(root).T,
-        "l_itself": root,
+        "root_itself": root,
         "eigenvectors_columns_take": vectors / values.sqrt(),
         "divide_variances": torch.diag(1 / cov.diagonal()),
     }
@@ -147,10 +147,10 @@ def _fit_linear_flow(answer: Answer, draw: Draw) -> None:
         if same(a, value, SHARE):
             raise Wrong(message)
     if same(a @ (y.T @ y / n) @ a.T, identity, SHARE):
-        raise Wrong("c_formula")
+        raise Wrong("not_centred")
     if same(z_cov.diagonal(), torch.ones(d), SHARE):
-        raise Wrong("each_entry_z")
-    raise Wrong("z_y_b")
+        raise Wrong("still_correlated")
+    raise Wrong("not_whitened")
 
 
 EXERCISES = {

@@ -204,9 +204,7 @@ def _train_step(answer: Answer, draw: Draw) -> None:
         raise Wrong("steps_right")
     first = start - LR * _gradient(start, batches[0], 1.0)
     before, after = (nll(*_Scale(weights)(batches[0])) for weights in (start, first))
-    mistakes = {
-        "steps_right_but": after,
-    }
+    mistakes = {"steps_right_but": after}
     hint = "Return the loss that you went back through."
     compare("The steps are right. The loss is", losses[0], before, mistakes, hint=hint)
 

@@ -44,9 +44,7 @@ def _way_back(module: nn.Module, y: Tensor, z: Tensor, log_det: Tensor, in_order
     }
     what = "forward is right, but inverse(z) is"
     compare(what, back, y, mistakes, hint="It should give y back.")
-    mistakes = {
-        "forward_right_log": log_det,
-    }
+    mistakes = {"forward_right_log": log_det}
     compare("The log-det of inverse is", log_det_back, -log_det, mistakes)
 
 

@@ -46,7 +46,7 @@ def _threshold(answer: Answer, draw: Draw) -> None:
     try:
         largest = answer(scores, 0.05)
     except Wrong as error:
-        raise Wrong("19_scores_can", error=error) from error
+        raise Wrong("refuses_what_is_possible", error=error) from error
     compare("The threshold for 19 scores at 5 % is", largest, scores.max())
 
 
@@ -83,8 +83,8 @@ def _refusal(answer: Answer, draw: Draw) -> None:
     except NotImplementedError:
         raise
     except Exception as error:
-        raise Wrong("scores_cannot_promise", n=n, error=type(error).__name__) from error
-    raise Wrong("scores_cannot_promise_5", n=n, got=got)
+        raise Wrong("another_error", n=n, error=type(error).__name__) from error
+    raise Wrong("promises_too_much", n=n, got=got)
 
 
 def _p_values(answer: Answer, draw: Draw) -> None:

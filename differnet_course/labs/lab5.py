@@ -87,9 +87,9 @@ def _features(answer: Answer, draw: Draw) -> None:
     mean = torch.tensor(IMAGENET_MEAN).view(3, 1, 1)
     mistakes = {
         "normalise_photographs_imagenet": _pooled(trunk, images),
-        "take_imagenet_s": _pooled(trunk, images - mean),
+        "not_divided_by_deviation": _pooled(trunk, images - mean),
         "brackets_off": _pooled(trunk, images - mean / std),
-        "use_size": _pooled(trunk, x, (1,)),
+        "one_size_only": _pooled(trunk, x, (1,)),
         "sizes_reversed_order": _pooled(trunk, x, (4, 2, 1)),
         "shrink_leaving_out": picked,
         "take_largest_response": torch.cat(loudest, 1),
@@ -107,9 +107,7 @@ def _whitening(answer: Answer, draw: Draw) -> None:
     y[:, 0] = y[0, 0]  # a dead channel
     noise = draw.number(0.3, 0.6)
     mean, matrix = answer.pair(y, noise)
-    mistakes = {
-        "0": torch.zeros(d),
-    }
+    mistakes = {"mean_of_zero": torch.zeros(d)}
     compare("The mean is", mean, y.mean(0), mistakes, hint="One number for each feature.")
     cov = torch.cov(y.T, correction=0)
     eye = torch.eye(d)
@@ -170,9 +168,9 @@ def _differnet(answer: Answer, draw: Draw) -> str:
     if any(not torch.equal(before[name], now) for name, now in trunk.state_dict().items()):
         raise Wrong("trained_trunk_well")
     if not np.allclose(scores, scores_of(images), rtol=1e-5):
-        raise Wrong("two_runs_same")
+        raise Wrong("not_repeatable")
     if not np.allclose(scores[::4], scores_of(images[::4]), rtol=1e-3):
-        raise Wrong("image_s_score")
+        raise Wrong("learns_from_test")
     if trunk.sides != {32, 16, 8}:
         raise Wrong("trunk_sees_images", trunk=", ".join(map(str, sorted(trunk.sides))))
     features = _pooled(trunk, _normalised(train))
@@ -183,7 +181,7 @@ def _differnet(answer: Answer, draw: Draw) -> str:
     area = auroc(labels, scores)
     fair = auroc(labels, distance)
     if area < 0.4 and fair > 0.6:
-        raise Wrong("auroc", area=area)
+        raise Wrong("upside_down", area=area)
     _trained(scores, scores_of(images, 1), len(steps))
     _sized(scores, distance, labels, d)
     agreement = float(spearmanr(scores, distance).statistic)
@@ -195,23 +193,23 @@ def _differnet(answer: Answer, draw: Draw) -> str:
 def _trained(scores: np.ndarray, other: np.ndarray, steps: int) -> None:
     """Has a flow learnt? Its weights, its noise and its order come from the seed."""
     if np.allclose(scores, other, rtol=1e-6):
-        raise Wrong("another_seed_gives")
+        raise Wrong("nothing_trained")
     if 0 < steps < FEWEST_STEPS:
-        raise Wrong("optimiser_takes_all", count=count(steps, "step"))
+        raise Wrong("too_few_steps", count=count(steps, "step"))
 
 
 def _sized(scores: np.ndarray, distance: np.ndarray, labels: np.ndarray, d: int) -> None:
     """Is it a mean of squares of normal z?"""
     size = float(np.median(scores[labels == 0]) / np.median(distance[labels == 0]))
     if size > 20 * d:
-        raise Wrong("normal_image_scores", size=size)
+        raise Wrong("diverges", size=size)
     if size < 0.1:
-        raise Wrong("normal_image_scores_times", size=size)
+        raise Wrong("shrinks_to_zero", size=size)
     growth = np.polyfit(np.log(distance), np.log(scores), 1)[0]
     if growth < 0.7:
-        raise Wrong("scores_grow_z")
+        raise Wrong("not_squared")
     if size > d / 4:
-        raise Wrong("normal_image_scores_times_high", size=size, d=d)
+        raise Wrong("summed_over_dimensions", size=size, d=d)
 
 
 EXERCISES = {
