@@ -42,11 +42,10 @@ class LocalizationExplorer(widgets.HBox):
         maps: draws the other maps; None draws "gradient" alone.
         titles: their names; None numbers them.
         masks: boolean masks (H, W) of defects, or None where there is none; drawn as an outline.
-        n_angles: numbers of rotations to choose from; those above the model's are left out.
 
     Attributes:
-        image_slider, method_buttons, alpha_slider, angles_slider, blur_slider, scale_buttons,
-            top_slider: the controls; set their `value` to move the explorer from code.
+        image_slider, method_buttons, alpha_slider, angles_slider, blur_slider, scale_buttons:
+            the controls; set their `value` to move the explorer from code.
         label: says in words what is shown, or that it is computing.
         figure: four traces: photograph, map, line around what is marked, outline of the defect.
 
@@ -63,7 +62,6 @@ class LocalizationExplorer(widgets.HBox):
         maps: GradientMaps | None = None,
         titles: Sequence[str] | None = None,
         masks: Sequence[ArrayLike | None] | None = None,
-        n_angles: Sequence[int] = (1, 2, 4, 8, 16),
     ) -> None:
         count = len(images)
         self.model = model
@@ -75,13 +73,13 @@ class LocalizationExplorer(widgets.HBox):
                 f"got {count}, {len(self.names)} and {len(outlines)}"
             )
         self._outlines = [_outline(mask) for mask in outlines]
-        self._states = MapStates(maps or GradientMaps(model), images, n_angles)
+        self._states = MapStates(maps or GradientMaps(model), images)
         self._make_controls()
         self.figure = go.FigureWidget(self._draw())
         self._drawn = 0
         self._show()
         colours = labelled("colours", self.scale_buttons, LABEL)
-        more = widgets.VBox([self.angles_slider, self.blur_slider, colours, self.top_slider])
+        more = widgets.VBox([self.angles_slider, self.blur_slider, colours])
         controls = [
             self.image_slider,
             labelled("map", self.method_buttons, LABEL),
@@ -143,15 +141,10 @@ class LocalizationExplorer(widgets.HBox):
             options=[("one for all", True), ("each its own", False)],
             style={"button_width": "104px"},
         )
-        self.top_slider = widgets.IntSlider(
-            value=100, min=5, max=100, step=5, description="top, %", **wide
-        )
         self.label = widgets.HTML()
         self.method_buttons.observe(self._change_method, names="value")
-        for control in (
-            *(self.image_slider, self.alpha_slider, self.angles_slider),
-            *(self.blur_slider, self.scale_buttons, self.top_slider),
-        ):
+        rest = (self.image_slider, self.alpha_slider, self.angles_slider, self.blur_slider)
+        for control in (*rest, self.scale_buttons):
             control.observe(lambda _: self._show(), names="value")
 
     def _draw(self) -> go.Figure:
@@ -191,10 +184,10 @@ class LocalizationExplorer(widgets.HBox):
         self.alpha_slider.disabled = levels is None
         for control in (self.angles_slider, self.blur_slider, self.scale_buttons):
             control.disabled = levels is not None  # the level is that of one blur alone
-        self.top_slider.disabled = levels is not None or not common
         if levels is None:
-            top = self._states.top(method, self._say_busy) if common else None
-            low, high = _scale(values, top, self.top_slider.value / 100)
+            low = 0.0 if common else float(values.min())
+            high = self._states.top(method, self._say_busy) if common else float(values.max())
+            high = high if high > low else low + 1.0
             shown = values.round(3 - int(np.floor(np.log10(high - low))))
             whose = "one scale for all images" if common else "this image's own scale"
             axis = colour_axis(low, high, f"map value, {whose}, no unit")
@@ -251,14 +244,6 @@ class LocalizationExplorer(widgets.HBox):
 def _blur(method: str) -> float:
     """The blur of a method, pixels."""
     return SIGMA if method == "distance" else BLURS[method]
-
-
-def _scale(values: np.ndarray, top: float | None, share: float) -> tuple[float, float]:
-    """The ends of the colour scale: 0 and a share of the top, or those of the map itself."""
-    if top is not None:
-        return 0.0, top * share
-    low, high = float(values.min()), float(values.max())
-    return low, high if high > low else low + 1.0
 
 
 def _outline(mask: ArrayLike | None) -> np.ndarray:

@@ -24,18 +24,15 @@ class MapStates:
     Args:
         maps: draws what comes from the gradient, and names the model.
         images: images.
-        n_angles: numbers of rotations; those above the model's are left out, its number is added.
 
     Attributes:
         pixels: the images as the model sees them, (3, size, size) uint8.
         methods: names of the maps that there are, the default first.
-        n_angles: numbers of rotations, ascending.
+        n_angles: numbers of rotations to choose from, ascending.
         scores: tau of each image.
     """
 
-    def __init__(
-        self, maps: GradientMaps, images: Sequence[ImageLike], n_angles: Sequence[int]
-    ) -> None:
+    def __init__(self, maps: GradientMaps, images: Sequence[ImageLike]) -> None:
         self.maps = maps
         size = maps.model.settings.size
         self.pixels = [decode(image, size, white=maps.model.white_) for image in images]
@@ -43,7 +40,7 @@ class MapStates:
         if maps.model.places_ is not None:
             self.methods.insert(0, "distance")
         most = len(maps.model.angles_)
-        self.n_angles = sorted({n for n in n_angles if 1 <= n <= most} | {most})
+        self.n_angles = sorted({n for n in (1, 2, 4, 8, 16) if n <= most} | {most})
         self.scores = maps.model.anomaly_scores(images)
         self._kept: dict[tuple[str, int, int], np.ndarray] = {}  # before the blur
         self._tops: dict[str, float] = {}

@@ -62,7 +62,11 @@ class ThresholdExplorer(widgets.HBox):
         self.scores = vector("scores", scores)
         count = len(self.scores)
         self.kinds = np.array(["good"] * count if kinds is None else kinds)
-        self.names = _names(images, self.kinds) if names is None else list(names)
+        if names is None:
+            shown = range(count) if images is None else images
+            stems = [getattr(image, "stem", i) for i, image in enumerate(shown)]
+            names = [f"{kind} {stem}" for kind, stem in zip(self.kinds, stems, strict=False)]
+        self.names = list(names)
         lengths = [
             count,
             len(self.kinds),
@@ -152,13 +156,3 @@ class ThresholdExplorer(widgets.HBox):
 
     def __repr__(self) -> str:
         return f"ThresholdExplorer of {len(self.scores)} images: run this cell to move its sliders"
-
-
-def _names(images: Sequence[ImageLike] | None, kinds: np.ndarray) -> list[str]:
-    """Kind and file name where there are paths, else kind and number."""
-    if images is None:
-        return [f"{kind} {i}" for i, kind in enumerate(kinds)]
-    return [
-        f"{kind} {getattr(image, 'stem', i)}"
-        for i, (kind, image) in enumerate(zip(kinds, images, strict=False))
-    ]

@@ -101,7 +101,6 @@ def test_every_control_changes_the_drawing(explorer):
         (explorer.method_buttons, "attribution"),
         (explorer.angles_slider, 1),
         (explorer.blur_slider, 16),
-        (explorer.top_slider, 40),
         (explorer.scale_buttons, False),
         (explorer.image_slider, 1),
         (explorer.method_buttons, "gradient"),
@@ -124,7 +123,6 @@ def test_one_scale_for_all_or_each_its_own(explorer):
     assert explorer.figure.layout.coloraxis.cmax == pytest.approx(largest[1]) and (
         largest[1] < largest[0]
     )
-    assert explorer.top_slider.disabled
 
 
 def test_it_says_that_it_is_computing_and_keeps_what_it_computed(explorer):
