@@ -64,8 +64,13 @@ def test_options_become_settings(
     assert command("fit", category_folder, "--out", out, "--calibration", others)[0] == 0
     model = DifferNet.load(out, progress=False)
     assert model.calibrated_by_ == "given" and len(model.calibration_scores_) == 5
-    assert command("fit", category_folder, "--out", out, "--rotations", "3")[0] == 0
-    assert len(DifferNet.load(out, progress=False).angles_) == 3
+    options = ["--rotations", "3", "--white", "4095", "--groups", r"\d\d(\d)"]  # 000 with 010
+    assert command("fit", category_folder, "--out", out, *options)[0] == 0
+    model = DifferNet.load(out, progress=False)
+    assert len(model.angles_) == 3 and model.white_ == 4095
+    assert model.calibration_groups_ is not None and len(set(model.calibration_groups_)) == 10
+    with pytest.raises(SystemExit, match="2"):
+        command("fit", category_folder, "--out", out, "--groups", "(")
 
 
 def test_a_training_resumes_and_its_states_go_with_the_saved_model(
@@ -77,15 +82,15 @@ def test_a_training_resumes_and_its_states_go_with_the_saved_model(
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    for options, states in ((["--preset", "paper"], tmp_path / "m.training"),):
-        with monkeypatch.context() as patch:
-            patch.setattr(DifferNet, "save", interrupted)
-            status, _, err = command("fit", category_folder, "--out", out, *options)
-        assert status == 130 and "the same command goes on" in err
-        assert not out.exists() and list(states.glob("*.training"))
-        monkeypatch.setattr(DifferNet, "save", real)
-        assert command("fit", category_folder, "--out", out, *options)[0] == 0
-        assert out.exists() and not states.exists()
+    states = tmp_path / "m.training"
+    fit = ["fit", category_folder, "--out", out, "--preset", "paper"]
+    monkeypatch.setattr(DifferNet, "save", interrupted)
+    status, _, err = command(*fit)
+    assert status == 130 and "the same command goes on" in err
+    assert not out.exists() and list(states.glob("*.training"))
+    monkeypatch.setattr(DifferNet, "save", real)
+    assert command(*fit)[0] == 0
+    assert out.exists() and not states.exists()
 
 
 def test_demo_and_cache(
@@ -199,7 +204,7 @@ def test_every_option_and_column_is_documented() -> None:
     page = (Path(__file__).parents[2] / "docs" / "command.md").read_text(encoding="utf-8")
     options = {
         option
-        for name in ("fit", "score", "evaluate", "demo", "prepare", "cache")
+        for name in ("fit", "score", "evaluate", "export", "demo", "prepare", "cache")
         for action in _parser(name)._actions
         for option in action.option_strings
         if option not in ("-h", "--help")
