@@ -132,10 +132,12 @@ def test_local_processes_give_the_same(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_dask_cluster_gives_the_same(folder: Path, tmp_path: Path) -> None:
+def test_a_dask_cluster_gives_the_same(category_folder: Path, tmp_path: Path) -> None:
     distributed = pytest.importorskip("distributed", reason="Dask is not installed")
-    some = cells(methods=["a", "breaks"], categories=[folder], seeds=range(3))
-    local = small_run(some, tmp_path / "local")
+    small = {"size": 64, "n_scales": 1, "dtype": "float32"}
+    some = cells(methods=["1-nn"], categories=[category_folder], seeds=(0, 1), settings=[small])
+    options: dict[str, Any] = {"device": "cpu", "cache": None, "progress": False}
+    local = run(some, tmp_path / "local", n_jobs=1, **options)
     with (
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
@@ -143,5 +145,6 @@ def test_a_dask_cluster_gives_the_same(folder: Path, tmp_path: Path) -> None:
         distributed.Client(cluster),
         joblib.parallel_config(backend="dask"),
     ):
-        table = small_run(some, tmp_path / "dask", n_jobs=None)
+        table = run(some, tmp_path / "dask", **options)
+    assert table["error"].isna().all()
     pd.testing.assert_frame_equal(table.drop(columns=VOLATILE), local.drop(columns=VOLATILE))
