@@ -183,27 +183,26 @@ def test_an_interrupted_fit_resumes_and_takes_no_other_state(
     def count(*arguments: Any, **options: Any) -> Any:
         def on_epoch(epoch: int, *_: object) -> None:
             epochs.append(epoch)
-            if len(epochs) == 6:
+            if len(epochs) == 2:
                 raise KeyboardInterrupt
 
         return train_flow(*arguments, **options, on_epoch=on_epoch)
 
-    options = tiny | {"epochs": 4, "learning_rate": 3e-2, "folds": 2}
+    options = tiny | {"epochs": 4, "learning_rate": 3e-2, "calibration": "none"}
     whole = DifferNet(**options).fit(images[:8])
     monkeypatch.setattr(detector, "train_flow", count)
     model = DifferNet(**options)
     with pytest.raises(KeyboardInterrupt):
         model.fit(images[:8], checkpoint=tmp_path)
     model.fit(images[:8], checkpoint=tmp_path)
-    assert epochs == [1, 2, 3, 4, 1, 2, 3, 4], "each epoch of two flows once"
+    assert epochs == [1, 2, 3, 4], "each epoch once"
     np.testing.assert_allclose(
         model.anomaly_scores(images), whole.anomaly_scores(images), rtol=1e-2
     )
-    for change, others in ({"seed": 1}, 0), ({"noise": 0.02}, 0), ({}, 1):
-        epochs.clear()
-        epochs += [0] * 10  # far from an interruption
-        DifferNet(**options | change).fit(images[others : 8 + others], checkpoint=tmp_path)
-        assert epochs[10:] == [1, 2, 3, 4, 1, 2, 3, 4], change
+    for change, first in ({"seed": 1}, 0), ({"noise": 0.02}, 0), ({}, 1):
+        del epochs[4:]
+        DifferNet(**options | change).fit(images[first : 8 + first], checkpoint=tmp_path)
+        assert epochs[4:] == [1, 2, 3, 4], change
 
 
 def test_misspelt_names_and_values_out_of_range() -> None:

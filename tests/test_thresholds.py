@@ -71,7 +71,7 @@ def test_a_calibration_judges_by_its_rule() -> None:
     groups = np.array([0, 0, 1, 1, 2, 2])
     calibration = Calibration(scores, "cross", groups)
     assert calibration.evidence.tolist() == [3.0, 5.0, 6.0]
-    judgement = calibration.judge(np.array([5.5, 6.0, 7.0]), 0.25)
+    judgement = calibration.judge(np.array([5.5, 6.0, np.nextafter(6.0, 7.0)]), 0.25)
     assert judgement.threshold == conformal_threshold([3.0, 5.0, 6.0], 0.25, cross=True)
     assert (judgement.threshold.rule, judgement.threshold.guaranteed) == ("cross-conformal", None)
     assert judgement.p_values.tolist() == [0.5, 0.5, 0.25]
