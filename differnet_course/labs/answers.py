@@ -119,7 +119,7 @@ def students_code(call: str) -> Iterator[None]:
         frame, line = _students_line(error)
         if type(error) is NameError and error.name:
             names = {*frame.f_locals, *frame.f_globals} if frame else set()
-            similar = difflib.get_close_matches(error.name, sorted(names - {error.name}), 1, 0.7)
+            similar = difflib.get_close_matches(error.name, sorted(names - {error.name}), 1, 0.65)
             if similar:
                 text = f"`{error.name}` is not defined. Did you mean `{similar[0]}`?"
                 raise Wrong(text + line) from error
