@@ -29,7 +29,9 @@ from differnet_lite.transforms import Transformations
 
 __all__ = ["FeatureCache", "FeatureError", "code_version", "default_cache"]
 
-SOURCES = ("transforms", "resampling", "trunk", "features", "images", "pixels", "cache")
+SOURCES = (
+    *("transforms", "resampling", "trunk", "features", "images", "pixels", "formats", "cache"),
+)
 UNUSED = ("angles", "n_train", "n_test", "max_angle")  # the angles are arguments here
 
 

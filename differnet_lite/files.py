@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["made_folder", "regular", "replacing"]
+__all__ = ["made_folder", "replacing"]
 
 
 @contextmanager
@@ -48,20 +48,3 @@ def made_folder(path: str | os.PathLike[str]) -> Path:
     except FileExistsError as error:
         raise NotADirectoryError(f"{path}: expected a folder, got a file") from error
     return Path(path)
-
-
-def regular(path: str | os.PathLike[str]) -> Path:
-    """The path, if it is a file: a pipe or a device may never end, or never begin."""
-    path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"{path}: expected a file, got a folder")
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: there is no such file")
-    if not path.is_file():
-        raise OSError(f"{path}: expected a regular file, got a pipe, a socket or a device")
-    return path
-
-
-def check_writable(option: str, folder: Path, what: str = "a folder") -> None:
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"{option} {folder}: expected {what}, got a file")

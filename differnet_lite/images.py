@@ -16,8 +16,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import importlib
-import importlib.util
 import io
 import os
 import re
@@ -36,6 +34,7 @@ from PIL import Image, ImageFile, ImageOps, JpegImagePlugin, UnidentifiedImageEr
 from torch import Tensor
 
 from differnet_lite.checks import shown
+from differnet_lite.formats import FORMATS, image_suffixes, readable_formats
 from differnet_lite.pixels import (
     ImageError,
     exchange_bytes,
@@ -45,16 +44,13 @@ from differnet_lite.pixels import (
     white_of,
 )
 
+# fmt: off
 __all__ = [
-    *("FORMATS", "ImageError", "ImageLike", "Source", "as_rgb", "decode", "digest", "image_size"),
-    *("image_suffixes", "in_parallel", "iter_decoded", "open_image", "read", "white_level"),
+    "FORMATS", "ImageError", "ImageLike", "Source", "as_rgb", "decode", "digest", "image_size",
+    "image_suffixes", "in_parallel", "iter_decoded", "open_image", "read", "white_level",
 ]
+# fmt: on
 
-# none of these decoders starts a program, as that of EPS does; TGA, without a signature, is last
-FORMATS = (
-    *("PNG", "JPEG", "MPO", "TIFF", "BMP", "GIF", "PPM", "WEBP", "AVIF", "HEIF", "JPEG2000"),
-    "TGA",
-)
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 # a photograph of 90 megapixels is no attack; what is too large is refused in `_opened`
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -108,7 +104,7 @@ def read(image: ImageLike, white: float | None = None) -> Source:
     path = Path(image)
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such image file")
-    if not path.is_file():  # a pipe or a device may never end
+    if not path.is_file():  # a device may never end
         raise ImageError(f"{path}: expected an image file, got a folder, a pipe or a device")
     return Source(str(path), path.read_bytes())
 
@@ -127,8 +123,7 @@ def open_image(image: ImageLike, *, smallest: int | None = None) -> Image.Image:
         smallest: pixels; a JPEG file may be decoded faster, to sides of at least this length.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ImageError: it is of no format in `FORMATS`, damaged or too large.
+        FileNotFoundError, ImageError: there is no such file; it cannot be read.
     """
     with _opened(image) as opened:
         if getattr(opened, "is_animated", False) and opened.format != "MPO":
@@ -171,8 +166,8 @@ def as_rgb(
         smallest: as in `open_image`.
 
     Raises:
-        FileNotFoundError, ImageError, TypeError: there is no such file; it cannot be read as an
-            image, or has values outside the ranges above; it is none of these.
+        FileNotFoundError: there is no such file.
+        ImageError: it cannot be read, or has values outside the ranges above.
     """
     if isinstance(image, Source) and isinstance(image.content, Image.Image):
         return image.content
@@ -197,10 +192,8 @@ def as_rgb(
 def white_level(images: Iterable[ImageLike]) -> int | None:
     """The largest value that a camera can give, by the largest one in these images.
 
-    Cameras of 10, 12, 13 or 14 bits store their values in files of 16, where white is 65535.
-
-    Returns:
-        255, 1023, 4095, 8191, 16383 or 65535; None if no image has more than 8 bits.
+    It is 255, 1023, 4095, 8191, 16383 or 65535, for cameras of 8 to 16 bits whose files have 16;
+    None if no image has more than 8 bits.
     """
     deep = [values.max() for values in in_parallel(_deep, images) if values is not None]
     return white_of(max(deep)) if deep else None
@@ -239,26 +232,6 @@ def in_parallel(
                 future.cancel()
 
 
-def image_suffixes() -> tuple[str, ...]:
-    """The endings of image files, such as ".png", that can be decoded here."""
-    readable = _formats()
-    endings = Image.registered_extensions().items()
-    return tuple(sorted(suffix for suffix, name in endings if name in readable))
-
-
-@functools.cache
-def _load_plugins() -> None:
-    Image.init()
-    for name in ("pillow_heif", "pi_heif"):  # for HEIC, where one is installed
-        if importlib.util.find_spec(name) is not None:
-            importlib.import_module(name).register_heif_opener()
-
-
-def _formats() -> list[str]:
-    _load_plugins()
-    return [name for name in FORMATS if name in Image.OPEN]
-
-
 @contextmanager
 def _opened(image: ImageLike) -> Iterator[Image.Image]:
     """A Pillow image, of which the header is read; what is raised within names the image."""
@@ -268,10 +241,7 @@ def _opened(image: ImageLike) -> Iterator[Image.Image]:
         if isinstance(source, Source):
             yield _lazy(source)
         elif isinstance(source, ImageFile.ImageFile) and source.format not in FORMATS:
-            raise ImageError(
-                f"the image is of format {source.format}, which is not decoded here; "
-                "pass image.convert('RGB')"
-            )
+            raise ImageError(f"format {source.format} is not decoded: pass image.convert('RGB')")
         else:
             yield source
     except (ImageError, MemoryError):
@@ -292,7 +262,7 @@ def _lazy(source: Source) -> Image.Image:
     if isinstance(source.content, Image.Image):
         return source.content
     try:
-        return Image.open(io.BytesIO(source.content), formats=_formats())
+        return Image.open(io.BytesIO(source.content), formats=readable_formats())
     except Image.DecompressionBombError as error:
         megapixels = int(re.findall(r"\d+", str(error))[0]) / 1e6
     if source.content.startswith(b"\xff\xd8"):  # JPEG can be decoded at an eighth of the size

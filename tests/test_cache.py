@@ -244,14 +244,15 @@ def test_images_that_come_one_by_one_are_batches_of_one(make: Any, photographs: 
     assert len(list(stream)) == 4
 
 
-def test_the_white_level_is_part_of_the_key(make: Any) -> None:
-    image = np.full((64, 64), 2000, np.uint16)
-    image[:9] = 4000
+def test_the_white_level_is_part_of_the_key(make: Any, tmp_path: Path) -> None:
+    values = np.full((64, 64), 2000, np.uint16)
+    values[:9] = 4000
+    Image.fromarray(values).save(tmp_path / "deep.png")
     rows = []
     for white in (4095, 65535):
         cache, spy = make()
         cache.white = white
-        rows.append(cache.features([image], ANGLES))
+        rows.append(cache.features([tmp_path / "deep.png"], ANGLES))
         assert spy.count == 1
     assert not torch.equal(*rows)
 
