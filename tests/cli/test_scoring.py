@@ -185,7 +185,10 @@ def test_a_folder_of_something_else_is_no_folder_for_maps(
     status, _, err = command(*score, mine, "--overwrite")
     assert status == 2 and "by a link" in err and not (tmp_path / "4.jpg.png").exists()
     (mine / "wide").unlink()
+    (tmp_path / "outside").write_text("not a map")
+    (mine / "2.png.png").symlink_to(tmp_path / "outside")
     assert command(*score, mine, "--overwrite")[0] == 0
+    assert (tmp_path / "outside").read_text() == "not a map"
     assert Image.open(mine / "1.png.png").size == (64, 64)
     for inside in (batch, batch / "maps", batch / "wide"):
         assert "among the photographs" in command(*score, inside)[2]
