@@ -99,7 +99,7 @@ class FeatureCache:
     def features(
         self, images: Sequence[ImageLike], angles: Sequence[float], *, description: str = "features"
     ) -> Tensor:
-        """Features of all views, (N, T, D) float32; `iter_features` is the same as a stream."""
+        """Features at T angles in degrees, (N, T, D) float32; see `iter_features`."""
         empty = torch.empty(0, len(angles), self.extractor.n_features)
         return torch.cat([empty, *self.iter_features(images, angles, description=description)])
 
@@ -108,13 +108,8 @@ class FeatureCache:
     ) -> Iterator[Tensor]:
         """Features batch by batch, in the order of the images: (at most `batch_size`, T, D).
 
-        An interruption loses at most the batch in work: what was finished is stored. Images that
-        come one by one, as from a camera, are batches of one.
-
-        Args:
-            images: paths, arrays or Pillow images.
-            angles: T angles in degrees.
-            description: label of the progress bar.
+        Images that come one by one, as from a camera, are batches of one. An interruption loses
+        at most the batch in work.
 
         Raises:
             FileNotFoundError, ImageError: a path does not exist; an image cannot be read.
@@ -146,7 +141,7 @@ class FeatureCache:
                 return source.digest, None, _read(path, (n_views, self.extractor.n_features))
             except (OSError, ValueError) as error:
                 warnings.warn(
-                    f"{path}: the stored features are damaged ({error}); they are computed again",
+                    f"{path}: the stored features are damaged ({error}); computed again",
                     stacklevel=2,
                 )
         return source.digest, decode(source, self.extractor.size, white=self.white), None

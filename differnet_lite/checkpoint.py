@@ -36,13 +36,7 @@ def write_checkpoint(
     *,
     kind: str,
 ) -> Path:
-    """Write one safetensors file, whole or not at all.
-
-    Args:
-        path: where to, in a folder that exists.
-        tensors: by name, on any device.
-        header: what JSON can hold.
-        kind: what it is a model of.
+    """Write tensors and a header that JSON can hold as one safetensors file, whole or not at all.
 
     Raises:
         OSError: the folder does not exist, or cannot be written into.
@@ -66,10 +60,6 @@ def read_checkpoint(
     """The header and the tensors of a file that `write_checkpoint` wrote.
 
     The file is read, and not mapped: rewritten meanwhile it is damaged, and the process lives on.
-
-    Args:
-        path: of the file.
-        kind: what it must be a model of; None takes any.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -100,8 +90,7 @@ def read_checkpoint(
         raise CheckpointError(f"{path}: damaged: its digest does not fit; copy it again")
     if kind is not None and header.get("kind") != kind:
         raise CheckpointError(
-            f"{path}: expected a {kind!r} model, got a {header.get('kind')!r} one; "
-            "load it with the class of that method"
+            f"{path}: expected a {kind!r} model, got a {header.get('kind')!r} one"
         )
     return header, tensors
 
@@ -113,13 +102,9 @@ def rebuilding(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except CheckpointError:
         raise
-    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise CheckpointError(
             f"{path}: the file is incomplete or of another version ({error!r})"
-        ) from error
-    except RuntimeError as error:  # of load_state_dict
-        raise CheckpointError(
-            f"{path}: the file is incomplete or of another version: {error}"
         ) from error
 
 
