@@ -182,11 +182,11 @@ def test_a_folder_of_something_else_is_no_folder_for_maps(
     assert "holds other files" in command(*score, mine)[2]
     assert os.listdir(mine) == ["1.png.png"]
     (mine / "wide").symlink_to(tmp_path)
+    (tmp_path / "outside").write_text("not a map")
+    (mine / "2.png.png").symlink_to(tmp_path / "outside")
     status, _, err = command(*score, mine, "--overwrite")
     assert status == 2 and "by a link" in err and not (tmp_path / "4.jpg.png").exists()
     (mine / "wide").unlink()
-    (tmp_path / "outside").write_text("not a map")
-    (mine / "2.png.png").symlink_to(tmp_path / "outside")
     assert command(*score, mine, "--overwrite")[0] == 0
     assert (tmp_path / "outside").read_text() == "not a map"
     assert Image.open(mine / "1.png.png").size == (64, 64)
