@@ -115,6 +115,7 @@ def _couple(answer: Answer, draw: Draw) -> None:
 
 def _uncouple(answer: Answer, draw: Draw) -> None:
     net, keep, change = _halves(draw)
+    keep = keep.detach()  # nothing is trained through the way back
     z, log_det = (x.detach() for x in one_sided(net, keep, change))
     t = net(keep).chunk(2, 1)[1]
     h_of_changed, t_of_changed = net(z).chunk(2, 1)

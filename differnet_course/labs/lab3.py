@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from sklearn.neighbors import NearestNeighbors
 
+from differnet_course import metrics
 from differnet_course.labs.answers import Answer, explained
 from differnet_course.labs.comparing import compare, two_numbers
 from differnet_course.labs.draws import Draw
@@ -16,7 +17,6 @@ from differnet_course.labs.exercises import Exercise
 from differnet_course.labs.lab3_leak import honest
 from differnet_course.labs.lab3_training import epoch
 from differnet_course.labs.verdicts import Close, Wrong
-from differnet_lite import metrics
 
 __all__ = ["EXERCISES"]
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from differnet_course.labs.answers import Answer
 from differnet_course.labs.draws import Draw
 from differnet_course.labs.verdicts import Wrong
-from differnet_lite.metrics import auroc
+from differnet_course.metrics import auroc
 
 __all__ = ["honest"]
 
