@@ -12,7 +12,7 @@ from differnet_course.labs.answers import Answer
 from differnet_course.labs.comparing import as_numbers, compare, two_numbers
 from differnet_course.labs.draws import Draw
 from differnet_course.labs.verdicts import Wrong
-from differnet_lite.metrics import auroc
+from differnet_course.metrics import auroc
 
 
 def pooled(answer: Answer, draw: Draw) -> None:

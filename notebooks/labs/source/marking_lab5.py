@@ -10,7 +10,7 @@ from differnet_course.labs.answers import Answer
 from differnet_course.labs.comparing import as_numbers, compare
 from differnet_course.labs.draws import Draw
 from differnet_course.labs.verdicts import Wrong
-from differnet_lite.metrics import auroc
+from differnet_course.metrics import auroc
 
 
 def features(answer: Answer, draw: Draw) -> None:
