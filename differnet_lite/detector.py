@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 
 from differnet_lite.cache import FeatureCache
 from differnet_lite.checkpoint import read_checkpoint, rebuilding, write_checkpoint
-from differnet_lite.checks import finite, one_of, whole
+from differnet_lite.checks import finite, one_of, shown, whole
 from differnet_lite.export import ScoringModule
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.files import made_folder
@@ -167,16 +167,7 @@ class DifferNet(BaseEstimator):
     def extractor(self) -> MultiScaleExtractor:
         """The frozen trunk; its weights are loaded on first use."""
         if self._extractor is None:
-            s = self.settings
-            self._extractor = MultiScaleExtractor(
-                backbone=s.backbone,
-                weights=self._trunk_weights or s.weights,
-                size=s.size,
-                n_scales=s.n_scales,
-                downscale=s.downscale,
-                device=self.device,
-                dtype=s.dtype,
-            )
+            self._extractor = self._new_extractor(self.device, self.settings.dtype)
         return self._extractor
 
     def fit(
@@ -215,10 +206,14 @@ class DifferNet(BaseEstimator):
             raise DatasetError(f"expected at least 2 normal images to train on, got {n}")
         others: list[ImageLike] = []
         if calibration is not None:
+            if groups is not None and not isinstance(groups, str):
+                raise ValueError(
+                    "groups: with calibration= expected 'folder' or a pattern of file names, which "
+                    f"says it of both sets of images, got {shown(groups)}"
+                )
             others = apart(training_images(calibration), train)
             chosen = [Split([*range(n)], [*range(n, n + len(others))])]
-            by_name = groups if isinstance(groups, str) else None
-            labels = [0] * n + group_labels(others, by_name)
+            labels = [0] * n + group_labels(others, groups)
         elif s.calibration == "none":
             chosen = [Split([*range(n)], [])]
             labels = [*range(n)]
@@ -250,6 +245,9 @@ class DifferNet(BaseEstimator):
                     pool_views=s.pool_views,
                 )
                 unseen = features[split.calibrate]
+            state_file = None
+            if state_folder is not None:
+                state_file = state_folder / self._state_name(seen, self.seed + k, white)
             flow, history = train_flow(
                 sample,
                 len(seen),
@@ -260,7 +258,7 @@ class DifferNet(BaseEstimator):
                 seed=self.seed + k,
                 progress=self.progress,
                 description=f"training flow {k + 1} of {len(parts)}",
-                state_file=state_folder and state_folder / self._state_name(seen, self.seed + k),
+                state_file=state_file,
             )
             flows.append(flow)
             histories.append(history)
@@ -272,8 +270,8 @@ class DifferNet(BaseEstimator):
         places = place_statistics(self.extractor, map_images, white=white)
         calibrating = sorted(i for split in parts for i in split.calibrate)
         calibration_groups = np.array([labels[i] for i in calibrating])
+        summary = summary_of(train)
         alone = len(np.unique(calibration_groups)) == len(calibrating)
-        shown = summary_of(train)
         self.calibration_scores_ = finite("calibration scores", scores[calibrating])
         self.calibration_groups_ = None if alone else calibration_groups
         self.calibrated_by_ = "given" if calibration is not None else s.calibration
@@ -283,7 +281,7 @@ class DifferNet(BaseEstimator):
         self.places_ = places
         self.n_train_ = len(trained)
         self.white_ = white
-        self.shown_ = shown
+        self.shown_ = summary
         return self
 
     def features(self, images: Images) -> Tensor:
@@ -295,13 +293,8 @@ class DifferNet(BaseEstimator):
     def scorer(self) -> Scorer:
         """From features (N, T, D) to scores: the mean of the flows'."""
         self._check_fitted()
-        use_log_det = self.settings.use_log_det
-        flow_scores = [flow_score(flow, use_log_det=use_log_det) for flow in self.flows_]
-
-        def score_rows(rows: Tensor) -> Tensor:
-            return torch.stack([score(rows) for score in flow_scores]).mean(0)
-
-        return Scorer(score_rows, self.settings.pool_views)
+        s = self.settings
+        return Scorer(flow_score(*self.flows_, use_log_det=s.use_log_det), s.pool_views)
 
     def iter_anomaly_scores(self, images: Images) -> Iterator[np.ndarray]:
         """Anomaly scores batch by batch, in constant memory, for any number of images.
@@ -401,9 +394,12 @@ class DifferNet(BaseEstimator):
         return notes if surprise is None else [*notes, surprise]
 
     def as_module(self) -> ScoringModule:
-        """One float32 torch module on the CPU: images in, scores and maps out."""
+        """One float32 torch module on the CPU: images in, scores and maps out.
+
+        Its scores are those of `load(..., dtype="float32")`.
+        """
         self._check_fitted()
-        return ScoringModule(self).eval()
+        return ScoringModule(self, self._new_extractor("cpu", "float32")).eval()
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the detector to one safetensors file in an existing folder, whole or not at all."""
@@ -463,6 +459,18 @@ class DifferNet(BaseEstimator):
         if not self.__sklearn_is_fitted__():
             raise NotFittedError("this DifferNet has not been fitted; call fit() first, or load()")
 
+    def _new_extractor(self, device: str | torch.device, dtype: str) -> MultiScaleExtractor:
+        s = self.settings
+        return MultiScaleExtractor(
+            backbone=s.backbone,
+            weights=self._trunk_weights or s.weights,
+            size=s.size,
+            n_scales=s.n_scales,
+            downscale=s.downscale,
+            device=device,
+            dtype=dtype,
+        )
+
     def _places(self) -> PlaceStatistics:
         self._check_fitted()
         if self.places_ is None:
@@ -488,9 +496,10 @@ class DifferNet(BaseEstimator):
         angles = self.settings.transformations.test_angles(self.seed)
         return self._feature_cache(white).features(images, angles, description=description)
 
-    def _state_name(self, images: Sequence[ImageLike], seed: int) -> str:
+    def _state_name(self, images: Sequence[ImageLike], seed: int, white: float | None) -> str:
         """The name of a training's state, made of all that the training depends on."""
-        names = [self.settings.to_json(), seed, self.extractor.identity, *map(digest, images)]
+        names = [self.settings.to_json(), seed, white, self.extractor.identity]
+        names += map(digest, images)
         return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16] + ".training"
 
 

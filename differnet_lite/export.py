@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import importlib.util
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from differnet_lite.features import MultiScaleExtractor
+from differnet_lite.files import replacing
 from differnet_lite.maps import PlaceStatistics, distance_map
-from differnet_lite.scoring import Scorer
+from differnet_lite.scoring import Scorer, flow_score
 
 if TYPE_CHECKING:
     from differnet_lite.detector import DifferNet
@@ -24,24 +27,26 @@ class ScoringModule(nn.Module):
     """A fitted model with nothing left to choose: images to scores and maps, in float32.
 
     Args:
-        model: a fitted model; its transformations have a fixed grid of angles and no jitter.
+        model: a fitted model.
+        extractor: its trunk, on the CPU and in float32.
+
+    Raises:
+        ValueError: the model varies the brightness of what it scores, at random.
     """
 
-    def __init__(self, model: DifferNet) -> None:
+    def __init__(self, model: DifferNet, extractor: MultiScaleExtractor) -> None:
         super().__init__()
         settings = model.settings
-        trunk = {name: x.cpu().float() for name, x in model.extractor.trunk.state_dict().items()}
-        self.extractor = MultiScaleExtractor(
-            backbone=settings.backbone,
-            weights=trunk,
-            size=settings.size,
-            n_scales=settings.n_scales,
-            downscale=settings.downscale,
-            device="cpu",
-            dtype="float32",
-        )
-        self.flows = nn.ModuleList(model.flows_)
-        self.scorer: Scorer = model.scorer
+        if settings.transformations.jitters:
+            raise ValueError(
+                "a model whose transformations vary brightness or contrast scores at random and "
+                "cannot be exported; fit it without them"
+            )
+        self.extractor = extractor
+        flows = [copy.deepcopy(flow).cpu() for flow in model.flows_]
+        self.flows = nn.ModuleList(flows)
+        score_rows = flow_score(*flows, use_log_det=settings.use_log_det)
+        self.scorer = Scorer(score_rows, settings.pool_views)
         self.places: PlaceStatistics | None = model.places_
         self.transformations = settings.transformations
         self.angles = model.angles_
@@ -62,7 +67,7 @@ class ScoringModule(nn.Module):
         rows = self.scorer.rows(torch.stack(views, dim=1))  # (N, T or 1, D)
         scores = self.scorer.score_rows(rows.flatten(0, 1)).view(rows.shape[:2]).mean(1)
         if self.places is None:
-            return scores, x.new_zeros(len(x), side, side)
+            return scores, x.new_zeros(x.shape[0], side, side)
         return scores, distance_map(self.extractor, self.places, x)
 
 
@@ -70,9 +75,15 @@ def export_onnx(model: DifferNet, path: str | os.PathLike[str]) -> Path:
     """Write a fitted model as an ONNX file: "images" (N, 3, size, size) uint8 in, scores and maps.
 
     Raises:
-        ImportError: onnx or onnxscript is not installed; they come with the extra `export`.
+        RuntimeError: onnx or onnxscript is not installed; they come with the extra `export`.
+        OSError: the file cannot be written.
+        ValueError: see `ScoringModule`.
     """
-    module = ScoringModule(model).eval()
+    if importlib.util.find_spec("onnxscript") is None:
+        raise RuntimeError(
+            "export needs the packages onnx and onnxscript: pip install 'differnet_lite[export]'"
+        )
+    module = model.as_module()
     size = module.extractor.size
     example = torch.zeros(2, 3, size, size, dtype=torch.uint8)
     program = torch.onnx.export(
@@ -84,7 +95,7 @@ def export_onnx(model: DifferNet, path: str | os.PathLike[str]) -> Path:
         dynamic_shapes=({0: torch.export.Dim("n")},),
         verbose=False,
     )
-    if program is None:
-        raise RuntimeError("torch.onnx.export returned nothing; update torch")
-    program.save(os.fspath(path))
+    assert program is not None  # it is None without `dynamo` alone
+    with replacing(path) as file:
+        file.write(program.model_proto.SerializeToString())
     return Path(path)

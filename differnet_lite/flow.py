@@ -108,7 +108,7 @@ class PreciseLinear(Fm.FixedLinearTransform):
         matrix = self.M.to(exact)
         rows = x[0].to(exact)
         out = torch.linalg.solve(matrix, rows, left=False) if rev else rows @ matrix
-        log_det = self.logDetM.expand(len(rows))
+        log_det = self.logDetM.expand(rows.shape[0])
         return (out.to(x[0].dtype),), -log_det if rev else log_det
 
 

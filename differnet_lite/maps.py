@@ -232,7 +232,7 @@ def drawn(distance: Tensor, size: int, *, sigma: float = SIGMA) -> Tensor:
     pixel = (torch.arange(out, device=distance.device) + 0.5) * size / out - 0.5
     u = (pixel - first) / step * 2 / max(h - 1, 1) - 1
     grid = torch.stack(torch.meshgrid(u, u, indexing="ij")[::-1], -1)[None]
-    grid = grid.expand(len(distance), -1, -1, -1)
+    grid = grid.expand(distance.shape[0], -1, -1, -1)
     maps = F.grid_sample(distance[:, None], grid, padding_mode="border", align_corners=True)
     if sigma > 0:
         s = sigma * out / size

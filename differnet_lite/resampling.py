@@ -166,6 +166,6 @@ def _sample(images: Tensor, matrices: Tensor, fill: Fill, mode: str = "bilinear"
     """Images (N, C, H, H) at the positions that affine matrices (N or 1, 2, 3) name."""
     shape = [len(matrices), *images.shape[1:]]
     grid = F.affine_grid(matrices.to(images), shape, align_corners=False)
-    grid = grid.expand(len(images), -1, -1, -1)
+    grid = grid.expand(images.shape[0], -1, -1, -1)  # `len` would fix it in an export
     padding = PADDING[fill]
     return F.grid_sample(images, grid, mode=mode, padding_mode=padding, align_corners=False)

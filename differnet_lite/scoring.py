@@ -58,12 +58,13 @@ def score_views(z: Tensor, log_det: Tensor, *, use_log_det: bool = False) -> Ten
     return scores - 2 * log_det / z.shape[-1] if use_log_det else scores
 
 
-def flow_score(flow: CouplingFlow, *, use_log_det: bool = False) -> RowScore:
-    """The score of rows (M, D) by a flow, on the flow's device: see `score_views`."""
+def flow_score(*flows: CouplingFlow, use_log_det: bool = False) -> RowScore:
+    """The score of rows (M, D), the mean of the flows', on their device: see `score_views`."""
 
     def score_rows(rows: Tensor) -> Tensor:
-        z, log_det = flow(rows.to(flow.mean.device))
-        return score_views(z, log_det, use_log_det=use_log_det)
+        latent = [flow(rows.to(flow.mean.device)) for flow in flows]
+        scores = [score_views(z, log_det, use_log_det=use_log_det) for z, log_det in latent]
+        return torch.stack(scores).mean(0)
 
     return score_rows
 

@@ -141,7 +141,10 @@ def _export(args: argparse.Namespace) -> int:
     from differnet_lite.export import export_onnx
 
     check_output("OUT", args.out, [Path(args.model)])
-    export_onnx(DifferNet.load(args.model, device="cpu", progress=False), args.out)
+    model = DifferNet.load(args.model, device="cpu", dtype="float32", progress=False)
+    export_onnx(model, args.out)
+    if not args.quiet and len(model.calibration_scores_):
+        print_table([("threshold of its scores", str(model.threshold(if_too_few="fallback")))])
     return 0
 
 
