@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 
-import FrEIA.modules as Fm
 import numpy as np
 import torch
-from torch import nn
 
 from differnet_lite.flow import soft_clamp
 from differnet_lite.loss import nll
@@ -63,177 +61,6 @@ def uncouple_by_rows(keep, changed, net):
     return torch.cat([y for y, _ in rows]), torch.cat([log_det for _, log_det in rows])
 
 
-class Block(nn.Module):
-    """A right block; the mistakes below change one method."""
-
-    couple = staticmethod(couple)
-
-    def __init__(self, n_features, make_subnet):
-        super().__init__()
-        n1 = n_features // 2
-        n2 = n_features - n1
-        self.widths = [n1, n2]
-        self.first = make_subnet(n2, 2 * n1)
-        self.second = make_subnet(n1, 2 * n2)
-
-    def forward(self, y):
-        y1, y2 = y.split(self.widths, 1)
-        z1, one = self.couple(y2, y1, self.first)
-        z2, two = self.couple(z1, y2, self.second)
-        return torch.cat([z1, z2], 1), one + two
-
-    def inverse(self, z):
-        z1, z2 = z.split(self.widths, 1)
-        y2, two = uncouple(z1, z2, self.second)
-        y1, one = uncouple(y2, z1, self.first)
-        return torch.cat([y1, y2], 1), one + two
-
-
-class ByRows(Block):
-    couple = staticmethod(couple_by_rows)
-
-
-class InAModuleList(nn.Module):
-    """The second network first, halves by slices."""
-
-    def __init__(self, D, make):
-        super().__init__()
-        self.k = D // 2
-        self.nets = nn.ModuleList([make(self.k, 2 * (D - self.k)), make(D - self.k, 2 * self.k)])
-
-    def forward(self, y):
-        z = y.clone()
-        z[:, : self.k], one = couple_by_einsum(y[:, self.k :], y[:, : self.k], self.nets[1])
-        z[:, self.k :], two = couple_by_einsum(z[:, : self.k].clone(), y[:, self.k :], self.nets[0])
-        return z, one + two
-
-    def inverse(self, z):
-        y2, two = uncouple(z[:, : self.k], z[:, self.k :], self.nets[0])
-        y1, one = uncouple(y2, z[:, : self.k], self.nets[1])
-        return torch.hstack([y1, y2]), one + two
-
-
-class ByFreia(nn.Module):
-    def __init__(self, n_features, make_subnet):
-        super().__init__()
-        self.glow = Fm.GLOWCouplingBlock(
-            [(n_features,)],
-            subnet_constructor=make_subnet,
-            clamp=1.0,
-            clamp_activation=lambda h: soft_clamp(h, 3.0),
-        )
-
-    def forward(self, y, rev=False):
-        (z,), log_det = self.glow([y], rev=rev)
-        return z, log_det
-
-    def inverse(self, z):
-        return self(z, rev=True)
-
-
-class LooksAtOld(Block):
-    def forward(self, y):
-        y1, y2 = y.split(self.widths, 1)
-        z1, one = couple(y2, y1, self.first)
-        z2, two = couple(y1, y2, self.second)
-        return torch.cat([z1, z2], 1), one + two
-
-
-class UndoneInOrder(Block):
-    def inverse(self, z):
-        z1, z2 = z.split(self.widths, 1)
-        y1, one = uncouple(z2, z1, self.first)
-        y2, two = uncouple(y1, z2, self.second)
-        return torch.cat([y1, y2], 1), one + two
-
-
-class LogDetOfTheWayThere(Block):
-    def inverse(self, z):
-        y, log_det = super().inverse(z)
-        return y, -log_det
-
-
-class Untrainable(Block):
-    """Its second network is asked without a gradient."""
-
-    def forward(self, y):
-        y1, y2 = y.split(self.widths, 1)
-        z1, one = couple(y2, y1, self.first)
-        with torch.no_grad():
-            s, t = s_and_t(self.second, z1)
-        return torch.cat([z1, y2 * s.exp() + t], 1), one + s.sum(1)
-
-
-def permutation(k, d):
-    return np.random.RandomState(k).permutation(d)
-
-
-def flow(
-    *,
-    block=Block,
-    order=permutation,
-    listed=nn.ModuleList,
-    total=sum,
-    between=lambda y: y,
-):
-    """A class as 2.8 asks for, with one thing done in another way."""
-
-    class Flow(nn.Module):
-        def __init__(self, n_features, n_blocks, make_subnet):
-            super().__init__()
-            self.orders = [torch.as_tensor(order(k, n_features)) for k in range(n_blocks)]
-            self.blocks = listed([block(n_features, make_subnet) for _ in range(n_blocks)])
-
-        def forward(self, y):
-            log_dets = []
-            for positions, part in zip(self.orders, self.blocks, strict=True):
-                y, log_det = part(between(y[:, positions]))
-                log_dets.append(log_det)
-            return y, total(log_dets)
-
-        def inverse(self, z):
-            log_dets = []
-            for positions, part in reversed(list(zip(self.orders, self.blocks, strict=True))):
-                z, log_det = part.inverse(z)
-                z = z[:, positions.argsort()]
-                log_dets.append(log_det)
-            return z, total(log_dets)
-
-    return Flow
-
-
-class ByBuffers(nn.Module):
-    """Orders in a buffer, blocks by name, index_select in the place of brackets."""
-
-    def __init__(self, D, K, make):
-        super().__init__()
-        orders = [np.random.RandomState(k).permutation(D) for k in range(K)]
-        self.register_buffer("orders", torch.tensor(np.stack(orders)))
-        for k in range(K):
-            self.add_module(f"block{k}", InAModuleList(D, make))
-
-    def forward(self, y):
-        total = torch.zeros(len(y))
-        for k, order in enumerate(self.orders):
-            y, log_det = getattr(self, f"block{k}")(y.index_select(1, order))
-            total += log_det
-        return y, total
-
-    def inverse(self, z):
-        total = torch.zeros(len(z))
-        for k in reversed(range(len(self.orders))):
-            z, log_det = getattr(self, f"block{k}").inverse(z)
-            y = torch.empty_like(z)
-            y[:, self.orders[k]] = z
-            z = y
-            total += log_det
-        return z, total
-
-
-class NoWayBack(flow()):
-    inverse = None
-
-
 def step(*, forget="before", loss=nll, walk=True, result=lambda loss, flow, y: loss.item()):
     """A training step with one thing changed."""
 
@@ -276,6 +103,22 @@ def columns_put_back(z, order):
     return y
 
 
+def coupling(half, log_det=lambda s: s.sum(1)):
+    """A coupling with another half or log-det."""
+
+    def answer(keep, change, net):
+        s, t = s_and_t(net, keep)
+        return half(change, s, t), log_det(s)
+
+    return answer
+
+
+def detached_clamp(keep, change, net):
+    h, t = net(keep).chunk(2, 1)
+    s = soft_clamp(h).detach()
+    return change * s.exp() + t, s.sum(1)
+
+
 RIGHT = {
     "2.1": [
         lambda kept, changed, F: (changed ^ F(kept), kept),
@@ -299,7 +142,6 @@ RIGHT = {
             s_and_t(f, u)[0].sum(1).neg(),
         ),
     ],
-    "2.5": [Block, ByRows, InAModuleList, ByFreia],
     "2.6": [
         lambda z, order: z[:, order.argsort()],
         columns_put_back,
@@ -314,26 +156,7 @@ RIGHT = {
         step(result=lambda loss, flow, y: loss.detach()),
         step(loss=lambda z, log_det: ((z * z).sum(1) / 2 - log_det).sum() / z.numel()),
     ],
-    "2.8": [flow(), flow(block=ByFreia), flow(block=InAModuleList), ByBuffers],
 }
-
-
-def coupling(half, log_det=lambda s: s.sum(1)):
-    """A coupling with another half or log-det."""
-
-    def answer(keep, change, net):
-        s, t = s_and_t(net, keep)
-        return half(change, s, t), log_det(s)
-
-    return answer
-
-
-def detached_clamp(keep, change, net):
-    h, t = net(keep).chunk(2, 1)
-    s = soft_clamp(h).detach()
-    return change * s.exp() + t, s.sum(1)
-
-
 MISTAKES = {
     "2.1": [
         (lambda kept, changed, f: (changed, kept ^ f(changed)), "encrypt once more"),
@@ -361,13 +184,6 @@ MISTAKES = {
         (coupling(lambda x, s, t: x * s.exp() + t), "couple once more"),
         (coupling(lambda x, s, t: (x - t) * (-s).exp()), "the way there; there"),
     ],
-    "2.5": [
-        (LooksAtOld, "the old y1"),
-        (UndoneInOrder, "in which they were made"),
-        (LogDetOfTheWayThere, "the other sign"),
-        (lambda d, make: "block", "Expected an `nn.Module`"),
-        (Untrainable, "4 of 8 tensors that should get a gradient get none"),
-    ],
     "2.6": [
         (lambda z, order: z[:, order], "same order once more"),
         (lambda z, order: z, "Nothing has moved"),
@@ -379,18 +195,6 @@ MISTAKES = {
         (step(walk=False), "have not moved"),
         (step(loss=lambda z, log_det: nll(z, -log_det)), "wrong sign in your loss"),
         (step(result=lambda loss, flow, y: loss), "as a number"),
-        (step(result=lambda loss, flow, y: nll(*flow(y)).item()), "anew after the step"),
-    ],
-    "2.8": [
-        (flow(order=lambda k, d: np.arange(d)), "no permutations"),
-        (
-            flow(order=lambda k, d: np.random.RandomState(k).permutation(d).argsort()),
-            "inverse ones",
-        ),
-        (flow(total=lambda log_dets: log_dets[-1]), "of the last block"),
-        (flow(listed=list), "no parameters"),
-        (flow(listed=lambda b: nn.ModuleList(b[:1] * len(b))), "numbers to train"),
-        (flow(between=torch.Tensor.detach), "the gradients are off"),
+        (step(result=lambda loss, flow, y: nll(*flow_class(y)).item()), "anew after the step"),
     ],
 }
-OPEN = {"2.8": [(NoWayBack, "forward is right")]}

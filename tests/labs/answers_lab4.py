@@ -146,17 +146,6 @@ def regions_by_scipy(values, level):
     return table[np.argsort(-areas)]
 
 
-def regions_by_slices(values, level):
-    labels, _ = ndimage.label(values > level)
-    rows = []
-    for k, box in enumerate(ndimage.find_objects(labels), start=1):
-        r, c = np.nonzero(labels[box] == k)
-        rows.append(
-            {"row": box[0].start + r.mean(), "column": box[1].start + c.mean(), "a": len(r)}
-        )
-    return [tuple(row.values()) for row in sorted(rows, key=lambda row: -row["a"])]
-
-
 RIGHT = {
     "4.1": [by_rank(up), by_counting, by_torch, conformal],
     "4.2": [
@@ -185,7 +174,7 @@ RIGHT = {
     "4.7": [
         marks(),
         regions_by_scipy,
-        regions_by_slices,
+        lambda values, level: torch.tensor(regions_by_scipy(values, level)),
         lambda values, level: [np.array(r) for r in marks()(torch.tensor(values).numpy(), level)],
     ],
 }
