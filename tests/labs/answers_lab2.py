@@ -195,6 +195,6 @@ MISTAKES = {
         (step(walk=False), "have not moved"),
         (step(loss=lambda z, log_det: nll(z, -log_det)), "wrong sign in your loss"),
         (step(result=lambda loss, flow, y: loss), "as a number"),
-        (step(result=lambda loss, flow, y: nll(*flow_class(y)).item()), "anew after the step"),
+        (step(result=lambda loss, flow, y: nll(*flow(y)).item()), "anew after the step"),
     ],
 }
