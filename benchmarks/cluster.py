@@ -29,8 +29,8 @@ import psutil
 from distributed import Client, LocalCluster
 from PIL import Image
 
+from differnet_course.cluster import PART, scored_on_cluster
 from differnet_lite import DifferNet, Transformations
-from differnet_lite.cli.cluster import PART, scored_on_cluster
 
 GB = 2**30
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from differnet_course.evaluation import evaluate
 from differnet_course.plots import evaluation_report
 from differnet_course.prepare import prepare_mtd, prepare_mvtec
 from differnet_course.samples import (
@@ -17,7 +18,6 @@ from differnet_course.samples import (
 from differnet_lite.checks import rate
 from differnet_lite.cli.output import check_output, escaped, print_table
 from differnet_lite.detector import DifferNet
-from differnet_lite.evaluation import evaluate
 from differnet_lite.folders import load_category
 
 __all__ = ["demo", "prepare"]

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from differnet_course.metrics import Interval, bootstrap
 from differnet_lite.checks import vector
-from differnet_lite.metrics import Interval, bootstrap
 from differnet_lite.scoring import Scorer
 from differnet_lite.thresholds import Threshold, TooFewNormalsError
 
@@ -75,7 +75,7 @@ def paired_difference(
     `first` and `second` (N,) scores of the same images.
 
     Example:
-        >>> from differnet_lite.metrics import auroc
+        >>> from differnet_course.metrics import auroc
         >>> paired_difference(auroc, [0, 0, 1, 1], [1, 2, 3, 4], [1, 2, 3, 4]).value
         0.0
     """

@@ -4,8 +4,6 @@ from .detector import DifferNet as DifferNet
 from .detector import NotFittedError as NotFittedError
 from .detector import load as load
 from .discoveries import select as select
-from .evaluation import Evaluation as Evaluation
-from .evaluation import evaluate as evaluate
 from .folders import Category as Category
 from .folders import DatasetError as DatasetError
 from .folders import load_category as load_category

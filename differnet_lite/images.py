@@ -47,12 +47,13 @@ from differnet_lite.pixels import (
 # fmt: off
 __all__ = [
     "FORMATS", "ImageError", "ImageLike", "Source", "as_rgb", "decode", "digest", "image_size",
-    "image_suffixes", "in_parallel", "iter_decoded", "open_image", "read", "white_level",
+    "image_suffixes", "in_parallel", "iter_decoded", "open_image", "read", "undecoded",
+    "white_level",
 ]
 # fmt: on
 
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
-# a photograph of 90 megapixels is no attack; what is too large is refused in `_opened`
+# a photograph of 90 megapixels is no attack; what is too large is refused in `undecoded`
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 T = TypeVar("T")
@@ -125,7 +126,7 @@ def open_image(image: ImageLike, *, smallest: int | None = None) -> Image.Image:
     Raises:
         FileNotFoundError, ImageError: there is no such file; it cannot be read.
     """
-    with _opened(image) as opened:
+    with undecoded(image) as opened:
         if getattr(opened, "is_animated", False) and opened.format != "MPO":
             warnings.warn(
                 "an image file holds several frames or pages: only the first is used", stacklevel=2
@@ -139,18 +140,15 @@ def open_image(image: ImageLike, *, smallest: int | None = None) -> Image.Image:
         return turned
 
 
-def image_header(image: ImageLike) -> tuple[int, int, str]:
-    """Width and height in pixels, turned as EXIF says, and the format; nothing is decoded."""
-    with _opened(read(image)) as opened:
-        width, height = opened.size
-        if opened.getexif().get(0x0112) in SIDEWAYS:
-            width, height = height, width
-        return width, height, opened.format or "pixels"
-
-
 def image_size(image: ImageLike) -> tuple[int, int]:
     """Width and height of a picture in pixels, turned as EXIF says; a file is not decoded."""
-    return image_header(image)[:2]
+    if isinstance(image, np.ndarray | Tensor):
+        height, width = one_picture(image).shape[:2]
+        return width, height
+    with undecoded(image) as opened:
+        width, height = opened.size
+        sideways = opened.getexif().get(0x0112) in SIDEWAYS
+        return (height, width) if sideways else (width, height)
 
 
 def as_rgb(
@@ -233,7 +231,7 @@ def in_parallel(
 
 
 @contextmanager
-def _opened(image: ImageLike) -> Iterator[Image.Image]:
+def undecoded(image: ImageLike) -> Iterator[Image.Image]:
     """A Pillow image, of which the header is read; what is raised within names the image."""
     source = image if isinstance(image, Image.Image) else read(image)
     name = source.name if isinstance(source, Source) else "the image"
@@ -281,7 +279,7 @@ def _deep(image: ImageLike) -> np.ndarray | None:
         array = one_picture(image)
         return array if array.dtype == np.uint16 else None
     source = image if isinstance(image, Image.Image) else read(image)
-    with _opened(source) as opened:
+    with undecoded(source) as opened:
         if opened.mode.startswith("I") and opened.format != "PPM":
             return np.asarray(open_image(source))
         if isinstance(source, Source) and exchange_bytes(opened):

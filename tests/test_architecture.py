@@ -15,10 +15,7 @@ FILES = {
     for path in ROOT.glob("differnet_*/**/*.py")
 }
 COURSE = {"differnet_course", "plotly", "ipywidgets", "pandas", "dask", "distributed"}
-EXCEPTIONS = {
-    "differnet_lite.cli.course": {"differnet_course"},
-    "differnet_lite.cli.cluster": {"dask", "distributed"},
-}
+EXCEPTIONS = {"differnet_lite.cli.course": {"differnet_course"}}
 
 
 def names_used(module: str, path: Path) -> set[str]:

@@ -20,7 +20,7 @@ from differnet_lite.cli.commands import main
 from differnet_lite.detector import DifferNet
 
 distributed = pytest.importorskip("distributed", reason="pip install 'differnet_lite[cluster]'")
-from differnet_lite.cli import cluster  # noqa: E402
+from differnet_course import cluster  # noqa: E402
 
 pytestmark = pytest.mark.slow
 Scores = list[tuple[Path, float | None, str]]

@@ -30,8 +30,8 @@ def run(*arguments: str) -> str:
     ("statement", "avoided"),
     [
         ("import differnet_lite", HEAVY),
-        ("from differnet_lite import DifferNet, evaluate, load_category, load", FIGURES),
-        ("from differnet_lite import metrics", {"torch"}),
+        ("from differnet_lite import DifferNet, load_category, load", FIGURES),
+        ("from differnet_course import metrics", {"torch"}),
         ("from differnet_course import published", {"torch", "pandas"}),
     ],
 )

@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 
 from differnet_course.experiments.running import made_here, options_json, write_table
+from differnet_course.metrics import auroc
 from differnet_lite import DifferNet, load_category
 from differnet_lite.flow import CouplingFlow
 from differnet_lite.folders import Category, DatasetError
-from differnet_lite.metrics import auroc
 from differnet_lite.sampling import fresh_view_sampler, view_sampler
 from differnet_lite.scoring import Scorer, flow_score
 from differnet_lite.settings import PRESETS

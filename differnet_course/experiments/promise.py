@@ -24,10 +24,10 @@ from tqdm.auto import tqdm
 
 import differnet_lite
 from differnet_course.baselines.feature_methods import Mahalanobis, drawn_rows
+from differnet_course.metrics import auroc
 from differnet_course.samples import SAMPLE_CATEGORIES, render
 from differnet_lite import DifferNet, load_category
 from differnet_lite.files import replacing
-from differnet_lite.metrics import auroc
 from differnet_lite.sampling import view_sampler
 from differnet_lite.scoring import Scorer, flow_score
 from differnet_lite.settings import DEFAULT, Settings

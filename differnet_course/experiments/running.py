@@ -26,8 +26,8 @@ import torch
 from tqdm.auto import tqdm
 
 import differnet_lite
+from differnet_course import metrics
 from differnet_course.baselines import make_detector
-from differnet_lite import metrics
 from differnet_lite.files import replacing
 from differnet_lite.folders import Category, load_category
 from differnet_lite.images import digest, in_parallel

@@ -43,8 +43,7 @@ def _pace(answer: Answer, draw: Draw) -> None:
         "density_at_pace": p_v(t) * factor,
         "density_of_warm_up": Normal(100, 25).log_prob(3600 / t).exp() * factor,
     }
-    hint = "The formula is p_T(t) = p_V(v(t)) |dv/dt|."
-    compare("The density of the pace is", answer(t, p_v), wanted, mistakes, hint=hint)
+    compare("The density of the pace is", answer(t, p_v), wanted, mistakes)
 
 
 def _log_density(answer: Answer, draw: Draw) -> None:
@@ -77,8 +76,7 @@ def _log_density(answer: Answer, draw: Draw) -> None:
             "summed_over_batch": wanted.sum(),
             "took_mean_over": wanted.mean(),
         }
-        hint = "The formula is log p_Y(y) = log p_Z(f(y)) + log |f'(y)|."
-        compare("The log-density is", got, wanted, mistakes, hint=hint)
+        compare("The log-density is", got, wanted, mistakes)
 
 
 def _nll(answer: Answer, draw: Draw) -> None:
@@ -105,8 +103,7 @@ def _nll(answer: Answer, draw: Draw) -> None:
         "log_det_missing": pull / d,
         "log_likelihood": -wanted,
     }
-    hint = "It is ((1/2) |z|^2 - log_det) / D, averaged over the rows."
-    compare("The loss is", got, wanted, mistakes, hint=hint)
+    compare("The loss is", got, wanted, mistakes)
     if not (isinstance(got, Tensor) and got.requires_grad):
         raise Wrong("value_right_but")
 

@@ -42,9 +42,8 @@ def _undo_round(answer: Answer, draw: Draw) -> None:
             "minus": (lost - scramble(right), right),
             "f_r_still": (lost, right),
         }
-        hint = "Which half do you know?"
         compare(
-            "The halves are", answer.pair(right, lost, scramble), (left, right), mistakes, hint=hint
+            "The halves are", answer.pair(right, lost, scramble), (left, right), mistakes
         )
 
 
@@ -199,15 +198,13 @@ def _train_step(answer: Answer, draw: Draw) -> None:
         "summed_over_batch": path(times=n),
         "loss_divided_d": path(times=d),
     }
-    hint = "Forget old gradients, compute the loss, go back through it, take a step."
-    compare("The weights after two steps are", flow.weights, path(), mistakes, hint=hint)
+    compare("The weights after two steps are", flow.weights, path(), mistakes)
     if isinstance(losses[0], Tensor) and losses[0].requires_grad:
         raise Wrong("steps_right")
     first = start - LR * _gradient(start, batches[0], 1.0)
     before, after = (nll(*_Scale(weights)(batches[0])) for weights in (start, first))
     mistakes = {"steps_right_but": after}
-    hint = "Return the loss that you went back through."
-    compare("The steps are right. The loss is", losses[0], before, mistakes, hint=hint)
+    compare("The steps are right. The loss is", losses[0], before, mistakes)
 
 
 EXERCISES = {

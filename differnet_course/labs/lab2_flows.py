@@ -43,7 +43,7 @@ def _way_back(module: nn.Module, y: Tensor, z: Tensor, log_det: Tensor, in_order
         "inverse_undoes_steps": in_order,
     }
     what = "forward is right, but inverse(z) is"
-    compare(what, back, y, mistakes, hint="It should give y back.")
+    compare(what, back, y, mistakes)
     mistakes = {"forward_right_log": log_det}
     compare("The log-det of inverse is", log_det_back, -log_det, mistakes)
 
@@ -79,8 +79,7 @@ def block(answer: Answer, draw: Draw) -> None:
             "second_half_changed": torch.cat([z1, y2], 1),
             "first_half_changed": torch.cat([y1, from_old], 1),
         }
-        hint = "First z1 = y1 coupled with the help of y2, then z2 = y2 with the help of z1."
-        compare("z is", got, z, mistakes, hint=hint)
+        compare("z is", got, z, mistakes)
         mistakes = {
             "log_det_second": one,
             "log_det_first": two,
@@ -119,8 +118,7 @@ def whole_flow(answer: Answer, draw: Draw) -> None:
             "permutations_inverse_ones": _run(parts, inverted, y),
             "first_block_run": _run(parts[:1], orders[:1], y),
         }
-        hint = "For each k: the permutation of seed k, then a block."
-        compare("z is", got, z, mistakes, hint=hint)
+        compare("z is", got, z, mistakes)
         last = _run(parts[:-1], orders[:-1], y)[:, orders[-1]]
         mistakes = {
             "log_det_last": parts[-1]([last])[1],

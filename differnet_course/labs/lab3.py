@@ -41,8 +41,7 @@ def _pooled(answer: Answer, draw: Draw) -> None:
             f"You use the first three scales; here are {n_scales}. Go through all maps of the "
             "list, however many.": torch.cat(scales[:3], 1),
         }
-        hint = "The mean of a map over both of its axes is one number for each image and channel."
-        compare("The feature matrix is", answer(maps), torch.cat(scales, 1), mistakes, hint=hint)
+        compare("The feature matrix is", answer(maps), torch.cat(scales, 1), mistakes)
 
 
 def _auroc(answer: Answer, draw: Draw) -> None:
@@ -72,8 +71,7 @@ def _auroc(answer: Answer, draw: Draw) -> None:
             "divide_number_all": (won + tied / 2) / len(labels) ** 2,
             "number_pairs_won": won + tied / 2,
         }
-        hint = "Compare every defective score with every normal one."
-        compare("The AUROC is", got, wanted, mistakes, hint=hint)
+        compare("The AUROC is", got, wanted, mistakes)
 
 
 def _interval(answer: Answer, draw: Draw) -> None:
@@ -135,8 +133,7 @@ def _ends(got: np.ndarray, values: np.ndarray) -> None:
         "take_smallest_largest": [values.min(), values.max()],
         "ends_exchanged": wanted[::-1].copy(),
     }
-    hint = "Between which two quantiles of the values do 95 % of them lie?"
-    compare("The interval is", got, wanted, mistakes, hint=hint)
+    compare("The interval is", got, wanted, mistakes)
 
 
 def _nearest(answer: Answer, draw: Draw) -> None:
@@ -155,10 +152,8 @@ def _nearest(answer: Answer, draw: Draw) -> None:
         "return_distance_first": index,
         "add_absolute_differences": (train - test[:, None]).abs().sum(2).min(1).values,
     }
-    hint = "`torch.cdist(a, b)` has a row for each row of a."
-    compare("The distance is", got_distance, distance, mistakes, hint=hint)
-    hint = "It is the position of the nearest row in `train`."
-    compare("The index is", got_index, index, hint=hint)
+    compare("The distance is", got_distance, distance, mistakes)
+    compare("The index is", got_index, index)
 
 
 EXERCISES = {

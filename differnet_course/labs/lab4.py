@@ -37,10 +37,9 @@ def _threshold(answer: Answer, draw: Draw) -> None:
     for size, wanted in ((n, just_above), (n, j + 0.8), TRAPS[draw.integer(0, len(TRAPS) - 1)]):
         alpha = wanted / (size + 1)
         scores = draw.rng.gamma(4.0, 1.0, size)
-        hint = "It is one of the scores, the one of rank k = ceil((n + 1) (1 - alpha))."
         right = _smallest(scores, alpha)
         mistakes = _ranks(np.sort(scores), alpha)
-        compare("The threshold is", answer(scores, alpha), right, mistakes, hint=hint)
+        compare("The threshold is", answer(scores, alpha), right, mistakes)
     _refusal(answer, draw)
     scores = draw.rng.gamma(4.0, 1.0, 19)
     try:
@@ -104,8 +103,7 @@ def _p_values(answer: Answer, draw: Draw) -> None:
         "1_p": 1 - (1 + at_least) / (n + 1),
     }
     right = thresholding.p_values(held, new)
-    hint = "One number for each new score."
-    compare("The p-values are", answer(held, new), right, mistakes, hint=hint)
+    compare("The p-values are", answer(held, new), right, mistakes)
 
 
 EXERCISES = {

@@ -44,9 +44,8 @@ def level(answer: Answer, draw: Draw) -> str:
         "mean_of_the_largest": tops.mean(),
         "small_end": np.sort(tops)[int(n * alpha)],
     }
-    hint = "When does a normal image get no mark at all?"
     try:
-        compare("The level is", got, conformal_threshold(tops, alpha).value, mistakes, hint=hint)
+        compare("The level is", got, conformal_threshold(tops, alpha).value, mistakes)
     except Wrong as error:
         raise Wrong(error.key, measured) from error
     return measured
@@ -84,8 +83,7 @@ def regions(answer: Answer, draw: Draw) -> None:
         "give_hottest_pixel": np.hstack([hottest, areas]),
         "centres_half_pixel": right + [0.5, 0.5, 0],
     }
-    hint = "The centre is the mean row and column of a region's pixels."
-    compare("The regions are", table, right, mistakes, hint=hint)
+    compare("The regions are", table, right, mistakes)
     top = float(values.max())
     if len(as_table(answer(values, top + 1))):
         raise Wrong("nothing_above_level")

@@ -42,8 +42,7 @@ def worst_rate(answer: Answer, draw: Draw) -> None:
                 else np.nan,
                 "cdf_gives_probability": law.cdf(sure),
             }
-            hint = "The rate of s_(k) follows Beta(n + 1 - k, k); take its quantile."
-            compare("The rate is", got, wanted, mistakes, hint=hint)
+            compare("The rate is", got, wanted, mistakes)
 
 
 def rate_interval(answer: Answer, draw: Draw) -> None:
@@ -72,8 +71,7 @@ def rate_interval(answer: Answer, draw: Draw) -> None:
             "interval_share_flagged": [1 - exact.high, 1 - exact.low],
         }
         what = f"The interval for {seen} of {n} is"
-        hint = "At the upper end, seeing so few has probability (1 - confidence) / 2."
-        compare(what, [low, high], [exact.low, exact.high], mistakes, hint=hint)
+        compare(what, [low, high], [exact.low, exact.high], mistakes)
 
 
 def cost_curve(answer: Answer, draw: Draw) -> None:
@@ -96,8 +94,7 @@ def cost_curve(answer: Answer, draw: Draw) -> None:
         "no_n_images": np.arange(n) / (n + 1),
         "begin_smallest_rate": alphas[::-1].copy(),
     }
-    hint = "There are n of them, the smallest first. Return them before the cost."
-    compare("The alphas are", got_alphas, alphas, mistakes, hint=hint)
+    compare("The alphas are", got_alphas, alphas, mistakes)
 
     def cost(alarms: Any, escapes: np.ndarray) -> np.ndarray:
         return (1 - share) * alarm * alarms + share * escape * escapes
@@ -117,5 +114,4 @@ def cost_curve(answer: Answer, draw: Draw) -> None:
         "defect_p_alpha": cost(alphas, strict),
         "false_alarms_cost": cost(0, missed),
     }
-    hint = "Flagged is whatever has p <= alpha; escapes are counted among `defects`."
-    compare("The cost is", got, cost(alphas, missed), mistakes, hint=hint)
+    compare("The cost is", got, cost(alphas, missed), mistakes)

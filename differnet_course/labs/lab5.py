@@ -94,8 +94,7 @@ def _features(answer: Answer, draw: Draw) -> None:
         "shrink_leaving_out": picked,
         "take_largest_response": torch.cat(loudest, 1),
     }
-    hint = "Normalise, three sizes (whole, half, a quarter), trunk, mean over both axes, `cat`."
-    compare("The features are", got, _pooled(trunk, x), mistakes, hint=hint)
+    compare("The features are", got, _pooled(trunk, x), mistakes)
     if isinstance(got, Tensor) and got.requires_grad:
         raise Wrong("values_right_but")
 
@@ -108,7 +107,7 @@ def _whitening(answer: Answer, draw: Draw) -> None:
     noise = draw.number(0.3, 0.6)
     mean, matrix = answer.pair(y, noise)
     mistakes = {"mean_of_zero": torch.zeros(d)}
-    compare("The mean is", mean, y.mean(0), mistakes, hint="One number for each feature.")
+    compare("The mean is", mean, y.mean(0), mistakes)
     cov = torch.cov(y.T, correction=0)
     eye = torch.eye(d)
     inflated = cov + noise**2 * eye
@@ -129,8 +128,7 @@ def _whitening(answer: Answer, draw: Draw) -> None:
         "divide_deviations_single": torch.diag(1 / inflated.diagonal()),
         "covariance_y_itself": torch.linalg.inv(y.T @ y / n + noise**2 * eye),
     }
-    hint = "(y + noise - mean) @ matrix has covariance I; the noise adds its square to each one."
-    compare("The whitening by your matrix is", got, right, mistakes, hint=hint)
+    compare("The whitening by your matrix is", got, right, mistakes)
 
 
 @contextmanager

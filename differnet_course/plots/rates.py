@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike
 from scipy.stats import beta, binom
 from sklearn.metrics import roc_curve
 
+from differnet_course.metrics import auroc, bootstrap
 from differnet_course.plots import style
 from differnet_lite.checks import vector
-from differnet_lite.metrics import auroc, bootstrap
 
 __all__ = ["plot_calibration", "plot_rate_histograms", "plot_roc"]
 

@@ -23,8 +23,8 @@ from differnet_lite.shown import too_many_flagged
 from differnet_lite.thresholds import Judgement, Threshold
 
 if TYPE_CHECKING:
+    from differnet_course.evaluation import Evaluation
     from differnet_lite.detector import DifferNet
-    from differnet_lite.evaluation import Evaluation
 
 __all__ = ["evaluation_report", "score_report"]
 

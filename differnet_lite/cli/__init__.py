@@ -6,6 +6,5 @@
 | `commands` | `main` and the commands; PyTorch is imported when a command runs |
 | `scoring` | the command score: photographs in, rows out |
 | `output` | rows, tables, maps, and refusals of files that must not be overwritten |
-| `cluster` | the scores of many photographs, from a Dask cluster |
-| `course` | the one way into `differnet_course`: sample images and reports |
+| `course` | the one way into `differnet_course`: samples, evaluation, reports, a cluster |
 """

@@ -1,4 +1,4 @@
-"""The one place where the command reaches into `differnet_course`: demo, prepare and reports."""
+"""The one place where the command reaches into `differnet_course`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["course"]
 
 
 def course(module: str) -> ModuleType:
-    """A module of the course: "commands" or "plots".
+    """A module of the course: commands (demo, prepare), plots (reports), evaluation or cluster.
 
     Raises:
         RuntimeError: the course, or a package that it needs, is not installed.

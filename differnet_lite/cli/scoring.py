@@ -20,7 +20,6 @@ from differnet_lite.cli.course import course
 from differnet_lite.cli.output import MapFolder, Row, check_output, escaped, print_table, row_writer
 from differnet_lite.detector import DifferNet
 from differnet_lite.discoveries import select
-from differnet_lite.evaluation import evaluate
 from differnet_lite.folders import Category, DatasetError, list_images, load_category
 from differnet_lite.images import as_rgb
 from differnet_lite.maps import MapLevels
@@ -67,9 +66,7 @@ def score(args: argparse.Namespace) -> int:
     batch = Batch(model, args)
     results = scored(model, photographs)
     if args.scheduler:
-        from differnet_lite.cli.cluster import scored_on_cluster  # needs Dask
-
-        results = scored_on_cluster(
+        results = course("cluster").scored_on_cluster(
             args.model, photographs, args.out, scheduler=args.scheduler, device=args.device
         )
     rows: list[Row] = []
@@ -238,7 +235,9 @@ def _compare(
         masks=tuple(category.masks[i] for i in readable),
     )
     scores = np.array([rows[i].score for i in readable], float)
-    result = evaluate(model, category, alpha=alpha, maps=bool(report), scores=scores)
+    result = course("evaluation").evaluate(
+        model, category, alpha=alpha, maps=bool(report), scores=scores
+    )
     lines = result.table()
     if report:
         course("plots").evaluation_report(report, model, result, lines)

@@ -15,11 +15,12 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.svm import OneClassSVM
 
+from differnet_course import evaluate
 from differnet_course.baselines import BASELINES, make_detector
 from differnet_course.baselines.feature_methods import OCSVM, Components
+from differnet_course.metrics import auroc
 from differnet_course.samples import make_sample_category
-from differnet_lite import DifferNet, evaluate, load_category
-from differnet_lite.metrics import auroc
+from differnet_lite import DifferNet, load_category
 from differnet_lite.splits import held_out_split
 
 from .conftest import FEATURES, ON_FEATURES

@@ -12,7 +12,7 @@ import torch
 
 from differnet_course.baselines.autoencoder import ssim
 from differnet_course.baselines.geotrans import symmetries
-from differnet_lite.metrics import auroc
+from differnet_course.metrics import auroc
 
 Arrays = list[np.ndarray]
 

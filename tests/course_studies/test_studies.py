@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from differnet_course.metrics import auroc
 from differnet_course.studies import paired_difference, scale_contributions, simulated_rates
 from differnet_lite.flow import build_flow
-from differnet_lite.metrics import auroc
 from differnet_lite.scoring import Scorer, flow_score
 from differnet_lite.thresholds import conformal_threshold, pac_threshold, quantile_threshold
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from differnet_lite import DifferNet, metrics
-from differnet_lite.evaluation import Evaluation, evaluate
+from differnet_course import metrics
+from differnet_course.evaluation import Evaluation, evaluate
+from differnet_lite import DifferNet
 from differnet_lite.folders import DatasetError, load_category, load_mask
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*cannot guarantee")

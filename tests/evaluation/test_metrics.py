@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from differnet_lite.metrics import (
+from differnet_course.metrics import (
     Interval,
     aupro,
     auroc,

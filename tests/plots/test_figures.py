@@ -12,7 +12,7 @@ from PIL import Image
 
 from differnet_course import plots
 from differnet_course.drift import Drift, drift_martingale
-from differnet_lite.metrics import auroc
+from differnet_course.metrics import auroc
 from differnet_lite.thresholds import Threshold
 
 SCORES = np.array([5.0, 1.0, 1.2, 9.0, 0.9])

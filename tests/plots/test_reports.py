@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 from plotly.offline import get_plotlyjs
 
+from differnet_course.metrics import auroc, bootstrap
 from differnet_course.plots import evaluation_report, score_report, write_report
 from differnet_lite.maps import MapLevels
-from differnet_lite.metrics import auroc, bootstrap
 from differnet_lite.thresholds import Judgement, Threshold
 
 HOSTILE = "</script><script>alert(1)</script> <b>&\"'"

@@ -10,11 +10,11 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from differnet_lite import metrics
+from differnet_course import metrics
+from differnet_course.metrics import Interval
 from differnet_lite.checks import vector
 from differnet_lite.folders import Category, DatasetError, Images, load_category, load_mask
 from differnet_lite.maps import MapLevels
-from differnet_lite.metrics import Interval
 from differnet_lite.thresholds import Threshold
 
 __all__ = ["Evaluation", "evaluate"]
