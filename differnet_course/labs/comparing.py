@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from differnet_course.labs.answers import described
-from differnet_course.labs.verdicts import Close, Wrong
+from differnet_course.labs.verdicts import Close, Off, Wrong
 
 __all__ = [
     "as_numbers",
@@ -75,20 +75,18 @@ def _tolerance(table: Mapping[torch.dtype, float]) -> float:
     return table.get(torch.get_default_dtype(), table[torch.float32])
 
 
-def compare(
-    what: str, got: Any, wanted: Any, mistakes: Mapping[str, Any] | None = None, *, hint: str = ""
-) -> None:
+def compare(what: str, got: Any, wanted: Any, mistakes: Mapping[str, Any] | None = None) -> None:
     """Return if the result is right; else say what is wrong with it.
 
     Args:
         what: which result, with its verb: "The columns are".
         got: the student's.
         wanted: the reference, of the shape that is asked for.
-        mistakes: for what to tell the student, the result that this mistake gives.
-        hint: for whoever made none of these mistakes.
+        mistakes: for the key of each message, the result that this mistake gives.
 
     Raises:
-        Wrong: a mistake of the table, or another.
+        Wrong: a mistake of the table.
+        Off: another.
         Close: right but for a tolerance.
     """
     near = _tolerance(NEAR)
@@ -100,18 +98,16 @@ def compare(
         if same(numbers, value, near) and not same(right, value, near):
             raise Wrong(message)
     if numbers.shape != right.shape:
-        shapes = f"of shape {tuple(numbers.shape)}; expected {tuple(right.shape)}"
-        raise Wrong(f"{what} {shapes}. {hint}".strip())
+        raise Off(f"{what} of shape {tuple(numbers.shape)}; expected {tuple(right.shape)}.")
     if not numbers.isfinite().all():
-        text = f"{what} nan or inf in part. Do you take a log or root of 0 or less, or divide by 0?"
-        raise Wrong(f"{text} {hint}".strip())
+        raise Off(f"{what} nan or inf in part: a log or root of 0 or less, a division by 0?")
     gap = float((numbers - right).abs().max())
     if same(numbers, right, near):
         raise Close(
             f"{what} right but for a difference of {gap:.1e}. float32, a rounded constant or a "
             "small epsilon can do that."
         )
-    raise Wrong(f"{what} off by up to {gap:.3g} on fresh random input. {hint}".strip())
+    raise Off(f"{what} off by up to {gap:.3g} on fresh random input.")
 
 
 def slopes(outputs: Sequence[Any], inputs: Sequence[Tensor]) -> list[Tensor]:
@@ -140,7 +136,7 @@ def compare_gradients(got: Sequence[Tensor], wanted: Sequence[Tensor]) -> None:
             "gradient get none: training cannot move them. Is there a `no_grad`, `.detach()`, "
             "`.data`, `.item()` or NumPy in between?"
         )
-    compare("The values are right, but the gradients are", sizes, right, hint="Is one detached?")
+    compare("The values are right, but the gradients are", sizes, right)
 
 
 def log_det_by_autograd(function: Callable[[Tensor], Tensor], y: Tensor) -> Tensor:

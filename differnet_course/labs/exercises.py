@@ -18,7 +18,7 @@ import torch
 
 from differnet_course.labs.answers import Answer, students_code
 from differnet_course.labs.draws import Draw
-from differnet_course.labs.verdicts import SIGNS, Close, NotDone, Verdict, Wrong
+from differnet_course.labs.verdicts import SIGNS, Close, NotDone, Off, Verdict, Wrong
 
 __all__ = ["Exercise", "NotPassed", "exercise", "exercises_of", "judge", "progress"]
 
@@ -107,7 +107,8 @@ def _text(label: str, error: NotDone | Close | Wrong) -> str:
     """What messages.toml has for the error's key; an error without a key has its own text."""
     messages = MESSAGES.get(label.split(".")[0], {}) | MESSAGES.get(label, {})
     text = messages[error.key].format(**error.values) if error.key in messages else error.key
-    return f"{text} {error.addition}".rstrip()
+    hint = messages.get("hint", "") if isinstance(error, Off) else ""
+    return " ".join(part for part in (text, hint, error.addition) if part)
 
 
 @contextlib.contextmanager

@@ -42,9 +42,7 @@ def _undo_round(answer: Answer, draw: Draw) -> None:
             "minus": (lost - scramble(right), right),
             "f_r_still": (lost, right),
         }
-        compare(
-            "The halves are", answer.pair(right, lost, scramble), (left, right), mistakes
-        )
+        compare("The halves are", answer.pair(right, lost, scramble), (left, right), mistakes)
 
 
 def _soft_clamp(answer: Answer, draw: Draw) -> None:

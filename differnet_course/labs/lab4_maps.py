@@ -47,7 +47,8 @@ def level(answer: Answer, draw: Draw) -> str:
     try:
         compare("The level is", got, conformal_threshold(tops, alpha).value, mistakes)
     except Wrong as error:
-        raise Wrong(error.key, measured) from error
+        error.addition = measured
+        raise
     return measured
 
 

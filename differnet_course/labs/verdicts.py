@@ -6,7 +6,7 @@ import dataclasses
 import html
 import re
 
-__all__ = ["SIGNS", "Close", "NotDone", "Verdict", "Wrong"]
+__all__ = ["SIGNS", "Close", "NotDone", "Off", "Verdict", "Wrong"]
 
 SIGNS = {"right": "✓", "close": "≈", "wrong": "✗", "open": "○"}
 COLOURS = {"right": "#009E73", "close": "#56B4E9", "wrong": "#D55E00", "open": "#999999"}
@@ -34,6 +34,10 @@ class Wrong(_Outcome):
     """The answer is wrong; the text tells the student what is, and where to look."""
 
     kind = "wrong"
+
+
+class Off(Wrong):
+    """The answer is wrong in a way that no message foresees."""
 
 
 class NotDone(_Outcome):

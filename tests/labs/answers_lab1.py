@@ -202,7 +202,7 @@ MISTAKES = {
         (lambda f, y: torch.autograd.grad(f(y).sum(), y)[0], "does not ask for a gradient"),
         (lambda f, y: NORMAL.log_prob(f(y)) + slopes_by_graph(f, y).log(), "nan for a falling one"),
         (lambda f, y: NORMAL.log_prob(f(y)), "log |f'(y)|, is missing"),
-        (lambda f, y: f(y) ** 2, "off by up to"),
+        (lambda f, y: f(y) ** 2, "random input. The formula is log p_Y"),
     ],
     "1.3": [
         (lambda y, a, b: ((y - b) @ a, det(a, y)), "transposed"),
