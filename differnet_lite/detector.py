@@ -426,7 +426,9 @@ class DifferNet(BaseEstimator):
 
         Raises:
             FileNotFoundError, CheckpointError: no such file; it is damaged or of another version.
+            ValueError, RuntimeError: no such device.
         """
+        resolve_device(device)  # what the caller asks for is no fault of the file
         header, tensors = read_checkpoint(path, kind=KIND)
         with rebuilding(path):
             detector = cls(

@@ -149,6 +149,8 @@ def test_images_that_are_too_few_damaged_or_labelled_are_named(
         model.fit(photographs[:1])
     with pytest.raises(FileNotFoundError, match="nowhere"):
         model.fit(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="groups: with calibration= expected 'folder' or"):
+        model.fit(photographs[:2], calibration=photographs[2:], groups=[0, 1])
     photographs[2].write_bytes(photographs[2].read_bytes()[:300])
     with pytest.raises(ImageError, match=r"2\.png: "):
         model.fit(photographs)
@@ -199,7 +201,7 @@ def test_an_interrupted_fit_resumes_and_takes_no_other_state(
     np.testing.assert_allclose(
         model.anomaly_scores(images), whole.anomaly_scores(images), rtol=1e-2
     )
-    for change, first in ({"seed": 1}, 0), ({"noise": 0.02}, 0), ({}, 1):
+    for change, first in ({"seed": 1}, 0), ({"noise": 0.02}, 0), ({"white": 255.0}, 0), ({}, 1):
         del epochs[4:]
         DifferNet(**options | change).fit(images[first : 8 + first], checkpoint=tmp_path)
         assert epochs[4:] == [1, 2, 3, 4], change

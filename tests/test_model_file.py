@@ -123,3 +123,9 @@ def test_another_number_format_is_said(model: DifferNet, tmp_path: Path) -> None
     with pytest.warns(UserWarning, match="calibrated in float32 and now scores in bfloat16"):
         loaded = load(path, dtype="bfloat16", device="cpu", progress=False)
     assert loaded.extractor.dtype == torch.bfloat16
+
+
+def test_a_device_that_is_missing_is_no_fault_of_the_file(model: DifferNet, tmp_path: Path) -> None:
+    path = model.save(tmp_path / "model.safetensors")
+    with pytest.raises(RuntimeError, match="this machine has none"):
+        load(path, device="cuda:99", progress=False)
