@@ -35,8 +35,9 @@ site: .venv/installed-dev        ## the notebooks as plain pages in site/, witho
 	$(BIN)/python scripts/write_site.py
 
 labs: .venv/installed-dev        ## derive student and solution notebooks, run the solutions, make an nbgrader course
-	$(BIN)/python scripts/make_labs.py --course
+	$(BIN)/python scripts/make_labs.py
 	$(BIN)/python scripts/execute_notebooks.py notebooks/labs/solutions/*.ipynb
+	$(BIN)/python scripts/make_labs.py --course  # with the pictures that the solutions have drawn
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
