@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 import differnet_lite
+from differnet_course import metrics
 from differnet_course.experiments import cells, run, subset
-from differnet_lite import DatasetError, load_category, metrics
+from differnet_lite import DatasetError, load_category
 
 from .conftest import Fake
 
