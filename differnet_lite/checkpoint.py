@@ -97,12 +97,17 @@ def read_checkpoint(
 
 @contextmanager
 def rebuilding(path: str | os.PathLike[str]) -> Iterator[None]:
-    """What goes wrong while a detector is built from a file becomes a `CheckpointError`."""
+    """What goes wrong while a detector is built from a file becomes a `CheckpointError`.
+
+    Too little memory, which torch tells as a RuntimeError, is no fault of the file.
+    """
     try:
         yield
     except CheckpointError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" in str(error):
+            raise
         raise CheckpointError(
             f"{path}: the file is incomplete or of another version ({error!r})"
         ) from error

@@ -204,26 +204,28 @@ class DifferNet(BaseEstimator):
         n = len(train)
         if n < 2:
             raise DatasetError(f"expected at least 2 normal images to train on, got {n}")
-        others: list[ImageLike] = []
+        others = [] if calibration is None else training_images(calibration)
+        white = white_level([*train, *others]) if self.white is None else self.white
         if calibration is not None:
             if groups is not None and not isinstance(groups, str):
                 raise ValueError(
                     "groups: with calibration= expected 'folder' or a pattern of file names, which "
                     f"says it of both sets of images, got {shown(groups)}"
                 )
-            others = apart(training_images(calibration), train)
+            others = apart(others, train, white=white)
+            if not others:
+                raise DatasetError("calibration: expected other images than those that train")
             chosen = [Split([*range(n)], [*range(n, n + len(others))])]
-            labels = [0] * n + group_labels(others, groups)
+            labels = [0] * n + group_labels(others, groups, white=white)
         elif s.calibration == "none":
             chosen = [Split([*range(n)], [])]
             labels = [*range(n)]
         else:
-            labels = group_labels(train, groups)
+            labels = group_labels(train, groups, white=white)
             chosen = splits(s.calibration, labels, folds=s.folds, holdout=s.holdout, seed=self.seed)
         everyone = train + others
         trained = chosen[0].train
         parts = chosen[1:] or chosen  # cross-fitted: no flow sees all images
-        white = white_level(everyone) if self.white is None else self.white
         features = None  # with random views, new ones are made in each step
         if s.transformations.angles is not None:
             features = self._features(everyone, white, "features of normal images")

@@ -42,6 +42,7 @@ from differnet_lite.listing import (
     left_out,
     list_images,
     listed,
+    masked_name,
     named,
     note_others,
     some_names,
@@ -123,6 +124,13 @@ def training_set(source: Images, *, recursive: bool = False) -> TrainingSet:
             "all sub-folders with --recursive (in Python recursive=True)"
         )
     note_others(root, [path.parent for path in chosen])
+    bad = [path for path in chosen if {*re.split(r"[\W\d_]+", path.stem.casefold())} & {*BAD}]
+    if 0 < len(bad) < len(chosen):
+        warnings.warn(
+            f"{root}: {len(bad)} of the {len(chosen)} images that train have names that mean bad: "
+            f"{some_names(bad)}",
+            stacklevel=2,
+        )
     folder = Path(root.resolve().name, normal.relative_to(root)).as_posix()
     return TrainingSet(tuple(chosen), folder, left_out(root, chosen))
 
@@ -218,7 +226,7 @@ def _masks_of(root: Path, kinds: Mapping[Path, str]) -> dict[Path, Path]:
         unused |= {path for path in images_below(folder) if word(path.parent) not in GOOD}
         for kind in set(kinds.values()) - {"good"}:
             inside = [*named(folder, [word(Path(kind))]), folder][0]
-            by_name = {re.sub("[_-](mask|gt)$", "", _stem(p)): p for p in images_in(inside)}
+            by_name = {masked_name(_stem(path)): path for path in images_in(inside)}
             images = [path for path in kinds if kinds[path] == kind and _stem(path) in by_name]
             masks |= {path: by_name[_stem(path)] for path in images}
     mask, times = Counter(masks.values()).most_common(1)[0] if masks else (None, 0)

@@ -12,14 +12,14 @@ __all__ = ["FORMATS", "image_suffixes", "readable_formats"]
 
 # none of these decoders starts a program, as that of EPS does; TGA, without a signature, is last
 FORMATS = (
-    *("PNG", "JPEG", "MPO", "TIFF", "BMP", "GIF", "PPM", "WEBP", "AVIF", "HEIF", "JPEG2000"),
+    *("PNG", "JPEG", "MPO", "TIFF", "BMP", "DIB", "GIF", "PPM", "WEBP", "AVIF", "HEIF", "JPEG2000"),
     "TGA",
 )
 
 
 def image_suffixes() -> tuple[str, ...]:
     """The endings of image files, such as ".png", that can be decoded here."""
-    readable = readable_formats()
+    readable = [*readable_formats(), "MPO"]  # which the decoder of JPEG opens
     endings = Image.registered_extensions().items()
     return tuple(sorted(suffix for suffix, name in endings if name in readable))
 

@@ -34,7 +34,10 @@ SEQUENCE = 0.75  # of the distance to images much later
 
 
 def group_labels(
-    images: Sequence[ImageLike], groups: str | Sequence[Hashable] | None = None
+    images: Sequence[ImageLike],
+    groups: str | Sequence[Hashable] | None = None,
+    *,
+    white: float | None = None,
 ) -> list[int]:
     """For each image the number of its group.
 
@@ -48,6 +51,7 @@ def group_labels(
         groups: what else belongs together: a label for each image; "folder", by the folder of its
             file; or a regular expression, by what it matches in the name of the file (its first
             group, if it has one). What it does not match is a group of its own.
+        white: of pictures of more than 8 bits, see `as_rgb`.
 
     Returns:
         N numbers, from 0 in the order of appearance. A warning counts the near copies.
@@ -55,7 +59,7 @@ def group_labels(
     Raises:
         DatasetError: `groups` has another number of labels, or matches no name.
     """
-    digests, rows = _thumbnails(images)
+    digests, rows = _thumbnails(images, white)
     pairs = _near_pairs(rows)
     copies = len({i for pair in pairs for i in pair})
     if copies:
@@ -72,12 +76,14 @@ def group_labels(
     return [int(k) for k in connected_components(graph, directed=False)[1]]
 
 
-def apart(images: Sequence[ImageLike], others: Sequence[ImageLike]) -> list[ImageLike]:
+def apart(
+    images: Sequence[ImageLike], others: Sequence[ImageLike], *, white: float | None = None
+) -> list[ImageLike]:
     """The images that are no copy and no near copy of one of the others.
 
     A warning says how many are.
     """
-    digests, rows = _thumbnails([*images, *others])
+    digests, rows = _thumbnails([*images, *others], white)
     n = len(images)
     copies = {i for i, j in _near_pairs(rows) if i < n <= j}
     copies |= {i for i in range(n) if digests[i] in set(digests[n:])}
@@ -129,12 +135,13 @@ def _given(images: Sequence[ImageLike], groups: str | Sequence[Hashable] | None)
     return [i if m is None else (m[1] if m.re.groups else m[0]) for i, m in enumerate(matches)]
 
 
-def _thumbnails(images: Sequence[ImageLike]) -> tuple[list[str], np.ndarray]:
+def _thumbnails(images: Sequence[ImageLike], white: float | None) -> tuple[list[str], np.ndarray]:
     """Digests of N images; and their brightness at SIDE x SIDE, (N, SIDE^2), mean 0, spread 1."""
 
     def thumbnail(image: ImageLike) -> tuple[str, np.ndarray]:
-        source = read(image)
-        rgb = as_rgb(source, smallest=4 * SIDE).resize((4 * SIDE,) * 2, Image.Resampling.BILINEAR)
+        source = read(image, white)
+        rgb = as_rgb(source, white, smallest=4 * SIDE)
+        rgb = rgb.resize((4 * SIDE, 4 * SIDE), Image.Resampling.BILINEAR)
         cells = np.asarray(rgb, np.float32).mean(2).reshape(SIDE, 4, SIDE, 4)
         grey = cells.mean((1, 3)).ravel()  # not rounded: grain is told from grain
         return source.digest, (grey - grey.mean()) / max(grey.std(), 1e-3)

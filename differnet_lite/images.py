@@ -191,7 +191,7 @@ def white_level(images: Iterable[ImageLike]) -> int | None:
     """The largest value that a camera can give, by the largest one in these images.
 
     It is 255, 1023, 4095, 8191, 16383 or 65535, for cameras of 8 to 16 bits whose files have 16;
-    None if no image has more than 8 bits.
+    None if no image has more than 8 bits. A warning says which it is.
     """
     deep = [values.max() for values in in_parallel(_deep, images) if values is not None]
     return white_of(max(deep)) if deep else None

@@ -20,8 +20,8 @@ from differnet_lite.images import ImageError, ImageLike, Source, image_suffixes
 # fmt: off
 __all__ = [
     "BAD", "GOOD", "MASKS", "TEST", "TRAIN", "Counts", "DatasetError", "Images", "as_images",
-    "existing", "images_below", "images_in", "left_out", "list_images", "listed", "named",
-    "natural_order", "note_others", "some_names", "sub_folders", "word",
+    "existing", "images_below", "images_in", "left_out", "list_images", "listed", "masked_name",
+    "named", "natural_order", "note_others", "some_names", "sub_folders", "word",
 ]
 # fmt: on
 
@@ -140,10 +140,17 @@ def named(folder: Path, words: Sequence[str]) -> list[Path]:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The images directly in a folder."""
+    """The images directly in a folder, but for masks of others: NAME_mask.* beside NAME.*."""
     suffixes = image_suffixes()
-    files = [p for p in folder.iterdir() if p.suffix.lower() in suffixes and p.is_file()]
-    return natural_order(p for p in files if not p.name.startswith("."))
+    files = [p for p in folder.iterdir() if p.suffix.lower() in suffixes and not p.is_dir()]
+    stems = {path.stem for path in files}
+    masks = {p for p in files if masked_name(p.stem) in stems - {p.stem}}
+    return natural_order(p for p in files if p not in masks and not p.name.startswith("."))
+
+
+def masked_name(stem: str) -> str:
+    """The name of the image whose mask has this name: a of a_mask, a-gt, a."""
+    return re.sub("[_-](mask|gt)$", "", stem, flags=re.IGNORECASE)
 
 
 def images_below(folder: Path, without: Sequence[str] = ()) -> list[Path]:
@@ -152,13 +159,16 @@ def images_below(folder: Path, without: Sequence[str] = ()) -> list[Path]:
 
 
 def note_others(root: Path, folders: Iterable[Path]) -> None:
-    """Warn of files in these folders that are no images, as far as Pillow can read them here."""
-    suffixes = image_suffixes()
-    files = [p for folder in dict.fromkeys(folders) for p in folder.iterdir() if p.is_file()]
-    others = [p for p in files if p.suffix.lower() not in suffixes and not p.name.startswith(".")]
+    """Warn of files in these folders that are no images, or masks of images beside them."""
+    others: list[Path] = []
+    for folder in dict.fromkeys(folders):
+        images = images_in(folder)
+        files = [p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")]
+        others += [path for path in natural_order(files) if path not in images]
     if others:
+        what = "masks" if all(p.suffix.lower() in image_suffixes() for p in others) else "no images"
         warnings.warn(
-            f"{root}: {len(others)} file(s) ignored, they are no images: {some_names(others)}",
+            f"{root}: {len(others)} file(s) ignored, they are {what}: {some_names(others)}",
             stacklevel=3,
         )
 

@@ -63,11 +63,20 @@ def from_array(array: np.ndarray, name: str = "the array") -> Image.Image:
 def white_of(largest: float) -> int:
     """The largest value of a camera of 8, 10, 12, 13, 14 or 16 bits: the least that fits.
 
+    A warning says which, unless it has 16.
+
     Example:
-        >>> white_of(2900)
-        4095
+        >>> white_of(65000)
+        65535
     """
-    return next((2**bits - 1 for bits in DEPTHS if largest < 2**bits), 65535)
+    white = next((2**bits - 1 for bits in DEPTHS if largest < 2**bits), 65535)
+    if white < 65535:
+        warnings.warn(
+            f"pictures of more than 8 bits have no value above {largest:g}, so {white} is taken "
+            "for white; if it is not, give the largest value of the camera, such as white=65535",
+            stacklevel=3,
+        )
+    return white
 
 
 def to_eight_bits(values: np.ndarray, white: float | None, name: str = "the array") -> np.ndarray:
@@ -84,12 +93,6 @@ def to_eight_bits(values: np.ndarray, white: float | None, name: str = "the arra
         )
     if white is None:
         white = white_of(largest)
-        if white < 65535:
-            warnings.warn(
-                f"a picture of more than 8 bits has no value above {white}, which is taken for "
-                "white; if it is not, give the largest value of the camera, such as white=65535",
-                stacklevel=3,
-            )
     elif largest > white:
         warnings.warn(
             f"a picture has values above the white level, {white:g}; they are cut", stacklevel=3

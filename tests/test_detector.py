@@ -111,6 +111,8 @@ def test_images_that_train_do_not_calibrate(
     np.testing.assert_allclose(
         model.calibration_scores_, model.anomaly_scores(images[10:16]), rtol=1e-4
     )
+    with pytest.raises(DatasetError, match="other images than those that train"):
+        model.fit(images[:10], calibration=images[2:9])
 
 
 def test_images_of_one_group_stay_together_and_count_once(

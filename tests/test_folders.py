@@ -252,3 +252,14 @@ def test_the_sample_category_is_in_the_layout(category_folder: Path) -> None:
         load_mask(mask, 64).any() == label
         for mask, label in zip(category.masks, category.labels, strict=True)
     )
+
+
+def test_masks_and_bad_images_beside_good_ones_are_told(put: Put, tmp_path: Path) -> None:
+    for name in ("1.png", "2.png", "1_mask.png", "2-GT.png", "3_mask.png"):
+        put(name)
+    with pytest.warns(UserWarning, match=r"2 file\(s\) ignored, they are masks: 1_mask\.png, 2-GT"):
+        chosen = training_set(tmp_path / "part")
+    assert [Path(str(image)).name for image in chosen.images] == ["1.png", "2.png", "3_mask.png"]
+    put("NG_4.png")
+    with pytest.warns(UserWarning, match=r"1 of the 4 images that train .* mean bad: NG_4\.png"):
+        training_set(tmp_path / "part")

@@ -22,11 +22,11 @@ def names(paths: object) -> list[str]:
 
 
 def test_a_plain_folder_with_sub_folders(put: Put, tmp_path: Path) -> None:
-    for name in ("b/2.png", "b/10.png", "a/1.JPG", "0.bmp", ".hidden/1.png", "b/.cache/1.png"):
+    for name in ("b/2.png", "b/10.png", "a/1.JPG", "0.mpo", ".hidden/1.png", "b/.cache/1.png"):
         put(name)
     found = list_images(tmp_path / "part")
     assert [path.relative_to(tmp_path / "part").as_posix() for path in found] == [
-        "0.bmp",
+        "0.mpo",
         "a/1.JPG",
         "b/2.png",
         "b/10.png",

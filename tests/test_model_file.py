@@ -12,7 +12,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from differnet_lite import CheckpointError, DifferNet, Transformations, files, load
+from differnet_lite import CheckpointError, DifferNet, Transformations, detector, files, load
 from differnet_lite import model_file as model_file_module
 from differnet_lite.settings import Settings
 from differnet_lite.trunk import load_trunk
@@ -125,7 +125,16 @@ def test_another_number_format_is_said(model: DifferNet, tmp_path: Path) -> None
     assert loaded.extractor.dtype == torch.bfloat16
 
 
-def test_a_device_that_is_missing_is_no_fault_of_the_file(model: DifferNet, tmp_path: Path) -> None:
+def test_a_missing_device_or_memory_is_no_fault_of_the_file(
+    model: DifferNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = model.save(tmp_path / "model.safetensors")
     with pytest.raises(RuntimeError, match="this machine has none"):
         load(path, device="cuda:99", progress=False)
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(detector, "restore_fit", full)
+    with pytest.raises(RuntimeError, match=r"^CUDA out of memory"):
+        load(path, device="cpu", progress=False)

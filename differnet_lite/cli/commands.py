@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read the output has seen enough
         _silence()
         return 0
-    except (TypeError, ValueError, OSError, RuntimeError, FloatingPointError) as error:
+    except (TypeError, ValueError, OSError, RuntimeError, ArithmeticError, MemoryError) as error:
         _print(f"error: {escaped(error) or type(error).__name__}")
         _silence()
         return 2
