@@ -118,11 +118,16 @@ def test_a_detector_with_other_weights_needs_them(
         load(path, weights="bundled", device="cpu", progress=False)
 
 
-def test_another_number_format_is_said(model: DifferNet, tmp_path: Path) -> None:
+def test_another_number_format_is_said(
+    model: DifferNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = model.save(tmp_path / "a.safetensors")
     with pytest.warns(UserWarning, match="calibrated in float32 and now scores in bfloat16"):
         loaded = load(path, dtype="bfloat16", device="cpu", progress=False)
     assert loaded.extractor.dtype == torch.bfloat16
+    monkeypatch.setattr(model_file_module, "fast_dtype", lambda device: torch.float32)
+    with pytest.warns(UserWarning, match="this processor emulates the bfloat16"):
+        load(path, dtype="bfloat16", device="cpu", progress=False)
 
 
 def test_a_missing_device_or_memory_is_no_fault_of_the_file(
