@@ -4,14 +4,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from differnet_lite import Transformations
 from differnet_lite.checks import one_of, real
 
 from . import button, flange, switch, tablet, weave
 from .rendering import expose
 from .shapes import SIZE, Array, Mask, Rng
 
-__all__ = ["DEFECTS", "SAMPLE_CATEGORIES", "VERSION", "render"]
+__all__ = ["DEFECTS", "SAMPLE_CATEGORIES", "VERSION", "VIEWS", "render"]
 
+VIEWS = Transformations.grid(8)  # the views of the notebooks: half of the default's
 VERSION = 1  # raise whenever a pixel of any image changes
 MODULES = (flange, weave, tablet, switch, button)
 CATEGORIES = {module.__name__.rpartition(".")[2]: module for module in MODULES}
