@@ -1,10 +1,10 @@
-"""What README's table of the notebooks and the notebooks' headers have to say; a test compares.
+"""What README's table of the course has to say of each notebook; a test compares.
 
     python scripts/course_table.py
 
-Reading time: the words of text and code at 200 a minute, to 5 minutes. Running time: of the last
-`scripts/execute_notebooks.py --times`, to 10 seconds. Needs: the notebooks that the first sentence
-of a header's line "You need" names.
+Core: the minutes that the notebook's line "Time" names first. Needs: the notebooks that the first
+sentence of its line "You need" names. Run: the seconds of the last timed run
+(`scripts/execute_notebooks.py --times`), to 10.
 """
 
 from __future__ import annotations
@@ -18,13 +18,18 @@ from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parents[1]
 TIMES = ROOT / "notebooks" / "results" / "running_times.csv"
-WORDS_A_MINUTE = 200
 
 
-def reading_minutes(notebook: NotebookNode) -> int:
-    """Minutes to read a notebook's text and code once, to 5."""
-    words = re.findall(r"\S*\w\S*", " ".join(cell.source for cell in notebook.cells))
-    return max(5, 5 * round(len(words) / WORDS_A_MINUTE / 5))
+def core_minutes(notebook: NotebookNode) -> int:
+    """Minutes for the core of a notebook, by its own header.
+
+    Raises:
+        ValueError: the header has no line on time.
+    """
+    found = re.search(r"\*\*Time\*\*\D*(\d+) minutes", notebook.cells[0].source)
+    if found is None:
+        raise ValueError("expected a first cell with '**Time** 20 minutes for the core'")
+    return int(found[1])
 
 
 def running_seconds(stem: str) -> int | None:
@@ -55,8 +60,8 @@ def main() -> None:
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         before = ", ".join(f"{n:02d}" for n in sorted(needs(notebook))) or "none"
-        minutes, seconds = reading_minutes(notebook), running_seconds(path.stem)
-        print(f"{path.stem}: needs {before}; {minutes} minutes to read; CPU, about {seconds} s")
+        minutes, seconds = core_minutes(notebook), running_seconds(path.stem)
+        print(f"{path.stem}: needs {before}; core {minutes} min; run {seconds} s")
 
 
 if __name__ == "__main__":

@@ -4,9 +4,8 @@
     python scripts/execute_notebooks.py notebooks/02*.ipynb
     python scripts/execute_notebooks.py --times             also note how long each took
 
-Every figure gets a static picture (scripts/pictures.py; needs Chromium). The outputs of cells that
-are tagged `answer`, which answer a "Predict", are folded: a reader opens them after predicting.
-`--times` is for a second run: the first also computes the features that later ones find stored.
+Every figure gets a static picture (scripts/pictures.py; needs Chromium). `--times` is for a second
+run: the first also computes the features that later ones find stored.
 
 Afterwards `pytest --nbval notebooks/` compares every later run with what was stored.
 """
@@ -63,14 +62,6 @@ def execute(notebook: NotebookNode, folder: Path) -> float:
     return time.perf_counter() - start
 
 
-def fold_answers(notebook: NotebookNode) -> None:
-    """Hide the outputs of the cells tagged `answer`, and of no other."""
-    for cell in notebook.cells:
-        cell.metadata.pop("jupyter", None)
-        if cell.cell_type == "code" and "answer" in cell.metadata.get("tags", ()):
-            cell.metadata["jupyter"] = {"outputs_hidden": True}
-
-
 def note_time(name: str, seconds: float) -> None:
     """Store how long a notebook took, in whole seconds, beside the others' times."""
     times: dict[str, str] = {}
@@ -93,7 +84,6 @@ def main() -> None:
     for path in [Path(name) for name in names] or every:
         notebook = nbformat.read(path, as_version=4)
         seconds = execute(notebook, path.resolve().parent)
-        fold_answers(notebook)
         pictures = add_pictures(notebook)
         nbformat.write(notebook, path)  # whole or not at all: nothing is written before this
         if "--times" in sys.argv:

@@ -4,7 +4,7 @@
 
 Figures are drawn by the plotly.js that plotly ships, one file for all pages; without JavaScript,
 and in print, the stored pictures show. Formulas are turned into MathML, which browsers draw
-themselves. Outputs that answer a "Predict" are folded.
+themselves.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from course_table import reading_minutes
+from course_table import core_minutes
 from jinja2 import pass_context
 from latex2mathml.converter import convert
 from nbconvert import HTMLExporter
@@ -37,12 +37,6 @@ TEMPLATE = """
 {% block html_head_css %}<link rel="stylesheet" href="course.css">{% endblock %}
 {% block body_header %}{{ super() }}{{ resources.way }}{% endblock %}
 {% block body_footer %}{{ resources.way }}{{ super() }}{% endblock %}
-{% block output_group %}
-{% if cell.metadata.get('jupyter', {}).get('outputs_hidden') %}
-<details class="answer"><summary>the answer: predict before you open it</summary>
-{{ super() }}</details>
-{% else %}{{ super() }}{% endif %}
-{% endblock %}
 """
 SCRIPT = """// Each figure takes the place of its picture when it comes into view.
 const draw = async (box) => {
@@ -100,7 +94,8 @@ class PageExporter(HTMLExporter):
 
     @pass_context
     def markdown2html(self, context: Any, source: str) -> str:
-        renderer = MathRenderer(escape=False, exclude_anchor_links=True)
+        embed = {"embed_images": True, "path": str(ROOT / "notebooks")}  # diagrams
+        renderer = MathRenderer(escape=False, exclude_anchor_links=True, **embed)
         return MarkdownWithMath(renderer=renderer).render(source)
 
 
@@ -141,7 +136,7 @@ def contents(stems: Sequence[str], notebooks: Sequence[NotebookNode]) -> Noteboo
     for stem, notebook in zip(stems, notebooks, strict=True):
         goals = notebook.cells[0].source.partition("**Afterwards you can**")[2]
         text += [f"## [{title(notebook)}]({stem}.html)", goals.partition("**You need**")[0].strip()]
-        text += ["", f"{reading_minutes(notebook)} minutes to read", ""]
+        text += ["", f"{core_minutes(notebook)} minutes", ""]
     return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("\n".join(text))])
 
 

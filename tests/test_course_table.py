@@ -1,4 +1,4 @@
-"""README's table of the notebooks, and the notebooks' headers, against the notebooks themselves."""
+"""README's table of the course against the notebooks' own headers."""
 
 from __future__ import annotations
 
@@ -33,39 +33,24 @@ def rows() -> dict[int, dict[str, str]]:
     return {int(line[0][:2]): dict(zip(head, line, strict=True)) for line in lines}
 
 
-def timed(course, path):
-    """Seconds of the last timed run; without one there is nothing to compare."""
-    seconds = course.running_seconds(path.stem)
-    if seconds is None:
-        pytest.skip("no timed run is stored: scripts/execute_notebooks.py --times makes one")
-    return seconds
-
-
 def test_the_table_names_every_notebook(rows):
     named = [f"{row['stage'][:2]}_" for row in rows.values()]
     assert named == [path.name[:3] for path in NOTEBOOKS]
 
 
 @EVERY
-def test_reading_time_and_needs_are_the_notebooks(path, course, rows):
+def test_time_and_needs_are_those_of_the_header(path, course, rows):
     notebook, row = nbformat.read(path, as_version=4), rows[int(path.name[:2])]
-    assert row["read"] == f"{course.reading_minutes(notebook)} min"
+    assert row["core"] == f"{course.core_minutes(notebook)} min"
     assert course.numbers(row["needs"]) == course.needs(notebook)
 
 
 @EVERY
 def test_running_time_is_that_of_the_last_timed_run(path, course, rows):
-    seconds = timed(course, path)
+    seconds = course.running_seconds(path.stem)
+    if seconds is None:
+        pytest.skip("no timed run is stored: scripts/execute_notebooks.py --times makes one")
     assert rows[int(path.name[:2])]["run"] == f"{seconds} s"
-
-
-@EVERY
-def test_the_header_says_the_same_as_the_table(path, course):
-    notebook = nbformat.read(path, as_version=4)
-    line = re.search(r"\*\*Time\*\*.*", notebook.cells[0].source)
-    assert line is not None
-    minutes, seconds = course.reading_minutes(notebook), timed(course, path)
-    assert f"{minutes} minutes to read; CPU, about {seconds} s" in line[0]
 
 
 @pytest.mark.parametrize(
