@@ -20,7 +20,8 @@ __all__ = ["plot_gallery", "plot_map"]
 
 MAP_CELLS, MAP_BYTES = 56, 60_000  # longest side of a map, and of a JPEG, in a figure of one
 GALLERY_CELLS, GALLERY_BYTES = 48, 12_000  # the same in a gallery
-CELL, GAP, HEAD = 168, 10, 42  # px: side of an image, space between images, room for a title
+GAP, HEAD, TITLE = 10, 42, 36  # px: between images; room for an image's title, for the figure's
+BAR = {"lenmode": "pixels", "len": 330, "y": 1, "yanchor": "top", "thickness": 10}
 
 
 def plot_map(
@@ -86,11 +87,13 @@ def plot_gallery(
     masks: Sequence[np.ndarray | None] | None = None,
     opacity: float = 0.45,
     bar: str = "map value, one scale for all, no unit",
+    title: str = "",
+    side: int = 168,
 ) -> go.Figure:
     r"""Images, and below each the same image with its anomaly map, all on ONE scale.
 
     Args:
-        images: N images, (H, W, 3) uint8 or Pillow images, shown at 224 px at most.
+        images: N images, (H, W, 3) uint8 or Pillow images.
         maps: N anomaly maps, 2-D.
         titles: N titles; "\n" starts a second line.
         levels: as in `plot_map`.
@@ -99,6 +102,8 @@ def plot_gallery(
         masks: N boolean masks (H, W) of defects, or None where there is none; drawn as an outline.
         opacity: of maps without levels, from 0 to 1.
         bar: what the colour bar says of maps without levels.
+        title: of the figure.
+        side: of each image, px.
 
     Raises:
         ValueError: the numbers of images, maps, titles and masks differ, or a map has the wrong
@@ -107,17 +112,19 @@ def plot_gallery(
     cells = [_cells(f"maps[{i}]", values) for i, values in enumerate(maps)]
     limits = _limits(cells, scale)
     columns = min(columns, len(images))
-    width = columns * (CELL + GAP) - GAP
-    height = math.ceil(len(images) / columns) * (HEAD + 2 * CELL + GAP)
+    width = columns * (side + GAP) - GAP
+    height = math.ceil(len(images) / columns) * (HEAD + 2 * side + GAP)
+    pixels = max(224, side)
+    most = round(GALLERY_BYTES * (pixels / 224) ** 2)
     outlines = masks or [None] * len(images)
     figure = go.Figure()
-    for i, (image, values, title, mask) in enumerate(
+    for i, (image, values, words, mask) in enumerate(
         zip(images, cells, titles, outlines, strict=True)
     ):
         rgb = as_rgb(image)
-        left = (i % columns) * (CELL + GAP)
-        top = (i // columns) * (HEAD + 2 * CELL + GAP) + HEAD
-        picture = picture_layer(rgb, 224, GALLERY_BYTES)
+        left = (i % columns) * (side + GAP)
+        top = (i // columns) * (HEAD + 2 * side + GAP) + HEAD
+        picture = picture_layer(rgb, pixels, most)
         if levels is None:
             layers = [picture, heat_layer(values, rgb.size, limits, opacity, GALLERY_CELLS)]
         else:
@@ -126,17 +133,18 @@ def plot_gallery(
             layers.append(outline_layer(mask, rgb.size))
         for number, panel, y in (
             (2 * i + 1, [picture], top),
-            (2 * i + 2, layers, top + CELL + 4),
+            (2 * i + 2, layers, top + side + 4),
         ):
             domains = (
-                [left / width, (left + CELL) / width],
-                [1 - (y + CELL) / height, 1 - y / height],
+                [left / width, (left + side) / width],
+                [1 - (y + side) / height, 1 - y / height],
             )
             _add_panel(figure, number, panel, rgb.size, domains)
-        lines = [literal(shortened(line, 26)) for line in str(title).split("\n")[:2]]
+        longest = round(26 * side / 168)
+        lines = [literal(shortened(line, longest)) for line in str(words).split("\n")[:2]]
         figure.add_annotation(
             text="<br>".join(lines),
-            x=(left + CELL / 2) / width,
+            x=(left + side / 2) / width,
             y=1 - (top - 2) / height,
             xref="paper",
             yref="paper",
@@ -145,14 +153,17 @@ def plot_gallery(
             showarrow=False,
             font_size=12,
         )
-    return figure.update_layout(
+    top = TITLE if title else 4
+    figure.update_layout(
         template=TEMPLATE,
+        title_text=literal(title),
         coloraxis=colour_axis(*limits, bar) if levels is None else level_axis(levels),
         width=width + (104 if levels is None else 154),
-        height=height + 20,
-        margin={"l": 12, "r": 92 if levels is None else 142, "t": 4, "b": 16},
+        height=height + 16 + top,
+        margin={"l": 12, "r": 92 if levels is None else 142, "t": top, "b": 16},
         dragmode=False,
     )
+    return figure.update_layout(coloraxis_colorbar=BAR)
 
 
 def _add_panel(

@@ -282,11 +282,9 @@ def _gallery(
         picture.thumbnail((448, 448))
         pictures.append(picture)
     outlines = [None if mask is None else load_mask(mask) for mask in masks] or None
-    figure = plot_gallery(
+    return plot_gallery(
         pictures, maps, titles=titles, levels=levels, masks=outlines, columns=COLUMNS
     )
-    bar = {"lenmode": "pixels", "len": 330, "y": 1, "yanchor": "top"}
-    return figure.update_layout(coloraxis_colorbar=bar)
 
 
 def _names(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
