@@ -94,6 +94,7 @@ class PageExporter(HTMLExporter):
 
     @pass_context
     def markdown2html(self, context: Any, source: str) -> str:
+        source = re.sub(r"\]\((\d\d_\w+)\.ipynb\)", r"](\1.html)", source)
         embed = {"embed_images": True, "path": str(ROOT / "notebooks")}  # diagrams
         renderer = MathRenderer(escape=False, exclude_anchor_links=True, **embed)
         return MarkdownWithMath(renderer=renderer).render(source)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -35,20 +36,28 @@ def jpeg_uri(content: bytes) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(content).decode()
 
 
-def plot_images(images: Mapping[str, ImageLike], *, side: int = 224) -> go.Figure:
+def plot_images(
+    images: Mapping[str, ImageLike], *, side: int = 224, columns: int = 6, title: str = ""
+) -> go.Figure:
     """Photographs side by side, each under its name.
 
     Args:
         images: name to image; shown as squares.
         side: of each, pixels.
+        columns: photographs in a row.
+        title: of the figure.
     """
-    figure = make_subplots(1, len(images), subplot_titles=list(images), horizontal_spacing=0.02)
-    for column, image in enumerate(images.values(), 1):
+    columns = min(columns, len(images))
+    rows = math.ceil(len(images) / columns)
+    top = 72 if title else 36
+    size = {"width": columns * (side + 6) + 20, "height": rows * (side + 30) + top - 16}
+    space = {"horizontal_spacing": 6 / size["width"], "vertical_spacing": 30 / size["height"]}
+    figure = make_subplots(rows, columns, subplot_titles=list(images), **space)
+    for i, image in enumerate(images.values()):
         picture = go.Image(source=jpeg(image, side), hoverinfo="skip")
-        _add_square(figure, picture, 1, column)
-    margin = {"l": 10, "r": 10, "t": 36, "b": 10}
-    width = len(images) * (side + 6) + 20
-    return figure.update_layout(template=TEMPLATE, width=width, height=side + 50, margin=margin)
+        _add_square(figure, picture, i // columns + 1, i % columns + 1)
+    margin = {"l": 10, "r": 10, "t": top, "b": 10}
+    return figure.update_layout(size, template=TEMPLATE, title_text=title, margin=margin)
 
 
 def plot_feature_maps(rows: Mapping[str, Sequence[tuple[str, ArrayLike]]]) -> go.Figure:

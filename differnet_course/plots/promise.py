@@ -43,9 +43,9 @@ def plot_promise(
 ) -> go.Figure:
     """True false-alarm rates over the number of normal images, a panel for each alpha.
 
-    A mark is the mean over repetitions, its thick line two standard errors of that mean, its thin
-    line the 10 to 90 % range of single repetitions: what *your* one set may give. A cross on the
-    axis stands where the rule refuses, as the scores are too few.
+    A mark is the mean over repetitions. Its thick line is two standard errors of that mean, its
+    thin line the 10 to 90 % range of single repetitions: what *your* one set may give. A cross on
+    the axis stands where the rule refuses.
 
     Args:
         cells: of `differnet_course.experiments.promise`.
@@ -75,6 +75,10 @@ def plot_promise(
                 figure.add_trace(trace, row=1, col=column)
             figure.data[-2].showlegend = column == 1
         figure.add_hline(y=alpha, line={"color": "black", "dash": "dash", "width": 1}, col=column)
+    refuses = {"symbol": "x-thin", "size": 7, "line": {"width": 1.5, "color": style.GREY}}
+    figure.add_scatter(
+        x=[None], y=[None], mode="markers", marker=refuses, name="refuses: too few scores"
+    )
     ticks = {"tickvals": list(range(len(sizes))), "ticktext": [str(n) for n in sizes]}
     figure.update_xaxes(ticks, range=[-0.5, len(sizes) - 0.5], showgrid=False)
     figure.update_xaxes(title_text="normal images")
