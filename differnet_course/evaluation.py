@@ -6,33 +6,18 @@ import dataclasses
 import os
 import warnings
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from differnet_course import metrics
 from differnet_course.metrics import Interval
 from differnet_lite.checks import vector
-from differnet_lite.folders import Category, DatasetError, Images, load_category, load_mask
+from differnet_lite.detector import DifferNet
+from differnet_lite.folders import Category, DatasetError, load_category, load_mask
 from differnet_lite.maps import MapLevels
 from differnet_lite.thresholds import Threshold
 
 __all__ = ["Evaluation", "evaluate"]
-
-
-class Detector(Protocol):
-    """What an evaluation needs of a detector."""
-
-    def anomaly_scores(self, images: Images) -> np.ndarray: ...
-    def threshold(self, alpha: float = ..., *, if_too_few: str = ...) -> Threshold: ...
-
-
-@runtime_checkable
-class DrawsMaps(Protocol):
-    """What it needs of one that draws maps."""
-
-    def anomaly_maps(self, images: Images) -> np.ndarray: ...
-    def map_levels(self, alpha: float = ..., *, if_too_few: str = ...) -> MapLevels: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +69,7 @@ class Evaluation:
 
 
 def evaluate(
-    model: Detector,
+    model: DifferNet,
     category: Category | str | os.PathLike[str],
     *,
     alpha: float = 0.05,
@@ -94,11 +79,11 @@ def evaluate(
     """Score the test set of a category and compare with its labels.
 
     Args:
-        model: a fitted detector.
+        model: fitted.
         category: the category or its folder; needs normal and anomalous test images.
         alpha: false-alarm rate of the threshold; with too few calibration images for it the
             threshold is the fallback of `conformal_threshold`, and says so.
-        maps: draw anomaly maps, if the detector draws any, and measure them where masks are.
+        maps: draw anomaly maps, and measure them where masks are.
         scores: (N,) of the test images, where the detector has scored them already.
 
     Raises:
@@ -128,7 +113,7 @@ def evaluate(
     drawn = None
     levels = None
     pixel_figures: tuple[float | None, float | None] = (None, None)
-    if maps and isinstance(model, DrawsMaps):
+    if maps:
         drawn = model.anomaly_maps(category.test)
         levels = model.map_levels(alpha, if_too_few="fallback")
         pixel_figures = _pixel_figures(category, drawn)

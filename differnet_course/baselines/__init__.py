@@ -11,14 +11,14 @@
 | `mahalanobis` | mean and covariance of their features | squared Mahalanobis distance |
 | `geotrans` | how they look when turned and mirrored | how badly a turn is recognised |
 | `ganomaly` | codes that survive decoding | change of the code |
-| `dsebm` | an energy | energy, or its gradient |
-| `autoencoder-l2`, `autoencoder-ssim` | codes to reproduce them from | error of the reproduction |
+| `dsebm` | an energy | the energy |
+| `autoencoder-l2` | codes to reproduce them from | error of the reproduction |
 
 The first three see DifferNet's own features and rotations. The others see small images and train
 a network of their own. A method is a density model with `fit(rows)` and `score(rows)`;
-`BaselineDetector` makes the rows, calibrates the threshold and decides.
+`BaselineDetector` makes the rows.
 """
 
-import lazy_loader
+from differnet_course.baselines.detector import BASELINES, BaselineDetector, make_detector
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__all__ = ["BASELINES", "BaselineDetector", "make_detector"]

@@ -32,12 +32,6 @@ class Energy(nn.Module):
         """(B,) energies of (B, 3, H, W)."""
         return 0.5 * (x - self.centre).square().flatten(1).sum(1) - self.layers(x).flatten(1).sum(1)
 
-    def gradient(self, x: Tensor, *, create_graph: bool = False) -> Tensor:
-        """dE/dx (B, 3, H, W); `create_graph` where it is trained itself."""
-        x = x.detach().requires_grad_()
-        with torch.enable_grad():
-            return torch.autograd.grad(self(x).sum(), x, create_graph=create_graph)[0]
-
 
 @dataclasses.dataclass
 class DSEBM(NetworkDensity):
@@ -48,9 +42,8 @@ class DSEBM(NetworkDensity):
         \min \; \lVert x - (\tilde x - \nabla E(\tilde x)) \rVert^2,
         \qquad \tilde x = x + \text{noise}
 
-    The score is the energy, or with `by_gradient` :math:`\lVert \nabla E(x) \rVert`, the distance
-    of x from its reconstruction; a gradient vanishes on a peak as in a valley. `noise` is a
-    deviation where pixels lie in [-1, 1]. Made smaller: three strided convolutions at 64 px.
+    The score is the energy. `noise` is a deviation where pixels lie in [-1, 1]. Made smaller: three
+    strided convolutions at 64 px.
 
     References:
         Zhai, Cheng, Lu, Zhang, "Deep Structured Energy Based Models for Anomaly Detection",
@@ -59,7 +52,6 @@ class DSEBM(NetworkDensity):
 
     steps: int = 1000
     noise: float = 0.2
-    by_gradient: bool = False
     network_: Energy = dataclasses.field(init=False, repr=False)
 
     def build(self) -> nn.Module:
@@ -75,11 +67,11 @@ class DSEBM(NetworkDensity):
     def loss(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """The squared error of what the noise is removed from."""
         noisy = x + self.noise * torch.randn(x.shape, generator=generator).to(x.device)
-        denoised = noisy - self.network_.gradient(noisy, create_graph=True)
+        noisy.requires_grad_()
+        energy = self.network_(noisy).sum()
+        denoised = noisy - torch.autograd.grad(energy, noisy, create_graph=True)[0]
         return (x - denoised).square().mean()
 
     def score_batch(self, x: Tensor) -> Tensor:
-        """(B,) energies, or lengths of their gradients."""
-        if self.by_gradient:
-            return self.network_.gradient(x).flatten(1).norm(dim=1)
+        """(B,) energies."""
         return self.network_(x)

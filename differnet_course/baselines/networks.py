@@ -1,4 +1,4 @@
-"""What the density models with a network share: one training loop, and DCGAN's two networks."""
+"""What the density models with a network share, and the plainest of them, an autoencoder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-__all__ = ["NetworkDensity", "decoder", "encoder"]
+__all__ = ["Autoencoder", "NetworkDensity", "decoder", "encoder"]
 
 LATENT_GRID = 4  # side of the last feature map, before the latent vector
 
@@ -91,6 +91,32 @@ class NetworkDensity:
         """(N,) scores of images (N, 3, size, size)."""
         with _contained(0), torch.no_grad():
             return torch.cat([self.score_batch(x) for x in rows.split(16)])
+
+
+@dataclasses.dataclass
+class Autoencoder(NetworkDensity):
+    """The reference for "autoencoders generalise too well": the score is the copy's squared error.
+
+    Nothing in its loss forbids that anomalies are reproduced too, and what is simpler than the
+    normal images is often reproduced better than they are: then the score is lower for the anomaly.
+    Made smaller: whole images at 64 px for patches of 128 px, and one score for an image.
+
+    References:
+        Bergmann, Löwe, Fauser, Sattlegger, Steger, "Improving Unsupervised Defect Segmentation by
+        Applying Structural Similarity to Autoencoders", VISAPP 2019, arXiv 1807.02011.
+    """
+
+    steps: int = 800
+    latent: int = 100
+
+    def build(self) -> nn.Module:
+        """x -> code -> copy of x."""
+        code = encoder(self.size, self.width, self.latent)
+        return nn.Sequential(code, decoder(self.size, self.width, self.latent))
+
+    def score_batch(self, x: Tensor) -> Tensor:
+        """(B,) mean squared errors of the copies."""
+        return (self.network_(x) - x).square().flatten(1).mean(1)
 
 
 def encoder(size: int, width: int, latent: int) -> nn.Sequential:

@@ -3,14 +3,13 @@
     from differnet_course.experiments import cells, run
     table = run(cells(methods=["differnet", "mahalanobis"], categories=["data/flange"]), "results")
 
-Reading order: running (cells and their table), summaries (mean and spread), studies (the
-paper's), chosen_epoch, promise (the false-alarm study). Needs pandas and joblib:
+Reading order: running (cells and their table), studies (the paper's, and their summaries),
+chosen_epoch, promise (the false-alarm study). Needs pandas and joblib:
 `pip install 'differnet_lite[experiments]'`.
 """
 
 from differnet_course.experiments.running import cells, run, subset
-from differnet_course.experiments.studies import STUDIES, Study
-from differnet_course.experiments.summaries import as_text, provenance, summarise
+from differnet_course.experiments.studies import STUDIES, Study, as_text, provenance, summarise
 from differnet_course.published import published_table
 
 __all__ = [

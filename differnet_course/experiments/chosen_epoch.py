@@ -7,22 +7,21 @@ gets the last epoch. Here both are of one training, so that what differs is the 
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 
-from differnet_course.experiments.running import made_here, options_json, write_table
+from differnet_course.experiments.running import content, made_here, write_table
 from differnet_course.metrics import auroc
 from differnet_lite import DifferNet, load_category
 from differnet_lite.flow import CouplingFlow
 from differnet_lite.folders import Category, DatasetError
 from differnet_lite.sampling import fresh_view_sampler, view_sampler
 from differnet_lite.scoring import Scorer, flow_score
-from differnet_lite.settings import PRESETS
 from differnet_lite.training import train_flow
 
 __all__ = ["epoch_by_epoch", "last_and_best", "run_epochs"]
@@ -97,35 +96,54 @@ def last_and_best(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([seeds, columns.mean(), columns.std().add_suffix("_sd")], axis=1).reset_index()
 
 
-def run_epochs(args: argparse.Namespace, folders: list[Path]) -> None:
-    """Train one flow after the other, store each in epochs.csv; print the last and best epochs."""
-    turns = None
-    name = args.preset
-    if args.views is not None:  # the same views in all epochs: the trunk runs once for each
-        angles = np.random.default_rng(0).uniform(0, 360, args.views).round(3).tolist()
-        preset = PRESETS[args.preset].transformations
-        turns = dataclasses.replace(preset, angles=tuple(angles))
-        name = f"{name}, {args.views} known views"
-    path = Path(args.out) / "epochs.csv"
-    table = pd.read_csv(path) if path.exists() else pd.DataFrame()
-    for folder in folders:
-        category = load_category(folder)
-        for seed in range(args.seeds):
-            model = DifferNet(
-                args.preset,
-                transformations=turns,
-                epochs=args.epochs,
-                seed=seed,
-                device=args.device,
-                progress=args.progress,
-            )
-            text = options_json(dataclasses.asdict(model.settings))
-            digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-            names = {"category": category.name, "preset": name, "settings": digest, "seed": seed}
-            if len(table) and (table[[*names]] == [*names.values()]).all(axis=1).any():
-                continue
-            rows = epoch_by_epoch(category, model).assign(**names, **made_here())
-            table = pd.concat([table, rows], ignore_index=True)
-            write_table(table, path)
-    print(last_and_best(table[table["settings"] == digest]).round(4).to_string(index=False))
-    print(f"\n{path}")
+def run_epochs(
+    folders: Sequence[Path],
+    out: Path,
+    *,
+    seeds: int,
+    preset: str = "paper",
+    views: int | None = None,
+    epochs: int | None = None,
+    device: str = "auto",
+) -> pd.DataFrame:
+    """`epoch_by_epoch` of every folder and seed, as epochs.csv; finished trainings are kept.
+
+    Args:
+        folders: categories.
+        out: for `cells/` and `epochs.csv`.
+        seeds: their number, from 0.
+        preset: of the model.
+        views: so many random views, the same in all epochs: the trunk runs once for each.
+        epochs: None takes those of the preset.
+        device: of the model.
+    """
+    trained = joblib.Memory(out / "cells", verbose=0).cache(_trained, ignore=["folder", "device"])
+    tables = [
+        trained(content(load_category(folder)), preset, views, epochs, seed, folder, device)
+        for folder in folders
+        for seed in range(seeds)
+    ]
+    table = pd.concat(tables, ignore_index=True)
+    write_table(table, out / "epochs.csv")
+    return table
+
+
+def _trained(
+    images: str,
+    preset: str,
+    views: int | None,
+    epochs: int | None,
+    seed: int,
+    folder: Path,
+    device: str,
+) -> pd.DataFrame:
+    model = DifferNet(preset, epochs=epochs, seed=seed, device=device, progress=False)
+    name = preset
+    if views is not None:
+        angles = np.random.default_rng(0).uniform(0, 360, views).round(3).tolist()
+        turns = dataclasses.replace(model.settings.transformations, angles=tuple(angles))
+        model.set_params(transformations=turns)
+        name = f"{preset}, {views} known views"
+    category = load_category(folder)
+    rows = epoch_by_epoch(category, model)
+    return rows.assign(category=category.name, preset=name, seed=seed, **made_here())

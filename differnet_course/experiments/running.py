@@ -15,7 +15,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,17 +32,16 @@ from differnet_lite.files import replacing
 from differnet_lite.folders import Category, load_category
 from differnet_lite.images import digest, in_parallel
 
-__all__ = ["COLUMNS", "cells", "made_here", "options_json", "run", "subset", "write_table"]
+__all__ = ["cells", "content", "made_here", "options_json", "run", "subset", "write_table"]
 
 Cell = dict[str, Any]
-Cache = str | os.PathLike[str] | None
 T = TypeVar("T")
 
 COLUMNS = [
-    *("method", "category", "seed", "n_train", "options"),
-    *("auroc", "average_precision", "auroc_by_kind", "n_test", "fit_s", "score_s", "error"),
-    *("when", "version", "machine", "threads"),
+    *("method", "category", "seed", "n_train", "options", "auroc", "n_test", "fit_s", "score_s"),
+    *("error", "when", "version", "machine", "threads"),
 ]
+FACTOR = ["factor", "level", "default"]  # of ablations
 ON_FEATURES = ("differnet", "ocsvm", "1-nn", "mahalanobis")
 
 
@@ -91,8 +90,6 @@ def run(
     name: str = "table",
     n_jobs: int | None = None,
     device: str = "auto",
-    cache: Cache = "auto",
-    make: Callable[..., Any] = make_detector,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Run the cells that are not done yet, and return the table of all.
@@ -105,29 +102,24 @@ def run(
         folder: for `cells/` (finished cells; several runs may share it) and `name.csv`.
         name: of the table.
         n_jobs: number of local processes, -1 for one a core; None is joblib's default.
-        device, cache: of the detectors.
-        make: makes a detector.
+        device: of the detectors.
         progress: whether to show progress bars.
 
     Returns:
-        One row a cell, in their order, with the columns `COLUMNS`: AUROC and average precision
-        from 0 to 1, `auroc_by_kind` as JSON, seconds of fitting and scoring (kept features were
-        extracted before, and are no part of it), and the error, if any.
+        One row a cell, in their order, with AUROC from 0 to 1, seconds of fitting and scoring
+        (without the trunk's features, which are kept), and the error, if any.
 
     Raises:
         FileNotFoundError, DatasetError, ImageError: a category cannot be used.
     """
-    folders = {cell["category"] for cell in cells}
-    contents = {path: _content(load_category(path)) for path in folders}
+    contents = {path: content(load_category(path)) for path in {c["category"] for c in cells}}
     memory = joblib.Memory(Path(folder) / "cells", verbose=0)
-    measured = memory.cache(_measured, ignore=["folder", "make", "device", "cache"])
-    calls = (
-        joblib.delayed(_row)(measured, cell, contents[cell["category"]], make, device, cache)
-        for cell in cells
-    )
+    measured = memory.cache(_measured, ignore=["folder", "device"])
+    calls = (joblib.delayed(_row)(measured, c, contents[c["category"]], device) for c in cells)
     parallel = joblib.Parallel(n_jobs=n_jobs, batch_size=1, return_as="generator")
     rows = list(tqdm(parallel(calls), "cells", len(cells), disable=not progress))
-    table = pd.DataFrame(rows, columns=COLUMNS)
+    columns = [*(name for name in FACTOR if rows and name in rows[0]), *COLUMNS]
+    table = pd.DataFrame(rows, columns=columns)
     write_table(table, Path(folder) / f"{name}.csv")
     return table
 
@@ -168,49 +160,35 @@ def made_here() -> dict[str, str]:
     }
 
 
-def _row(
-    measured: Callable[..., dict[str, Any]],
-    cell: Cell,
-    content: str,
-    make: Callable[..., Any],
-    device: str,
-    cache: Cache,
-) -> dict[str, Any]:
+def content(category: Category) -> str:
+    """Tells two sets of images apart by the names and the content of their files."""
+    paths = [*category.train, *category.test]
+    names = [path.relative_to(category.root).as_posix() for path in paths]
+    return joblib.hash([names, list(in_parallel(digest, paths))])
+
+
+def _row(measured: Any, cell: Cell, images: str, device: str) -> dict[str, Any]:
     """The stored row of a cell, a new one, or one with an error, which is not stored."""
-    folder = cell["category"]
-    names = cell | {"category": Path(folder).name}
-    version = differnet_lite.__version__
+    names = cell | {"category": Path(cell["category"]).name}
+    key = {name: value for name, value in names.items() if name not in FACTOR}
     try:
-        figures = measured(names, content, version, folder, make, device, cache)
+        figures = measured(key, images, differnet_lite.__version__, cell["category"], device)
     except Exception as error:
         figures = made_here() | {"error": f"{type(error).__name__}: {error}"}
     return names | figures | {"options": options_json(cell["options"])}
 
 
-def _measured(
-    cell: Cell,
-    content: str,
-    version: str,
-    folder: str,
-    make: Callable[..., Any],
-    device: str,
-    cache: Cache,
-) -> dict[str, Any]:
+def _measured(cell: Cell, images: str, version: str, folder: str, device: str) -> dict[str, Any]:
     """Fit, score the test set once, and compare with its labels.
 
-    `cell`, `content` and `version` are all that a result depends on, but for its last digits.
+    `cell`, `images` and `version` are all that a result depends on, but for its last digits.
     """
     category = load_category(folder)
     train = subset(category.train, cell["n_train"], cell["seed"])
-    detector = make(
-        cell["method"],
-        seed=cell["seed"],
-        device=device,
-        cache=cache,
-        progress=False,
-        **cell["options"],
+    detector = make_detector(
+        cell["method"], seed=cell["seed"], device=device, progress=False, **cell["options"]
     )
-    if cell["method"] in ON_FEATURES and cache is not None:
+    if cell["method"] in ON_FEATURES:
         detector.features([*train, *category.test])  # kept, and no part of the seconds
     start = time.perf_counter()
     detector.fit(train)
@@ -223,13 +201,4 @@ def _measured(
         "fit_s": round(fitted - start, 3),
         "score_s": round(time.perf_counter() - fitted, 3),
         "auroc": metrics.auroc(category.labels, scores),
-        "average_precision": metrics.average_precision(category.labels, scores),
-        "auroc_by_kind": json.dumps(metrics.auroc_by_kind(category.kinds, scores)),
     }
-
-
-def _content(category: Category) -> str:
-    """Tells two sets of images apart by the names and the content of their files."""
-    paths = [*category.train, *category.test]
-    names = [path.relative_to(category.root).as_posix() for path in paths]
-    return joblib.hash([names, list(in_parallel(digest, paths))])

@@ -7,24 +7,20 @@ the same images. Where a method cannot use one training image, its row holds the
 from __future__ import annotations
 
 import dataclasses
-import json
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from differnet_course.experiments.running import Cell, cells, options_json
-from differnet_course.experiments.summaries import over_categories, summarise
-from differnet_course.published import METHODS
+from differnet_course.experiments.running import Cell, cells
+from differnet_course.published import METHODS, published_auroc
 from differnet_lite.settings import DEFAULT
 from differnet_lite.transforms import Transformations
 
-__all__ = ["ABLATIONS", "STUDIES", "Study"]
+__all__ = ["ABLATIONS", "STUDIES", "Study", "as_text", "provenance", "summarise"]
 
 Options = dict[str, Any]
 OWN: dict[str, Options] = {"differnet": {"calibration": "none", "map_images": 0}}
-SAME_SCORES = ("calibration", "map_images", "reference_images")  # options that move no score here
 
 # factor: level: settings; an empty one is the default. Random angles run the trunk anew in every
 # epoch, so that pair gets few epochs. Rotations are varied alone, without zooms and shifts.
@@ -52,14 +48,14 @@ class Study:
     """A question, and how to answer it.
 
     Args:
-        title: of its figure.
+        question: in words.
         methods: that it compares unless told otherwise.
         by: columns of the table that tell the rows of the summary apart.
         n_train: numbers of training images.
         ablations: factors and their levels, see `ABLATIONS`.
     """
 
-    title: str
+    question: str
     methods: Sequence[str]
     by: Sequence[str]
     n_train: Sequence[int | None] = (None,)
@@ -68,72 +64,121 @@ class Study:
     def cells(
         self, categories: Sequence[Any], methods: Sequence[str], seeds: Sequence[int]
     ) -> list[Cell]:
-        """What to run."""
-        settings = [options for levels in self.ablations.values() for options in levels.values()]
-        different = {options_json(options): options for options in settings}
-        return cells(
-            methods={method: OWN.get(method, {}) for method in methods},
-            categories=categories,
-            seeds=seeds,
-            settings=list(different.values()) or [{}],
-            n_train=self.n_train,
-        )
+        """What to run; cells of ablations have a factor, a level, and whether it is the default."""
+        options = {method: OWN.get(method, {}) for method in methods}
+        common: dict[str, Any] = {"methods": options, "categories": categories, "seeds": seeds}
+        if not self.ablations:
+            return cells(**common, n_train=self.n_train)
+        return [
+            cell | {"factor": factor, "level": level, "default": not settings}
+            for factor, levels in self.ablations.items()
+            for level, settings in levels.items()
+            for cell in cells(**common, settings=[settings])
+        ]
 
     def summary(self, table: pd.DataFrame) -> pd.DataFrame:
         """The table of a run, summarised; see `summarise`.
 
-        For table 1 with a row for each method's mean over categories, where there are several;
-        for ablations with columns `factor`, `level` and `default`.
+        For table 1 with a row for each method's mean over categories, where there are several.
         """
         short = summarise(table, self.by)
         if "n_train" in self.by:
             return short.sort_values(["category", "n_train"], kind="stable", ignore_index=True)
-        if self.ablations:
-            return self._by_level(short)
-        if table["category"].nunique() > 1:
-            return pd.concat([short, over_categories(table)], ignore_index=True)
+        if not self.ablations and table["category"].nunique() > 1:
+            return pd.concat([short, _over_categories(table)], ignore_index=True)
         return short
-
-    def _by_level(self, short: pd.DataFrame) -> pd.DataFrame:
-        """The summary by options as one by factor and level; a default is in several factors."""
-        options = short["options"].map(_that_matter)
-        parts = []
-        for factor, levels in self.ablations.items():
-            for level, settings in levels.items():
-                rows = short[options == _that_matter(options_json(settings))]
-                if rows.empty:
-                    warnings.warn(
-                        f"{factor} = {level}: no row has these options; run the study to its end",
-                        stacklevel=3,
-                    )
-                names = {"factor": factor, "level": level, "default": not settings}
-                parts.append(rows.drop(columns=["options", "method"]).assign(**names))
-        both = pd.concat(parts, ignore_index=True)
-        return both[[*names, *both.columns.drop([*names])]]
-
-
-def _that_matter(options: str) -> str:
-    """Options (JSON) less those that move no score here."""
-    items = json.loads(options).items()
-    return options_json({name: value for name, value in items if name not in SAME_SCORES})
 
 
 STUDIES = {
     "table1": Study(
-        "All methods on all categories",
-        [method for method in METHODS if method != "autoencoder-ssim"],
+        "Which method finds the defects of which category?",
+        tuple(METHODS),
         ("category", "method"),
     ),
     "few-shot": Study(
-        "How many training images?",
+        "How many training images does each method need?",
         ("ocsvm", "1-nn", "differnet", "mahalanobis"),
         ("category", "n_train", "method"),
         n_train=(1, 2, 4, 8, 16, 32, None),
     ),
     "ablations": Study(
-        "One factor at a time",
+        "What does each part of DifferNet add? One factor at a time leaves its default.",
         ("differnet",),
-        ("category", "method", "options"),
+        ("factor", "level", "default", "category", "method"),
         ablations=ABLATIONS,
     ),
 }
+
+
+def summarise(table: pd.DataFrame, by: Sequence[str] = ("category", "method")) -> pd.DataFrame:
+    """Mean and spread over seeds.
+
+    Args:
+        table: of `run`.
+        by: columns that tell the rows of the summary apart.
+
+    Returns:
+        A row for each combination, in the order of the table, with `auroc` (mean over the seeds
+        that succeeded, 0 to 1), `std` (of a sample), `low` and `high`, `seeds`, `failed`,
+        `seconds` (mean of fitting and scoring) and the `paper`'s AUROC, where it has one.
+    """
+    seconds = table["fit_s"].astype(float) + table["score_s"].astype(float)
+    table = table.assign(seconds=seconds, auroc=table["auroc"].astype(float))
+    groups = table.groupby(list(by), sort=False, dropna=False)
+    short = groups["auroc"].agg(auroc="mean", std="std", low="min", high="max", seeds="count")
+    short["failed"] = groups.size() - short["seeds"]
+    short = short.assign(seconds=groups["seconds"].mean().round(2)).reset_index()
+    pairs = zip(short["method"], short["category"], strict=True)
+    return short.assign(paper=pd.Series([published_auroc(*pair) for pair in pairs], dtype=float))
+
+
+def _over_categories(table: pd.DataFrame) -> pd.DataFrame:
+    """A row for each method: `summarise` of each seed's mean; a seed that lacks one has none."""
+    categories = list(dict.fromkeys(table["category"]))
+    columns = {name: table[name].astype(float) for name in ("auroc", "fit_s", "score_s")}
+    groups = table.assign(**columns).groupby(["method", "seed"], sort=False)
+    means = groups[list(columns)].mean()
+    means["auroc"] = means["auroc"].where(groups["auroc"].count() == len(categories))
+    short = summarise(means.reset_index().assign(category=f"mean of {len(categories)}"))
+    published = [
+        pd.Series([published_auroc(method, category) for category in categories], dtype=float)
+        for method in short["method"]
+    ]
+    return short.assign(paper=[values.mean(skipna=False) for values in published])
+
+
+def as_text(summary: pd.DataFrame) -> str:
+    """A summary for people: AUROC in percent, mean ± standard deviation and range over seeds."""
+
+    def percent(name: str) -> pd.Series:
+        return (100 * summary[name]).map("{:.1f}".format).where(summary[name].notna(), "")
+
+    names = [c for c in ("factor", "level", "category", "method", "n_train") if c in summary]
+    spread = ("± " + percent("std")).where(summary["std"].notna(), "")
+    mean = (percent("auroc") + " " + spread).str.strip()
+    shown = summary[names].assign(**{"AUROC %": mean.where(mean != "", "failed")})
+    shown["range"] = (percent("low") + " to " + percent("high")).where(summary["low"].notna(), "")
+    shown["paper"] = percent("paper")
+    return shown.assign(seeds=summary["seeds"], seconds=summary["seconds"]).to_string(index=False)
+
+
+def provenance(table: pd.DataFrame, study: str) -> str:
+    """How to make a table of `run` again, and where it was made, as the table says: three lines.
+
+    Args:
+        table: of `run`, or read from its CSV file.
+        study: name of the study that made it.
+    """
+    versions = " and ".join(dict.fromkeys(table["version"]))
+    machines = " and ".join(dict.fromkeys(table["machine"]))
+    start = str(table["when"].min()).replace("T", " ")[:16]
+    end = str(table["when"].max()).replace("T", " ")[:16]
+    names = ["factor", "level", "default"]  # the default is a level of several factors
+    fits = table.drop(columns=names, errors="ignore").drop_duplicates()
+    return (
+        f"python -m differnet_course.experiments {study} --categories"
+        f" {' '.join(dict.fromkeys(table['category']))} --seeds {table['seed'].max() + 1}\n"
+        f"{len(fits)} cells, of which {int(fits['error'].notna().sum())} failed;"
+        f" made from {start} to {end} UTC\n"
+        f"differnet_lite {versions} on {machines}"
+    )

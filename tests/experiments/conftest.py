@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from differnet_course.experiments import running
 
 
 @pytest.fixture(scope="session")
@@ -27,19 +28,17 @@ class Fake:
     """Scores by chance and seed; `fits` holds the fits of this process."""
 
     fits: ClassVar[list[tuple[str, int]]] = []
+    broken: ClassVar[set[tuple[str, int]]] = set()  # that raise
+    error: ClassVar[type[BaseException]] = ValueError
 
     def __init__(self, name: str, *, seed: int, **settings: Any) -> None:
         self.name = name
         self.seed = seed
-        self.settings = settings
 
     def fit(self, images: list[Path]) -> Fake:
         Fake.fits.append((self.name, self.seed))
-        time.sleep(self.settings.get("seconds", 0))
-        if self.name == "breaks":
-            raise ValueError("a bad day")
-        if self.name == "interrupts" and self.seed == 1 and Fake.fits.count((self.name, 1)) == 1:
-            raise KeyboardInterrupt
+        if (self.name, self.seed) in Fake.broken:
+            raise Fake.error("a bad day")
         return self
 
     def features(self, images: list[Path]) -> None:
@@ -49,6 +48,11 @@ class Fake:
         return np.random.default_rng([self.seed, *self.name.encode()]).random(len(images))
 
 
-@pytest.fixture(autouse=True)
-def _no_fits() -> None:
-    Fake.fits.clear()
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> type[Fake]:
+    """In the place of all detectors."""
+    monkeypatch.setattr(running, "make_detector", Fake)
+    monkeypatch.setattr(Fake, "fits", [])
+    monkeypatch.setattr(Fake, "broken", set())
+    monkeypatch.setattr(Fake, "error", ValueError)
+    return Fake

@@ -71,11 +71,11 @@ def test_last_and_best_by_hand() -> None:
 def test_the_command_resumes(
     category_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["epochs", "--categories", str(category_folder), "--device", "cpu", "--no-progress"]
-    words += ["--out", str(tmp_path), "--preset", "default", "--epochs", "2"]
+    words = ["epochs", "--categories", str(category_folder), "--device", "cpu"]
+    words += ["--out", str(tmp_path), "--preset", "default", "--epochs", "2", "--views", "3"]
     assert main([*words, "--seeds", "1"]) == 0
     first = pd.read_csv(tmp_path / "epochs.csv")
     assert main([*words, "--seeds", "2"]) == 0
     both = pd.read_csv(tmp_path / "epochs.csv")
     pd.testing.assert_frame_equal(both.iloc[: len(first)], first)
-    assert both.groupby("seed").ngroups == 2 and "gain" in capsys.readouterr().out
+    assert both.groupby("seed").ngroups == 2 and "3 known views" in capsys.readouterr().out
