@@ -28,6 +28,7 @@ from nbformat import NotebookNode
 from pictures import PICTURE, PLOTLY, outputs, plotly_js
 
 ROOT = Path(__file__).resolve().parents[1]
+PATH = "The story in two hours: 00, 01, 02, 04, 06 and 07, without the sections *More*."
 TEMPLATE = """
 {%- extends 'lab/index.html.j2' -%}
 {% block html_head_js %}<script defer src="plotly.min.js"></script>
@@ -61,7 +62,8 @@ nav a {color: #0b57a4}
 nav {display: flex; justify-content: space-between; padding: 16px 24px; font: 15px sans-serif}
 .figure {overflow-x: auto} .figure img {max-width: none} img.drawn {display: none}
 .caption {color: #555; font-size: 13px}
-summary {cursor: pointer; margin: 6px 0 6px 72px; color: #555; font: 14px sans-serif}
+summary {cursor: pointer; margin: 6px 0; color: #0b57a4}
+details {border-left: 3px solid #ddd; padding-left: 12px}
 math {font-size: 105%} math[display=block] {margin: 10px 0}
 @media print {img.drawn {display: block} .js-plotly-plot, nav, summary {display: none}}
 """
@@ -81,6 +83,10 @@ class MathRenderer(IPythonRenderer):
 
     def inline_math(self, body: str) -> str:
         return formula(body)
+
+    def block_html(self, html: str) -> str:
+        # diagrams are embedded by a parser, which would close a <details> before its answer
+        return html if "details>" in html else super().block_html(html)
 
     def latex_environment(self, name: str, body: str) -> str:
         return formula(rf"\begin{{{name}}}{body}\end{{{name}}}", "block")
@@ -133,11 +139,11 @@ def title(notebook: NotebookNode) -> str:
 
 def contents(stems: Sequence[str], notebooks: Sequence[NotebookNode]) -> NotebookNode:
     """The page that lists all others: what one can do after each."""
-    text = ["# DifferNet: a course in notebooks", ""]
+    text = ["# DifferNet: a course in notebooks", "", PATH, ""]
     for stem, notebook in zip(stems, notebooks, strict=True):
         goals = notebook.cells[0].source.partition("**Afterwards you can**")[2]
         text += [f"## [{title(notebook)}]({stem}.html)", goals.partition("**You need**")[0].strip()]
-        text += ["", f"{core_minutes(notebook)} minutes", ""]
+        text += ["", f"{core_minutes(notebook)} minutes for the core", ""]
     return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("\n".join(text))])
 
 

@@ -374,6 +374,16 @@ def test_the_site_draws_figures_and_formulas_without_a_network(site, offline, sc
     assert formulas > 100 and problems == []
 
 
+def test_an_answer_is_hidden_until_it_is_opened_by_keyboard(site, offline):
+    tab, _ = offline(javascript=False)
+    tab.goto((site / "10_self_assessment.html").as_uri())
+    text = tab.locator("details p").first
+    assert not text.is_visible()
+    tab.locator("summary").first.focus()
+    tab.keyboard.press("Enter")
+    assert text.is_visible()
+
+
 def test_pictures_show_without_javascript(site, offline, tmp_path):
     """In the site, and in what nbconvert makes of a notebook by itself."""
     tab, problems = offline(javascript=False)
