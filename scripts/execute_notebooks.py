@@ -24,19 +24,6 @@ from nbformat import NotebookNode
 from pictures import add_pictures
 
 ROOT = Path(__file__).resolve().parents[1]
-# A FigureWidget's stored state is the figure as it was made: later changes travel as messages of
-# their own. Run last, so that an explorer's picture shows what its controls say.
-SYNCHRONISE = """
-import copy, sys
-if "ipywidgets" in sys.modules:
-    for widget in list(sys.modules["ipywidgets"].widgets.widget._instances.values()):
-        if type(widget).__name__ == "LiveLoss":
-            widget.clear()
-    for widget in list(sys.modules["ipywidgets"].widgets.widget._instances.values()):
-        if hasattr(widget, "_widget_data"):
-            widget._widget_data = copy.deepcopy(widget._data)
-            widget._widget_layout = copy.deepcopy(widget._layout)
-"""
 TIMES = ROOT / "notebooks" / "results" / "running_times.csv"
 
 
@@ -54,11 +41,7 @@ def execute(notebook: NotebookNode, folder: Path) -> float:
         record_timing=False,
         resources={"metadata": {"path": str(folder)}},
     )
-    notebook.cells.append(nbformat.v4.new_code_cell(SYNCHRONISE))
-    try:
-        client.execute()
-    finally:
-        notebook.cells.pop()
+    client.execute()
     return time.perf_counter() - start
 
 

@@ -19,7 +19,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import plotly
 from nbformat import NotebookNode
 from PIL import Image
@@ -147,8 +146,9 @@ def widget(state: Mapping[str, Any], model: str, figures: list[Mapping[str, Any]
     """HTML for a widget of the stored state: texts, what controls say, and elements for figures."""
     model = model.removeprefix("IPY_MODEL_")
     values = state[model]["state"]
-    if "_widget_layout" in values:
-        return _leaf(_figure(state[model]), figures)
+    if "figure_layout" in values:
+        data = [values[name] for name in values["traces"]]
+        return _leaf({"data": data, "layout": values["figure_layout"]}, figures)
     if "children" in values:
         inner = "".join(widget(state, child, figures) for child in values["children"])
         return f'<div class="{state[model]["model_name"][0]}">{inner}</div>'
@@ -170,20 +170,3 @@ def _leaf(figure: Mapping[str, Any], figures: list[Mapping[str, Any]]) -> str:
     figures.append({"data": figure["data"], "layout": layout})
     size = f"width:{layout['width']}px;height:{layout['height']}px"
     return f'<div id="figure{len(figures) - 1}" style="{size}"></div>'
-
-
-def _figure(model: Mapping[str, Any]) -> dict[str, Any]:
-    """Data and layout of a FigureWidget, its binary arrays as plotly.js reads them from JSON."""
-    values = json.loads(json.dumps(model["state"]))
-    for buffer in model.get("buffers", ()):
-        *way, last = buffer["path"]
-        if way[0] not in ("_widget_data", "_widget_layout"):
-            continue
-        place = values
-        for key in way:
-            place = place[key]
-        dtype = np.dtype(place.pop("dtype")).str[1:]
-        shape = ", ".join(str(n) for n in place.pop("shape"))
-        place.pop(last, None)
-        place |= {"dtype": dtype, "bdata": buffer["data"], "shape": shape}
-    return {"data": values["_widget_data"], "layout": values["_widget_layout"]}

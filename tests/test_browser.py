@@ -66,7 +66,7 @@ EXPLORERS = {
     "DensityExplorer": Explorer(
         "explorer = DensityExplorer(Chain([MADE(2), AdditiveCoupling(2)]), two_moons(200))",
         r"after 0 of 2 blocks",
-        r"after 1 of 2 blocks",
+        r"after 0.05 of 2 blocks",
     ),
     "RotationExplorer": Explorer(
         "features = {'black': rng.normal(size=(3, 5)), 'reflection': rng.normal(size=(3, 5))}\n"

@@ -142,9 +142,10 @@ SOURCES = [
 ]
 EXPLORER = """\
 import ipywidgets as widgets, plotly.graph_objects as go
-figure = go.FigureWidget(go.Scatter(y=[1.0, 2.0, 3.0]))
+from differnet_course.widgets.plot import Plot
+figure = go.Figure(go.Scatter(y=[1.0, 2.0, 3.0]), layout={"width": 860, "height": 450})
 slider = widgets.IntSlider(value=3, max=7, description="blocks")
-widgets.VBox([slider, widgets.HTML("<b>three</b> blocks"), figure])"""
+widgets.VBox([slider, widgets.HTML("<b>three</b> blocks"), Plot(figure)])"""
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from differnet_course.plots.maps import plot_map
 from differnet_course.plots.style import SKY, colour_axis
 from differnet_course.widgets.layout import BESIDE, columns, labelled, slider_style
 from differnet_course.widgets.maps_state import CELLS, WORK, MapStates
+from differnet_course.widgets.plot import Plot
 from differnet_lite import DifferNet
 from differnet_lite.images import ImageLike
 from differnet_lite.maps import SIGMA, MapLevels
@@ -75,7 +76,8 @@ class LocalizationExplorer(widgets.HBox):
         self._outlines = [_outline(mask) for mask in outlines]
         self._states = MapStates(maps or GradientMaps(model), images)
         self._make_controls()
-        self.figure = go.FigureWidget(self._draw())
+        self.figure = self._draw()
+        self.plot = Plot(self.figure)
         self._drawn = 0
         self._show()
         colours = labelled("colours", self.scale_buttons, LABEL)
@@ -87,7 +89,7 @@ class LocalizationExplorer(widgets.HBox):
             widgets.Accordion([more], titles=["more"], selected_index=None),
             self.label,
         ]
-        super().__init__(columns(controls, [self.figure]), layout=BESIDE)
+        super().__init__(columns(controls, [self.plot]), layout=BESIDE)
 
     def map(self) -> np.ndarray:
         """The map that is shown, (56, 56) float32, at least 0."""
@@ -216,18 +218,18 @@ class LocalizationExplorer(widgets.HBox):
         self, index: int, shown: np.ndarray, axis: dict[str, object], has_level: bool
     ) -> None:
         photograph, heat, line, defect = self.figure.data
-        with self.figure.batch_update():
-            if index != self._drawn:
-                drawn = plot_map(self._photograph(index), shown, levels=NO_LEVELS)
-                photograph.source = drawn.data[0].source
-                defect.z = self._outlines[index]
-                self._drawn = index
-            heat.z = shown
-            heat.opacity = 1.0 if has_level else OPACITY
-            line.visible = has_level
-            if has_level:
-                line.z = shown
-            self.figure.layout.coloraxis = axis
+        if index != self._drawn:
+            drawn = plot_map(self._photograph(index), shown, levels=NO_LEVELS)
+            photograph.source = drawn.data[0].source
+            defect.z = self._outlines[index]
+            self._drawn = index
+        heat.z = shown
+        heat.opacity = 1.0 if has_level else OPACITY
+        line.visible = has_level
+        if has_level:
+            line.z = shown
+        self.figure.layout.coloraxis = axis
+        self.plot.draw()
 
     def _say_busy(self, what: str) -> None:
         self.label.value = f"<b>computing</b> {html.escape(what)} &hellip;"

@@ -13,6 +13,7 @@ from plotly.subplots import make_subplots
 
 from differnet_course.plots.images import jpeg
 from differnet_course.plots.style import COLOURS, DARK, DASHES, GREY, SYMBOLS, TEMPLATE
+from differnet_course.widgets.plot import Plot
 from differnet_lite.images import ImageLike, decode
 from differnet_lite.resampling import rotate
 from differnet_lite.transforms import Fill
@@ -36,8 +37,7 @@ class RotationExplorer(widgets.VBox):
     Attributes:
         slider: the control; set its `value` to move the explorer from code.
         label: says in words what is shown.
-        figure: a Plotly FigureWidget: an image for each fill, the distances, a marker on each
-            curve, a cursor.
+        figure: an image for each fill, the distances, a marker on each curve, a cursor.
         distances: fill to distances from the first angle, (T,), in units of `unit`.
 
     Raises:
@@ -69,10 +69,11 @@ class RotationExplorer(widgets.VBox):
             layout={"width": "520px"},
         )
         self.label = widgets.HTML()
-        self.figure = go.FigureWidget(self._figure())
+        self.figure = self._figure()
+        self.plot = Plot(self.figure)
         self.slider.observe(lambda _: self._show(), names="value")
         self._show()
-        super().__init__([self.slider, self.label, self.figure])
+        super().__init__([self.slider, self.label, self.plot])
 
     def _figure(self) -> go.Figure:
         n = len(self.distances)
@@ -116,12 +117,12 @@ class RotationExplorer(widgets.VBox):
     def _show(self) -> None:
         k = self.slider.value
         n = len(self.distances)
-        with self.figure.batch_update():
-            for j, (fill, distance) in enumerate(self.distances.items()):
-                self.figure.data[j].source = self.pictures[fill][k]
-                self.figure.data[2 * n + j].x = [self.angles[k]]
-                self.figure.data[2 * n + j].y = [distance[k]]
-            self.figure.data[-1].x = [self.angles[k]] * 2
+        for j, (fill, distance) in enumerate(self.distances.items()):
+            self.figure.data[j].source = self.pictures[fill][k]
+            self.figure.data[2 * n + j].x = [self.angles[k]]
+            self.figure.data[2 * n + j].y = [distance[k]]
+        self.figure.data[-1].x = [self.angles[k]] * 2
+        self.plot.draw()
         moved = ", ".join(
             f"{distance[k]:.2f} with {NAMES[fill]}" for fill, distance in self.distances.items()
         )

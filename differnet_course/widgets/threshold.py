@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import ipywidgets as widgets
 import numpy as np
-import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
 from differnet_course.widgets.cards import Cards
 from differnet_course.widgets.layout import BESIDE, columns, slider_style
+from differnet_course.widgets.plot import Plot
 from differnet_course.widgets.threshold_figure import draw_threshold, move_threshold
 from differnet_course.widgets.threshold_states import ThresholdStates
 from differnet_lite.checks import rate, vector
@@ -42,7 +42,7 @@ class ThresholdExplorer(widgets.HBox):
         alphas: all rates that the second one can take, ascending: k / (n + 1).
         label: says in words what the state is.
         flips: thumbnails of images that have just flipped, and of those that would be next.
-        figure: a Plotly FigureWidget: the distributions with theta, and the confusion matrix.
+        figure: the distributions with theta, and the confusion matrix.
 
     Raises:
         ValueError: lengths differ, there is no score, or one is not finite.
@@ -83,7 +83,7 @@ class ThresholdExplorer(widgets.HBox):
         self.thetas = self._states.thetas
         self.alphas = self._states.alphas
         self._cards = Cards(self.scores, self.anomalous, self.names, images)
-        figure = draw_threshold(
+        self.figure = draw_threshold(
             self.calibration,
             self.scores,
             self.kinds,
@@ -91,7 +91,7 @@ class ThresholdExplorer(widgets.HBox):
             ends=self._states.ends,
             logarithmic=self._states.logarithmic,
         )
-        self.figure = go.FigureWidget(figure)
+        self.plot = Plot(self.figure)
         wide = slider_style("90px")
         options = [(f"{theta:.3g}", i) for i, theta in enumerate(self.thetas)]
         self.theta_slider = widgets.SelectionSlider(
@@ -109,7 +109,7 @@ class ThresholdExplorer(widgets.HBox):
         self.alpha_slider.observe(lambda change: self._take(change["new"]), names="value")
         self._take(self._states.nearest_alpha(rate("alpha", alpha)))
         controls = [self.theta_slider, self.alpha_slider, self.label]
-        super().__init__(columns(controls, [self.figure, self.flips]), layout=BESIDE)
+        super().__init__(columns(controls, [self.plot, self.flips]), layout=BESIDE)
 
     @property
     def theta(self) -> float:
@@ -141,6 +141,7 @@ class ThresholdExplorer(widgets.HBox):
     def _show(self, state: int) -> None:
         counts = self.confusion()
         move_threshold(self.figure, self.theta, counts, logarithmic=self._states.logarithmic)
+        self.plot.draw()
         guaranteed = self._states.guaranteed[state]
         promise = f"guarantees α ≤ {guaranteed:.1%}" if guaranteed < 1 else "guarantees nothing"
         parts = [f"θ = {self.theta:.3g}, {promise} (n = {len(self.calibration)})"]

@@ -64,17 +64,16 @@ def draw_threshold(
 
 
 def move_threshold(
-    figure: go.FigureWidget, theta: float, counts: np.ndarray, *, logarithmic: bool
+    figure: go.Figure, theta: float, counts: np.ndarray, *, logarithmic: bool
 ) -> None:
     """Set threshold and confusion matrix, (2, 2): rows normal and anomalous, passed and flagged."""
     region, line, matrix = figure.data[0], figure.data[-2], figure.data[-1]
     right = region.x[1]
-    with figure.batch_update():
-        region.x = [theta, right, right, theta]
-        line.x = [theta, theta]
-        matrix.text = [[f"<b>{value}</b>" for value in row] for row in counts[: len(matrix.y)]]
-        figure.layout.annotations[0].x = np.log10(theta) if logarithmic else theta
-        figure.layout.annotations[0].text = f"θ = {theta:.3g}"
+    region.x = [theta, right, right, theta]
+    line.x = [theta, theta]
+    matrix.text = [[f"<b>{value}</b>" for value in row] for row in counts[: len(matrix.y)]]
+    figure.layout.annotations[0].x = np.log10(theta) if logarithmic else theta
+    figure.layout.annotations[0].text = f"θ = {theta:.3g}"
 
 
 def _rows(

@@ -159,6 +159,6 @@ def test_errors_say_what_was_expected(model, parts):
 
 def test_controls_stand_beside_the_picture(explorer):
     left, right = explorer.children
-    assert right.children == (explorer.figure,)
+    assert right.children == (explorer.plot,)
     assert left.children[0] is explorer.image_slider and left.children[-1] is explorer.label
     assert explorer.figure.layout.width + COLUMN <= 830 and explorer.figure.layout.height < 560

@@ -100,7 +100,7 @@ def test_scores_below_zero_are_drawn_on_a_linear_axis():
 def test_sliders_stand_beside_the_picture(explorer):
     left, right = explorer.children
     assert left.children == (explorer.theta_slider, explorer.alpha_slider, explorer.label)
-    assert right.children == (explorer.figure, explorer.flips)
+    assert right.children == (explorer.plot, explorer.flips)
     assert explorer.figure.layout.width + COLUMN <= 830 and explorer.figure.layout.height < 400
 
 

@@ -1,0 +1,148 @@
+"""A Plotly figure in a notebook page: a small widget; all of them share one plotly.js.
+
+Plotly's own FigureWidget sends its 5 MB once for each figure, and must be there within 2 s: on a
+loaded machine its place stays blank. Here plotly.js travels once from a kernel, compressed, and a
+figure that waits for it says so.
+"""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import json
+from pathlib import Path
+
+import anywidget
+import ipywidgets as widgets
+import plotly
+import plotly.graph_objects as go
+import traitlets
+
+__all__ = ["Library", "Plot"]
+
+ESM = """
+const HELP = "The figure is still not there. Save, reload the page, and run this cell again.";
+
+function loadPlotly(model) {
+  globalThis.differnetPlotly ??= (async () => {
+    const id = model.get("library").replace("IPY_MODEL_", "");
+    const code = (await model.widget_manager.get_model(id)).get("code");
+    const plain = new Blob([code]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const script = new Blob([await new Response(plain).blob()], {type: "text/javascript"});
+    await import(URL.createObjectURL(script));
+    return globalThis.Plotly;
+  })();
+  globalThis.differnetPlotly.catch(() => { globalThis.differnetPlotly = undefined; });
+  return globalThis.differnetPlotly;
+}
+
+async function show(model, el, stop) {
+  const page = document.createElement("div");
+  const note = document.createElement("div");
+  el.style.cssText = "position: relative; overflow: hidden; max-width: 100%";
+  note.style.cssText = "padding: 8px; color: var(--jp-ui-font-color1, #222)";
+  note.textContent = "loading the drawing library";
+  el.append(page, note);
+  const late = setTimeout(() => { note.textContent = HELP; }, 20000);
+  stop.addEventListener("abort", () => clearTimeout(late));
+  let Plotly;
+  try {
+    Plotly = await loadPlotly(model);
+  } catch (error) {
+    note.textContent = `${HELP} (${error})`;
+    return;
+  } finally {
+    clearTimeout(late);
+  }
+  const draw = async () => {
+    const layout = structuredClone(model.get("figure_layout"));
+    el.style.width = `${layout.width}px`;
+    const fits = Math.min(layout.width, el.clientWidth || layout.width);
+    layout.height *= fits / layout.width;
+    layout.width = fits;
+    const traces = model.get("traces").map(name => structuredClone(model.get(name)));
+    await Plotly.react(page, traces, layout, {displaylogo: false});
+    const busy = model.get("busy");
+    page.style.filter = busy ? "grayscale(1) opacity(0.35)" : "";
+    note.textContent = busy;
+    note.style.cssText = "position: absolute; inset: 40% 0 auto; text-align: center; "
+      + "font-weight: bold; color: #222; pointer-events: none";
+  };
+  let waiting = 0;
+  const redraw = () => { waiting ||= requestAnimationFrame(() => { waiting = 0; draw(); }); };
+  await draw();
+  page.on("plotly_click", ({points: [p]}) => {
+    const trace = p.curveNumber, index = p.pointNumber ?? null;
+    model.set("clicked", {trace, index, x: p.x, y: p.y});
+    model.save_changes();
+  });
+  model.on("change", redraw);
+  const size = new ResizeObserver(redraw);
+  size.observe(el.parentElement ?? el);
+  stop.addEventListener("abort", () => {
+    model.off("change", redraw);
+    size.disconnect();
+    Plotly.purge(page);
+  });
+}
+
+function render({ model, el }) {
+  const stop = new AbortController();
+  show(model, el, stop.signal);
+  return () => stop.abort();
+}
+export default { render };
+"""
+
+
+class Library(widgets.Widget):
+    """The plotly.js of the installed plotly, on its way to the page."""
+
+    code = traitlets.Bytes(help="plotly.js, gzip").tag(sync=True)
+
+
+@functools.cache
+def library() -> Library:
+    """The one of this kernel."""
+    path = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+    return Library(code=gzip.compress(path.read_bytes()))
+
+
+class Plot(anywidget.AnyWidget):
+    """Shows a figure of a fixed number of traces. Change the figure, then call `draw`.
+
+    Args:
+        figure: its layout has a width and a height in px; a narrower page shrinks both.
+
+    Attributes:
+        figure: the figure.
+        busy: words that are written over the figure while it is greyed; "" for none.
+        clicked: of the last click: trace, index of the point, and x and y in the figure's axes.
+    """
+
+    _esm = ESM
+    library = traitlets.Instance(Library).tag(sync=True, **widgets.widget_serialization)
+    traces = traitlets.List(traitlets.Unicode()).tag(sync=True)  # names of traits
+    figure_layout = traitlets.Dict().tag(sync=True)
+    busy = traitlets.Unicode().tag(sync=True)
+    clicked = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, figure: go.Figure) -> None:
+        self.figure = figure
+        names = [f"trace{k}" for k in range(len(figure.data))]
+        self.add_traits(**{name: traitlets.Dict().tag(sync=True) for name in names})
+        super().__init__(library=library(), traces=names, **self._parts())
+
+    def draw(self) -> None:
+        """Send to the page what has changed."""
+        with self.hold_sync():
+            for name, value in self._parts().items():
+                setattr(self, name, value)
+
+    def _parts(self) -> dict[str, object]:
+        plain = json.loads(self.figure.to_json())
+        traces = {f"trace{k}": trace for k, trace in enumerate(plain["data"])}
+        return {"figure_layout": plain["layout"], **traces}
+
+    def __repr__(self) -> str:
+        return f"Plot of {len(self.traces)} traces: run this cell to draw it"
