@@ -29,9 +29,7 @@ from differnet_lite.transforms import Transformations
 
 __all__ = ["FeatureCache", "FeatureError", "code_version", "default_cache"]
 
-SOURCES = (
-    *("transforms", "resampling", "trunk", "features", "images", "pixels", "formats", "cache"),
-)
+SOURCES = ("transforms", "resampling", "trunk", "features", "images", "pixels", "cache")
 UNUSED = ("angles", "n_train", "n_test", "max_angle")  # the angles are arguments here
 
 
@@ -69,12 +67,6 @@ class FeatureCache:
         seed: of the jitter, if the transformations have one.
         progress: whether to show a progress bar.
         white: of pictures of more than 8 bits, see `as_rgb`.
-
-    Example:
-        >>> extractor = MultiScaleExtractor(device="cpu")
-        >>> cache = FeatureCache(extractor, Transformations.none(), folder=None, progress=False)
-        >>> cache.features([np.zeros((448, 448), np.uint8)], angles=(0.0, 90.0)).shape
-        torch.Size([1, 2, 768])
     """
 
     def __init__(
@@ -130,31 +122,26 @@ class FeatureCache:
                     bar.update(len(batch))
                     batch = []
 
-    def _load(
-        self, image: ImageLike, store: Path | None, n_views: int
-    ) -> tuple[str, Tensor | None, Tensor | None]:
+    def _load(self, image: ImageLike, store: Path | None, n_views: int) -> tuple[str, Tensor]:
         """The digest of an image with its pixels, or with its features if they are stored."""
-        source = read(image, self.white)  # once: the digest is that of the pixels
+        source = read(image)  # once: the digest is that of the pixels
         path = None if store is None else _path(store, source.digest)
         if path is not None and path.exists():
             try:
-                return source.digest, None, _read(path, (n_views, self.extractor.n_features))
+                return source.digest, _read(path, (n_views, self.extractor.n_features))
             except (OSError, ValueError) as error:
                 warnings.warn(
                     f"{path}: the stored features are damaged ({error}); computed again",
                     stacklevel=2,
                 )
-        return source.digest, decode(source, self.extractor.size, white=self.white), None
+        return source.digest, decode(source, self.extractor.size, white=self.white)
 
     def _finish(
-        self,
-        batch: Sequence[tuple[str, Tensor | None, Tensor | None]],
-        angles: Sequence[float],
-        store: Path | None,
+        self, batch: Sequence[tuple[str, Tensor]], angles: Sequence[float], store: Path | None
     ) -> Tensor:
         """Extract what was not stored, store it, and put the batch together."""
-        new = {name: pixels[None] for name, pixels, _ in batch if pixels is not None}
-        features = {name: stored for name, _, stored in batch if stored is not None}
+        new = {name: x[None] for name, x in batch if x.dtype == torch.uint8}  # pixels
+        features = {name: x for name, x in batch if x.dtype != torch.uint8}
         if self.transformations.jitters:  # each by its own random numbers, whatever its company
             rows = [self._views(pixels, name, angles) for name, pixels in new.items()]
         else:
@@ -167,7 +154,7 @@ class FeatureCache:
                 )
             features[name] = row
             self._write(name, row, store)
-        return torch.stack([features[name] for name, _, _ in batch])
+        return torch.stack([features[name] for name, _ in batch])
 
     def _views(self, images: Tensor, name: str, angles: Sequence[float]) -> Tensor:
         seed = int(hashlib.sha256(f"{self.seed}/{name}".encode()).hexdigest()[:15], 16)

@@ -14,7 +14,7 @@ import os
 import warnings
 from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
@@ -25,13 +25,13 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from differnet_lite.cache import FeatureCache
-from differnet_lite.checkpoint import read_checkpoint, rebuilding, write_checkpoint
 from differnet_lite.checks import finite, one_of, shown, whole
-from differnet_lite.export import ScoringModule
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.files import made_folder
 from differnet_lite.flow import CouplingFlow
-from differnet_lite.folders import (
+from differnet_lite.groups import apart, group_labels, sequence_note
+from differnet_lite.images import ImageLike, image_size, iter_decoded
+from differnet_lite.listing import (
     DatasetError,
     Images,
     as_images,
@@ -39,25 +39,30 @@ from differnet_lite.folders import (
     training_images,
     training_set,
 )
-from differnet_lite.groups import apart, group_labels, sequence_note
-from differnet_lite.images import ImageLike, digest, image_size, iter_decoded, white_level
 from differnet_lite.maps import MapLevels, PlaceStatistics, distance_map, evenly, place_statistics
-from differnet_lite.model_file import check_trunk, contents, restore_fit, restore_settings
-from differnet_lite.regions import Region, regions_of
 from differnet_lite.resume import History
 from differnet_lite.sampling import fresh_view_sampler, view_sampler
 from differnet_lite.scoring import Scorer, flow_score
 from differnet_lite.settings import PRESETS, Settings
-from differnet_lite.shown import Summary, differences, summary_of, too_many_flagged
+from differnet_lite.shown import (
+    Summary,
+    differences,
+    summary_of,
+    survey,
+    too_many_flagged,
+    white_in,
+)
 from differnet_lite.splits import Split, splits
 from differnet_lite.thresholds import Calibration, Judgement, Threshold
 from differnet_lite.training import train_flow
 from differnet_lite.transforms import Transformations
 from differnet_lite.trunk import resolve_device
 
-__all__ = ["DifferNet", "NotFittedError", "load"]
+if TYPE_CHECKING:
+    from differnet_lite.export import ScoringModule
+    from differnet_lite.regions import Region
 
-KIND = "differnet"  # of model files
+__all__ = ["DifferNet", "NotFittedError", "load"]
 
 
 class DifferNet(BaseEstimator):
@@ -106,7 +111,7 @@ class DifferNet(BaseEstimator):
     places_: PlaceStatistics | None
     n_train_: int
     white_: float | None
-    shown_: Summary | None
+    shown_: Summary
 
     def __init__(
         self,
@@ -205,23 +210,26 @@ class DifferNet(BaseEstimator):
         if n < 2:
             raise DatasetError(f"expected at least 2 normal images to train on, got {n}")
         others = [] if calibration is None else training_images(calibration)
-        white = white_level([*train, *others]) if self.white is None else self.white
+        looks = survey([*train, *others], progress=self.progress)
+        white = white_in(looks) if self.white is None else self.white
         if calibration is not None:
             if groups is not None and not isinstance(groups, str):
                 raise ValueError(
                     "groups: with calibration= expected 'folder' or a pattern of file names, which "
                     f"says it of both sets of images, got {shown(groups)}"
                 )
-            others = apart(others, train, white=white)
-            if not others:
+            independent = apart(looks[n:], looks[:n])
+            if not independent:
                 raise DatasetError("calibration: expected other images than those that train")
+            others = [others[i] for i in independent]
+            looks = looks[:n] + [looks[n + i] for i in independent]
             chosen = [Split([*range(n)], [*range(n, n + len(others))])]
-            labels = [0] * n + group_labels(others, groups, white=white)
+            labels = [0] * n + group_labels(looks[n:], groups)
         elif s.calibration == "none":
             chosen = [Split([*range(n)], [])]
             labels = [*range(n)]
         else:
-            labels = group_labels(train, groups, white=white)
+            labels = group_labels(looks, groups)
             chosen = splits(s.calibration, labels, folds=s.folds, holdout=s.holdout, seed=self.seed)
         everyone = train + others
         trained = chosen[0].train
@@ -249,7 +257,8 @@ class DifferNet(BaseEstimator):
                 unseen = features[split.calibrate]
             state_file = None
             if state_folder is not None:
-                state_file = state_folder / self._state_name(seen, self.seed + k, white)
+                digests = [looks[i].digest for i in split.train]
+                state_file = state_folder / self._state_name(digests, self.seed + k, white)
             flow, history = train_flow(
                 sample,
                 len(seen),
@@ -272,7 +281,7 @@ class DifferNet(BaseEstimator):
         places = place_statistics(self.extractor, map_images, white=white)
         calibrating = sorted(i for split in parts for i in split.calibrate)
         calibration_groups = np.array([labels[i] for i in calibrating])
-        summary = summary_of(train)
+        summary = summary_of(looks[:n])
         alone = len(np.unique(calibration_groups)) == len(calibrating)
         self.calibration_scores_ = finite("calibration scores", scores[calibrating])
         self.calibration_groups_ = None if alone else calibration_groups
@@ -380,6 +389,8 @@ class DifferNet(BaseEstimator):
 
         Of normal images a share of about alpha has any region.
         """
+        from differnet_lite.regions import regions_of
+
         level = self.map_levels(alpha).level
         listed = as_images(images)
         maps = self.iter_anomaly_maps(listed)
@@ -389,8 +400,8 @@ class DifferNet(BaseEstimator):
     def notes(self, images: Images, judgement: Judgement) -> list[str]:
         """What may break the promise: images unlike the training's, far too many flagged."""
         self._check_fitted()
-        batch = summary_of(as_images(images))
-        notes = differences(self.shown_, batch) if self.shown_ and batch else []
+        looks = survey(as_images(images), headers_only=True)
+        notes = differences(self.shown_, summary_of(looks)) if looks else []
         n_flagged = int(judgement.anomalous.sum())
         surprise = too_many_flagged(n_flagged, len(judgement.scores), judgement.threshold.alpha)
         return notes if surprise is None else [*notes, surprise]
@@ -400,14 +411,17 @@ class DifferNet(BaseEstimator):
 
         Its scores are those of `load(..., dtype="float32")`.
         """
+        from differnet_lite.export import ScoringModule
+
         self._check_fitted()
         return ScoringModule(self, self._new_extractor("cpu", "float32")).eval()
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the detector to one safetensors file in an existing folder, whole or not at all."""
+        from differnet_lite.model_file import save_model
+
         self._check_fitted()
-        tensors, header = contents(self)
-        return write_checkpoint(path, tensors, header, kind=KIND)
+        return save_model(self, path)
 
     @classmethod
     def load(
@@ -430,20 +444,10 @@ class DifferNet(BaseEstimator):
             FileNotFoundError, CheckpointError: no such file; it is damaged or of another version.
             ValueError, RuntimeError: no such device.
         """
-        resolve_device(device)  # what the caller asks for is no fault of the file
-        header, tensors = read_checkpoint(path, kind=KIND)
-        with rebuilding(path):
-            detector = cls(
-                header["preset"],
-                seed=header["seed"],
-                device=device,
-                cache=cache,
-                progress=progress,
-            )
-        restore_settings(detector, header, tensors, dtype=dtype, weights=weights)
-        check_trunk(path, header["trunk"], detector.extractor.identity, detector.extractor.device)
-        with rebuilding(path):
-            restore_fit(detector, header, tensors)
+        from differnet_lite.model_file import load_into
+
+        detector = cls(device=device, cache=cache, progress=progress)
+        load_into(detector, path, dtype=dtype, weights=weights)
         return detector
 
     def set_params(self, **params: object) -> Self:
@@ -500,10 +504,9 @@ class DifferNet(BaseEstimator):
         angles = self.settings.transformations.test_angles(self.seed)
         return self._feature_cache(white).features(images, angles, description=description)
 
-    def _state_name(self, images: Sequence[ImageLike], seed: int, white: float | None) -> str:
+    def _state_name(self, digests: Sequence[str], seed: int, white: float | None) -> str:
         """The name of a training's state, made of all that the training depends on."""
-        names = [self.settings.to_json(), seed, white, self.extractor.identity]
-        names += map(digest, images)
+        names = [self.settings.to_json(), seed, white, self.extractor.identity, *digests]
         return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16] + ".training"
 
 

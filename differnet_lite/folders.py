@@ -1,4 +1,4 @@
-"""Folders of images: which of them are normal, which are to be scored, and where masks are.
+"""Labelled folders of images: which are normal, which are not, and masks of where a defect is.
 
 The layout of MVTec AD, of which parts may be missing:
 
@@ -7,137 +7,27 @@ CATEGORY/test/good/*.png                     normal images to test on
 CATEGORY/test/DEFECT/*.png                   anomalous images, one folder a kind
 CATEGORY/ground_truth/DEFECT/NAME_mask.png   where the defect of test/DEFECT/NAME.* is
 
-The folders may have other names of the same meaning, see `GOOD` and the lists below it.
+The folders may have other names of the same meaning, see `GOOD` in `listing` and the lists there.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
-import re
 import unicodedata
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike
+from PIL import Image
 
-from differnet_lite.checks import vector
-from differnet_lite.images import ImageLike, digest
-from differnet_lite.listing import (
-    BAD,
-    GOOD,
-    MASKS,
-    TEST,
-    TRAIN,
-    Counts,
-    DatasetError,
-    Images,
-    as_images,
-    existing,
-    images_below,
-    images_in,
-    left_out,
-    list_images,
-    listed,
-    masked_name,
-    named,
-    note_others,
-    some_names,
-    sub_folders,
-    word,
-)
-from differnet_lite.masks import load_mask
+from differnet_lite import listing
+from differnet_lite.images import ImageError, ImageLike, digest, image_size, open_image
+from differnet_lite.listing import Counts, DatasetError, list_images
 
-# fmt: off
-__all__ = [
-    "GOOD", "Category", "DatasetError", "Images", "TrainingSet", "as_images", "check_normal",
-    "list_images", "load_category", "load_mask", "training_images", "training_set",
-]
-# fmt: on
-NOT_NORMAL = (*MASKS, *TEST, *BAD)
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingSet:
-    """The normal images of a folder, and what of it does not train.
-
-    Attributes:
-        images: to train on.
-        folder: where they lie, for messages; "" for a list of images.
-        left_out: folders of images that do not train, and how many each holds.
-    """
-
-    images: tuple[ImageLike, ...]
-    folder: str = ""
-    left_out: Counts = ()
-
-    def __str__(self) -> str:
-        """One line: "training on 40 images of okng/OK; left out: NG/ (15), masks/ (15)"."""
-        line = f"training on {len(self.images)} images"
-        if self.folder:
-            line += f" of {self.folder}"
-        if self.left_out:
-            line += f"; left out: {listed(self.left_out)}"
-        return line
-
-
-def training_set(source: Images, *, recursive: bool = False) -> TrainingSet:
-    """Which images of a folder train: by one rule, so that it is never a surprise.
-
-    The first that there is: the normal images of train/; a sub-folder whose name means good; the
-    images in the folder itself. Sub-folders beside them are left out. Anything else is refused,
-    unless `recursive` takes the sub-folders whose names do not mean bad, test or mask.
-
-    Args:
-        source: a folder; or a file or images, as in `as_images`, which all train.
-        recursive: whether images in sub-folders train, too.
-
-    Raises:
-        FileNotFoundError: there is no such folder.
-        DatasetError: it holds no image, several categories, or it is not clear what is normal.
-    """
-    if not isinstance(source, str | os.PathLike) or Path(source).is_file():
-        images = tuple(as_images(source))
-        if not images:
-            raise DatasetError("expected at least two normal images to train on, got none")
-        return TrainingSet(images)
-    root = existing(source)
-    normal = _normal_folder(root) or root
-    categories = [folder for folder in sub_folders(root) if named(folder, (*TRAIN, *TEST))]
-    if normal == root and categories:
-        counts = [(folder.name, len(images_below(folder))) for folder in categories]
-        raise DatasetError(
-            f"{root}: expected one category, found {listed(counts)}; name one of them"
-        )
-    if recursive:
-        chosen = images_below(normal, NOT_NORMAL)
-    else:
-        chosen = images_in(root) if normal == root else _images_of(normal, NOT_NORMAL)
-    if not chosen:
-        inside = listed(left_out(root, [])) or "no image"
-        raise DatasetError(
-            f"{root}: expected normal images in it, in train/good/ or in a folder named "
-            f"{', '.join(GOOD)}; found {inside}; name the folder of the normal images, or take "
-            "all sub-folders with --recursive (in Python recursive=True)"
-        )
-    note_others(root, [path.parent for path in chosen])
-    bad = [path for path in chosen if {*re.split(r"[\W\d_]+", path.stem.casefold())} & {*BAD}]
-    if 0 < len(bad) < len(chosen):
-        warnings.warn(
-            f"{root}: {len(bad)} of the {len(chosen)} images that train have names that mean bad: "
-            f"{some_names(bad)}",
-            stacklevel=2,
-        )
-    folder = Path(root.resolve().name, normal.relative_to(root)).as_posix()
-    return TrainingSet(tuple(chosen), folder, left_out(root, chosen))
-
-
-def training_images(source: Images) -> list[ImageLike]:
-    """The images of `training_set`."""
-    return list(training_set(source).images)
+__all__ = ["Category", "DatasetError", "list_images", "load_category", "load_mask"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,31 +78,35 @@ def load_category(root: str | os.PathLike[str]) -> Category:
         FileNotFoundError: the folder does not exist, or has neither train/good nor labelled images.
         DatasetError: train/good holds no image, or a mask fits two images.
     """
-    root = existing(root)
+    root = listing.existing(root)
     train: list[Path] = []
-    labelled = [folder for test in named(root, TEST) for folder in sub_folders(test)]
-    if named(root, TRAIN):
-        normal = _normal_folder(root)
-        train = [] if normal is None else _images_of(normal, NOT_NORMAL)
+    tests = listing.named(root, listing.TEST)
+    labelled = [folder for test in tests for folder in listing.sub_folders(test)]
+    if listing.named(root, listing.TRAIN):
+        normal = listing.normal_folder(root)
+        train = [] if normal is None else listing.images_of(normal, listing.NOT_NORMAL)
         if not train:
             raise DatasetError(f"{root}: expected normal images in train/good/, found none")
-    elif not labelled and named(root, GOOD):
-        labelled = [folder for folder in sub_folders(root) if word(folder) not in MASKS]
+    elif not labelled and listing.named(root, listing.GOOD):
+        folders = listing.sub_folders(root)
+        labelled = [folder for folder in folders if listing.word(folder) not in listing.MASKS]
     if not train and len(labelled) < 2:
+        inside = listing.listed(listing.left_out(root, [])) or "no image"
         raise FileNotFoundError(
             f"{root}: expected train/good/ with normal images, or folders of good and of bad ones, "
-            f"found {listed(left_out(root, [])) or 'no image'}; see data/README.md"
+            f"found {inside}; see data/README.md"
         )
     kinds: dict[Path, str] = {}
     for folder in labelled:
-        kind = "good" if word(folder) in GOOD else folder.name
-        kinds |= dict.fromkeys(_images_of(folder, MASKS), kind)
+        kind = "good" if listing.word(folder) in listing.GOOD else folder.name
+        kinds |= dict.fromkeys(listing.images_of(folder, listing.MASKS), kind)
     masks = _masks_of(root, kinds)
-    note_others(root, [path.parent for path in [*train, *kinds]])
-    ignored = left_out(root, [*train, *kinds], without=MASKS)
+    listing.note_others(root, [path.parent for path in [*train, *kinds]])
+    ignored = listing.left_out(root, [*train, *kinds], without=listing.MASKS)
     if ignored:
         warnings.warn(
-            f"{root}: images in the wrong place are left out: {listed(ignored)}", stacklevel=3
+            f"{root}: images in the wrong place are left out: {listing.listed(ignored)}",
+            stacklevel=3,
         )
     paired = tuple(masks.get(path) for path in kinds)
     return Category(root, tuple(train), tuple(kinds), tuple(kinds.values()), paired, ignored)
@@ -222,11 +116,13 @@ def _masks_of(root: Path, kinds: Mapping[Path, str]) -> dict[Path, Path]:
     """The mask of each anomalous image: NAME_mask.* or NAME.* in ground_truth/KIND/."""
     masks: dict[Path, Path] = {}
     unused: set[Path] = set()
-    for folder in named(root, MASKS):
-        unused |= {path for path in images_below(folder) if word(path.parent) not in GOOD}
+    for folder in listing.named(root, listing.MASKS):
+        inside = listing.images_below(folder)
+        unused |= {path for path in inside if listing.word(path.parent) not in listing.GOOD}
         for kind in set(kinds.values()) - {"good"}:
-            inside = [*named(folder, [word(Path(kind))]), folder][0]
-            by_name = {masked_name(_stem(path)): path for path in images_in(inside)}
+            of_kind = [*listing.named(folder, [listing.word(Path(kind))]), folder][0]
+            files = listing.images_in(of_kind)
+            by_name = {listing.masked_name(_stem(path)): path for path in files}
             images = [path for path in kinds if kinds[path] == kind and _stem(path) in by_name]
             masks |= {path: by_name[_stem(path)] for path in images}
     mask, times = Counter(masks.values()).most_common(1)[0] if masks else (None, 0)
@@ -234,38 +130,59 @@ def _masks_of(root: Path, kinds: Mapping[Path, str]) -> dict[Path, Path]:
         raise DatasetError(f"{mask}: the name of this mask fits {times} images; rename them")
     unused -= set(masks.values())
     if unused:
-        warnings.warn(
-            f"{root}: {len(unused)} mask(s) fit no image by name: {some_names(sorted(unused))}",
-            stacklevel=3,
-        )
+        names = listing.some_names(sorted(unused))
+        warnings.warn(f"{root}: {len(unused)} mask(s) fit no image by name: {names}", stacklevel=3)
     return masks
-
-
-def check_normal(y: ArrayLike | None, n: int) -> None:
-    """Refuse labels that are not a 0 for each of n images; None are none."""
-    labels = np.zeros(n) if y is None else vector("y", y)
-    if len(labels) != n or labels.any():
-        raise ValueError(
-            f"y: expected a label 0 for each of {n} normal images, got {len(labels)} of which "
-            f"{int((labels != 0).sum())} are others"
-        )
-
-
-def _normal_folder(root: Path) -> Path | None:
-    """The folder of normal images, by its name, if there is one."""
-    for train in named(root, TRAIN):
-        normal = _normal_folder(train)
-        if normal is not None or images_in(train):
-            return normal or train
-    good = named(root, GOOD)
-    return good[0] if len(good) == 1 else None
-
-
-def _images_of(folder: Path, without: Sequence[str]) -> list[Path]:
-    """The images directly in a folder; or, if there are none, those of its sub-folders."""
-    return images_in(folder) or images_below(folder, without)
 
 
 def _stem(path: Path) -> str:
     """The name without its ending; an accent is one character, as a Mac's archives have it not."""
     return unicodedata.normalize("NFC", path.stem)
+
+
+def load_mask(
+    path: str | os.PathLike[str] | None, size: int = 448, *, image: ImageLike | None = None
+) -> np.ndarray:
+    """A defect's mask as (size, size) bool, resized by nearest neighbour.
+
+    Of a mask with two values, one of them 0, the other marks the defect. Of another, what is above
+    half of white does, as of a JPEG file or of smoothed edges, and a warning says so; one also says
+    that nothing, or more than half of the picture, is marked. What is transparent is not marked.
+
+    Args:
+        path: of the mask; None gives an empty mask.
+        size: side in pixels.
+        image: the photograph, whose size the mask must have.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ImageError: the mask cannot be read, or has another size than its photograph.
+    """
+    if path is None:
+        return np.zeros((size, size), dtype=bool)
+    mask = open_image(path)
+    if image is not None and mask.size != image_size(image):
+        width, height = image_size(image)
+        raise ImageError(
+            f"{path}: the mask has {mask.width} x {mask.height} pixels and its photograph, turned "
+            f"as EXIF says, {width} x {height}; expected the same size"
+        )
+    if mask.mode == "F" or mask.mode.startswith("I"):
+        levels = np.nan_to_num(np.asarray(mask))
+        white = 1.0 if mask.mode == "F" else 65535.0
+    else:
+        colours = np.asarray(mask.convert("RGBA"))
+        levels = colours[..., :3].max(-1) * (colours[..., 3] > 127)
+        white = 255.0
+    values = np.unique(levels)
+    marked = levels > (0 if len(values) <= 2 and values.min() == 0 else white / 2)
+    notes = []
+    if (values[values > 0] < values.max()).any():
+        notes.append("has values between black and white; above half of white is a defect")
+    if not marked.any():
+        notes.append("marks nothing")
+    if marked.mean() > 0.5:
+        notes.append("marks more than half of the picture; is it inverted?")
+    for note in notes:
+        warnings.warn(f"{path}: the mask {note}", stacklevel=2)
+    return np.asarray(Image.fromarray(marked).resize((size, size), Image.Resampling.NEAREST))

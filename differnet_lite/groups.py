@@ -10,22 +10,16 @@ import math
 import re
 import warnings
 from collections.abc import Hashable, Sequence
-from pathlib import Path
 from statistics import NormalDist
 
 import numpy as np
-from PIL import Image
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 
-from differnet_lite.images import ImageLike, as_rgb, in_parallel, read
 from differnet_lite.listing import DatasetError
+from differnet_lite.shown import Look
 
 __all__ = ["apart", "group_labels", "sequence_note"]
 
-SIDE = 64  # pixels, of a thumbnail
 COMPONENTS = 128  # of the thumbnails of a folder
 STRONGEST = 3  # components that are weakened: day, camera, product, light
 LEAST, MOST = 0.3, 0.985  # correlations
@@ -34,10 +28,7 @@ SEQUENCE = 0.75  # of the distance to images much later
 
 
 def group_labels(
-    images: Sequence[ImageLike],
-    groups: str | Sequence[Hashable] | None = None,
-    *,
-    white: float | None = None,
+    looks: Sequence[Look], groups: str | Sequence[Hashable] | None = None
 ) -> list[int]:
     """For each image the number of its group.
 
@@ -47,11 +38,10 @@ def group_labels(
     by a rule relative to how these images differ: grain or a plain product makes no copies.
 
     Args:
-        images: N images.
+        looks: of N images, see `survey`.
         groups: what else belongs together: a label for each image; "folder", by the folder of its
             file; or a regular expression, by what it matches in the name of the file (its first
             group, if it has one). What it does not match is a group of its own.
-        white: of pictures of more than 8 bits, see `as_rgb`.
 
     Returns:
         N numbers, from 0 in the order of appearance. A warning counts the near copies.
@@ -59,48 +49,48 @@ def group_labels(
     Raises:
         DatasetError: `groups` has another number of labels, or matches no name.
     """
-    digests, rows = _thumbnails(images, white)
-    pairs = _near_pairs(rows)
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    pairs = _near_pairs(looks)
     copies = len({i for pair in pairs for i in pair})
     if copies:
         warnings.warn(
-            f"{copies} of {len(images)} images are near copies of another (stored again, resized, "
+            f"{copies} of {len(looks)} images are near copies of another (stored again, resized, "
             "or taken twice): they form groups, which stay on one side of every split",
             stacklevel=3,
         )
-    for labels in (digests, _given(images, groups)):
+    for labels in ([look.digest for look in looks], _given(looks, groups)):
         first = {label: i for i, label in reversed(list(enumerate(labels)))}
         pairs += [(first[label], i) for i, label in enumerate(labels)]
     i, j = np.array(pairs).reshape(-1, 2).T
-    graph = coo_array((np.ones(len(i)), (i, j)), shape=(len(images), len(images)))
+    graph = coo_array((np.ones(len(i)), (i, j)), shape=(len(looks), len(looks)))
     return [int(k) for k in connected_components(graph, directed=False)[1]]
 
 
-def apart(
-    images: Sequence[ImageLike], others: Sequence[ImageLike], *, white: float | None = None
-) -> list[ImageLike]:
-    """The images that are no copy and no near copy of one of the others.
+def apart(looks: Sequence[Look], others: Sequence[Look]) -> list[int]:
+    """Positions of the images that are no copy and no near copy of one of the others.
 
     A warning says how many are.
     """
-    digests, rows = _thumbnails([*images, *others], white)
-    n = len(images)
-    copies = {i for i, j in _near_pairs(rows) if i < n <= j}
-    copies |= {i for i in range(n) if digests[i] in set(digests[n:])}
+    n = len(looks)
+    copies = {i for i, j in _near_pairs([*looks, *others]) if i < n <= j}
+    digests = {look.digest for look in others}
+    copies |= {i for i, look in enumerate(looks) if look.digest in digests}
     if copies:
         warnings.warn(
             f"{len(copies)} of {n} calibration images are copies or near copies of training "
             "images; they cannot calibrate and are left out",
             stacklevel=3,
         )
-    return [image for i, image in enumerate(images) if i not in copies]
+    return [i for i in range(n) if i not in copies]
 
 
 def sequence_note(features: Tensor) -> str | None:
     """A note if images follow one another like frames, by their features (N, D) or (N, T, D).
 
-    An image is then far closer to the next one than to those a sixth, a third and half of all
-    images later.
+    An image is then far closer to the next one than to those a sixth and a third of all images
+    later.
     """
     rows = features.flatten(1).double()
     n = len(rows)
@@ -116,17 +106,17 @@ def sequence_note(features: Tensor) -> str | None:
     )
 
 
-def _given(images: Sequence[ImageLike], groups: str | Sequence[Hashable] | None) -> Sequence:
+def _given(looks: Sequence[Look], groups: str | Sequence[Hashable] | None) -> Sequence:
     """A label for each image, by what the user says."""
     if groups is None:
-        return range(len(images))
+        return range(len(looks))
     if not isinstance(groups, str):
-        if len(groups) != len(images):
+        if len(groups) != len(looks):
             raise DatasetError(
-                f"groups: expected a label for each of {len(images)} images, got {len(groups)}"
+                f"groups: expected a label for each of {len(looks)} images, got {len(groups)}"
             )
         return groups
-    paths = [Path(x) if isinstance(x, str | Path) else None for x in images]
+    paths = [look.path for look in looks]
     if groups == "folder":
         return [i if path is None else path.parent for i, path in enumerate(paths)]
     matches = [re.search(groups, path.name) if path else None for path in paths]
@@ -135,27 +125,14 @@ def _given(images: Sequence[ImageLike], groups: str | Sequence[Hashable] | None)
     return [i if m is None else (m[1] if m.re.groups else m[0]) for i, m in enumerate(matches)]
 
 
-def _thumbnails(images: Sequence[ImageLike], white: float | None) -> tuple[list[str], np.ndarray]:
-    """Digests of N images; and their brightness at SIDE x SIDE, (N, SIDE^2), mean 0, spread 1."""
+def _near_pairs(looks: Sequence[Look]) -> list[tuple[int, int]]:
+    """Pairs i < j of near copies."""
+    from sklearn.utils.extmath import randomized_svd
 
-    def thumbnail(image: ImageLike) -> tuple[str, np.ndarray]:
-        source = read(image, white)
-        rgb = as_rgb(source, white, smallest=4 * SIDE)
-        rgb = rgb.resize((4 * SIDE, 4 * SIDE), Image.Resampling.BILINEAR)
-        cells = np.asarray(rgb, np.float32).mean(2).reshape(SIDE, 4, SIDE, 4)
-        grey = cells.mean((1, 3)).ravel()  # not rounded: grain is told from grain
-        return source.digest, (grey - grey.mean()) / max(grey.std(), 1e-3)
-
-    pairs = list(in_parallel(thumbnail, images))
-    rows = [row for _, row in pairs]
-    return [digest for digest, _ in pairs], np.reshape(rows, (len(rows), SIDE * SIDE))
-
-
-def _near_pairs(rows: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs i < j of near copies among thumbnails (N, SIDE^2)."""
-    n = len(rows)
+    n = len(looks)
     if n < 6:  # too few to say how the images differ
         return []
+    rows = np.stack([look.thumbnail for look in looks])
     u, s, _ = randomized_svd(rows - rows.mean(0), min(COMPONENTS, n - 1), random_state=0)
     z = u * np.minimum(s, s[min(STRONGEST, n // 10, len(s) - 1)])  # (N, K)
     z /= np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-6)

@@ -6,7 +6,7 @@
 | EXIF orientation, of a file or a Pillow image | the picture is turned |
 | grey, 1-bit, palette, CMYK, YCbCr | converted to RGB |
 | transparency (2 or 4 channels) | laid on white |
-| integers of more than 8 bits, grey or colour | times 255 / white; see `white_level` |
+| integers of more than 8 bits, grey or colour | times 255 / white; see `white_of` |
 | float in [0, 1] | times 255 |
 | another size or aspect, from 1 px | resized to a square (bilinear, antialiased), as in the paper |
 """
@@ -16,10 +16,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import importlib
+import importlib.util
 import io
 import os
 import re
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,34 +28,37 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TypeAlias, TypeVar
+from warnings import filterwarnings, warn
 
 import numpy as np
 import torch
-from PIL import Image, ImageFile, ImageOps, JpegImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
 from differnet_lite.checks import shown
-from differnet_lite.formats import FORMATS, image_suffixes, readable_formats
 from differnet_lite.pixels import (
     ImageError,
+    as_picture,
     exchange_bytes,
-    from_array,
     one_picture,
     to_eight_bits,
-    white_of,
 )
 
 # fmt: off
 __all__ = [
     "FORMATS", "ImageError", "ImageLike", "Source", "as_rgb", "decode", "digest", "image_size",
-    "image_suffixes", "in_parallel", "iter_decoded", "open_image", "read", "undecoded",
-    "white_level",
+    "image_suffixes", "in_parallel", "iter_decoded", "open_image", "pixels", "read", "undecoded",
 ]
 # fmt: on
 
+# none of these decoders starts a program, as that of EPS does; TGA, without a signature, is last
+FORMATS = (
+    *("PNG", "JPEG", "MPO", "TIFF", "BMP", "DIB", "GIF", "PPM", "WEBP", "AVIF", "HEIF", "JPEG2000"),
+    "TGA",
+)
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 # a photograph of 90 megapixels is no attack; what is too large is refused in `undecoded`
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -62,18 +66,19 @@ R = TypeVar("R")
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """An image that was read once: the bytes of its file, or its RGB pixels if it has none."""
+    """An image that was read once: the bytes of its file, or what it is if it has none."""
 
     name: str  # for messages
-    content: bytes | Image.Image
+    content: bytes | Image.Image | np.ndarray
 
     @functools.cached_property
     def digest(self) -> str:
-        """sha256 of the bytes, or of the pixels."""
+        """sha256 of the bytes; of an image without a file, of its pixels."""
         if isinstance(self.content, bytes):
             return hashlib.sha256(self.content).hexdigest()
-        size = repr(self.content.size).encode()
-        return hashlib.sha256(size + self.content.tobytes()).hexdigest()
+        values = np.asarray(pixels(self))
+        kind = f"{values.shape} {values.dtype}".encode()
+        return hashlib.sha256(kind + values.tobytes()).hexdigest()
 
 
 ImageLike: TypeAlias = (
@@ -81,19 +86,37 @@ ImageLike: TypeAlias = (
 )
 
 
-def read(image: ImageLike, white: float | None = None) -> Source:
-    """Read an image once, for its digest and its pixels; `white` as in `as_rgb`.
+@functools.cache
+def readable_formats() -> list[str]:
+    """Those of `FORMATS` that this Pillow can decode."""
+    Image.init()
+    for name in ("pillow_heif", "pi_heif"):  # for HEIC, where one is installed
+        if importlib.util.find_spec(name) is not None:
+            importlib.import_module(name).register_heif_opener()
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
+@functools.cache
+def image_suffixes() -> tuple[str, ...]:
+    """The endings of image files, such as ".png", that can be decoded here."""
+    readable = [*readable_formats(), "MPO"]  # which the decoder of JPEG opens
+    endings = Image.registered_extensions().items()
+    return tuple(sorted(suffix for suffix, name in endings if name in readable))
+
+
+def read(image: ImageLike) -> Source:
+    """Read an image once, for its digest and its pixels.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ImageError: it is a folder, a pipe or a device; or, of an array, as in `as_rgb`.
+        ImageError: it is a folder, a pipe or a device; or, of an array, of another shape.
         TypeError: it is no image.
     """
     if isinstance(image, Source):
         return image
-    if isinstance(image, Image.Image | np.ndarray | Tensor):
-        return Source("the image", as_rgb(image, white))
-    if isinstance(image, bytes):
+    if isinstance(image, np.ndarray | Tensor):
+        return Source("the image", one_picture(image))
+    if isinstance(image, bytes | Image.Image):
         return Source("the image", image)
     if isinstance(image, io.BytesIO):
         return Source("the image", image.getvalue())
@@ -111,12 +134,57 @@ def read(image: ImageLike, white: float | None = None) -> Source:
 
 
 def digest(image: ImageLike) -> str:
-    """A name for the content of an image: sha256 of the file's bytes, or of the RGB pixels."""
+    """A name for the content of an image: sha256 of the file's bytes, or of the pixels."""
     return read(image).digest
 
 
+@contextmanager
+def undecoded(source: Source) -> Iterator[Image.Image]:
+    """A Pillow image, of which the header is read; what is raised within names the image."""
+    try:
+        if isinstance(source.content, bytes):
+            yield _opened(source.name, source.content)
+        elif isinstance(source.content, np.ndarray):
+            deep = source.content.dtype == np.uint16
+            high = (source.content >> 8).astype(np.uint8) if deep else source.content
+            yield as_picture(high, source.name)
+        elif getattr(source.content, "format", None) in (None, *FORMATS):
+            yield source.content
+        else:  # it may be a picture whose decoder starts a program
+            raise ImageError(
+                f"format {source.content.format} is not decoded: pass image.convert('RGB')"
+            )
+    except (ImageError, MemoryError):
+        raise
+    except UnidentifiedImageError:
+        raise ImageError(
+            f"{source.name}: expected an image, but its content is of no known image format; "
+            "remove the file"
+        ) from None
+    except Exception as error:  # Pillow raises a dozen kinds at a damaged file
+        raise ImageError(
+            f"{source.name}: the image is damaged, cut short or unreadable ({error}); "
+            "copy it again or remove it"
+        ) from error
+
+
+def _opened(name: str, content: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(content), formats=readable_formats())
+    except Image.DecompressionBombError as error:
+        megapixels = int(re.findall(r"\d+", str(error))[0]) / 1e6
+    if content.startswith(b"\xff\xd8"):  # JPEG can be decoded at an eighth of the size
+        large = JpegImagePlugin.JpegImageFile(io.BytesIO(content))
+        large.draft(None, (1024, 1024))
+        return large
+    raise ImageError(
+        f"{name}: the picture has {megapixels:.0f} megapixels, more than can be decoded; "
+        "store it smaller, in parts, or as JPEG"
+    )
+
+
 def open_image(image: ImageLike, *, smallest: int | None = None) -> Image.Image:
-    """A file, or a Pillow image, as a Pillow image turned as its EXIF orientation says.
+    """An image as a Pillow image of any mode, turned as its EXIF orientation says.
 
     Of several frames or pages the first is taken, and a warning says so.
 
@@ -126,12 +194,11 @@ def open_image(image: ImageLike, *, smallest: int | None = None) -> Image.Image:
     Raises:
         FileNotFoundError, ImageError: there is no such file; it cannot be read.
     """
-    with undecoded(image) as opened:
+    source = read(image)
+    with undecoded(source) as opened:
         if getattr(opened, "is_animated", False) and opened.format != "MPO":
-            warnings.warn(
-                "an image file holds several frames or pages: only the first is used", stacklevel=2
-            )
-        if smallest is not None:
+            warn("of several frames or pages only the first is used", stacklevel=2)
+        if smallest is not None and isinstance(source.content, bytes):
             opened.draft(None, (smallest, smallest))
         turned = ImageOps.exif_transpose(opened)
         if opened.format == "PPM" and turned.mode.startswith("I"):
@@ -142,59 +209,58 @@ def open_image(image: ImageLike, *, smallest: int | None = None) -> Image.Image:
 
 def image_size(image: ImageLike) -> tuple[int, int]:
     """Width and height of a picture in pixels, turned as EXIF says; a file is not decoded."""
-    if isinstance(image, np.ndarray | Tensor):
-        height, width = one_picture(image).shape[:2]
-        return width, height
-    with undecoded(image) as opened:
+    with undecoded(read(image)) as opened:
         width, height = opened.size
         sideways = opened.getexif().get(0x0112) in SIDEWAYS
         return (height, width) if sideways else (width, height)
 
 
-def as_rgb(
-    image: ImageLike, white: float | None = None, *, smallest: int | None = None
-) -> Image.Image:
-    """An image of any accepted kind as an 8-bit RGB Pillow image of its own size (table above).
+def pixels(image: ImageLike, *, smallest: int | None = None) -> Image.Image | np.ndarray:
+    """A picture of its own size: 8-bit RGB, or the values of one that has more bits.
 
     Args:
-        image: a path, the bytes of a file, a Pillow image, an array (H, W) or (H, W, 1 to 4
-            channels), or a tensor (1 to 4 channels, H, W); integers have 8 or 16 bits.
-        white: the value that is white in a picture of more than 8 bits. None goes by the largest
-            value of this picture, and a warning says so; better go by all, with `white_level`.
         smallest: as in `open_image`.
 
-    Raises:
-        FileNotFoundError: there is no such file.
-        ImageError: it cannot be read, or has values outside the ranges above.
+    Returns:
+        A Pillow image; or (H, W) or (H, W, 2 to 4) integers, of which nothing says what is white.
     """
-    if isinstance(image, Source) and isinstance(image.content, Image.Image):
-        return image.content
-    if not isinstance(image, Image.Image | np.ndarray | Tensor):
-        image = read(image)
-    name = image.name if isinstance(image, Source) else "the image"
-    deep = _deep(image)
-    if deep is not None:
-        picture = from_array(to_eight_bits(deep, white, name))
-    elif isinstance(image, np.ndarray | Tensor):
-        picture = from_array(one_picture(image))
-    else:
-        picture = open_image(image, smallest=smallest)
+    source = read(image)
+    if isinstance(source.content, np.ndarray) and source.content.dtype == np.uint16:
+        return source.content
+    picture = open_image(source, smallest=smallest)
+    if picture.mode.startswith("I"):
+        return np.asarray(picture)
+    if isinstance(source.content, bytes):
+        with undecoded(source) as opened:
+            if exchange_bytes(opened):
+                low = np.asarray(ImageOps.exif_transpose(opened))
+                return 256 * np.asarray(picture, np.uint16) + low
     if picture.mode == "F":
-        picture = from_array(np.asarray(picture), name)
+        picture = as_picture(np.asarray(picture), source.name)
     if picture.mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in picture.info:
         layer = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
     return picture.convert("RGB")
 
 
-def white_level(images: Iterable[ImageLike]) -> int | None:
-    """The largest value that a camera can give, by the largest one in these images.
+def as_rgb(image: ImageLike, white: float | None = None) -> Image.Image:
+    """An image of any accepted kind as an 8-bit RGB Pillow image of its own size (table above).
 
-    It is 255, 1023, 4095, 8191, 16383 or 65535, for cameras of 8 to 16 bits whose files have 16;
-    None if no image has more than 8 bits. A warning says which it is.
+    Args:
+        image: a path, the bytes of a file, a Pillow image, an array (H, W) or (H, W, 1 to 4
+            channels), or a tensor (1 to 4 channels, H, W); integers have 8 or 16 bits.
+        white: the value that is white in a picture of more than 8 bits. None goes by the largest
+            value of this picture, and a warning says so; better go by all, see `white_of`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ImageError: it cannot be read, or has values outside the ranges above.
     """
-    deep = [values.max() for values in in_parallel(_deep, images) if values is not None]
-    return white_of(max(deep)) if deep else None
+    source = read(image)
+    picture = pixels(source)
+    if isinstance(picture, np.ndarray):
+        picture = as_picture(to_eight_bits(picture, white, source.name))
+    return picture.convert("RGB")
 
 
 def decode(image: ImageLike, size: int = 448, *, white: float | None = None) -> Tensor:
@@ -214,12 +280,10 @@ def iter_decoded(
         yield torch.stack(chunk)
 
 
-def in_parallel(
-    function: Callable[[T], R], items: Iterable[T], *, ahead: int = 64, workers: int | None = None
-) -> Iterator[R]:
+def in_parallel(function: Callable[[T], R], items: Iterable[T], *, ahead: int = 64) -> Iterator[R]:
     """`map` in threads, in order, never more than `ahead` items in advance (constant memory)."""
     items = iter(items)
-    with ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         pending = deque(pool.submit(function, item) for item in islice(items, ahead))
         try:
             while pending:
@@ -228,61 +292,3 @@ def in_parallel(
         finally:
             for future in pending:
                 future.cancel()
-
-
-@contextmanager
-def undecoded(image: ImageLike) -> Iterator[Image.Image]:
-    """A Pillow image, of which the header is read; what is raised within names the image."""
-    source = image if isinstance(image, Image.Image) else read(image)
-    name = source.name if isinstance(source, Source) else "the image"
-    try:
-        if isinstance(source, Source):
-            yield _lazy(source)
-        elif isinstance(source, ImageFile.ImageFile) and source.format not in FORMATS:
-            raise ImageError(f"format {source.format} is not decoded: pass image.convert('RGB')")
-        else:
-            yield source
-    except (ImageError, MemoryError):
-        raise
-    except UnidentifiedImageError:
-        raise ImageError(
-            f"{name}: expected an image, but its content is of no known image format; "
-            "remove the file"
-        ) from None
-    except Exception as error:  # Pillow raises a dozen kinds at a damaged file
-        raise ImageError(
-            f"{name}: the image is damaged, cut short or unreadable ({error}); "
-            "copy it again or remove it"
-        ) from error
-
-
-def _lazy(source: Source) -> Image.Image:
-    if isinstance(source.content, Image.Image):
-        return source.content
-    try:
-        return Image.open(io.BytesIO(source.content), formats=readable_formats())
-    except Image.DecompressionBombError as error:
-        megapixels = int(re.findall(r"\d+", str(error))[0]) / 1e6
-    if source.content.startswith(b"\xff\xd8"):  # JPEG can be decoded at an eighth of the size
-        large = JpegImagePlugin.JpegImageFile(io.BytesIO(source.content))
-        large.draft(None, (1024, 1024))
-        return large
-    raise ImageError(
-        f"{source.name}: the picture has {megapixels:.0f} megapixels, more than can be decoded; "
-        "store it smaller, in parts, or as JPEG"
-    )
-
-
-def _deep(image: ImageLike) -> np.ndarray | None:
-    """The values (H, W) or (H, W, 2 to 4) of a picture of more than 8 bits; None of another."""
-    if isinstance(image, np.ndarray | Tensor):
-        array = one_picture(image)
-        return array if array.dtype == np.uint16 else None
-    source = image if isinstance(image, Image.Image) else read(image)
-    with undecoded(source) as opened:
-        if opened.mode.startswith("I") and opened.format != "PPM":
-            return np.asarray(open_image(source))
-        if isinstance(source, Source) and exchange_bytes(opened):
-            low = np.asarray(ImageOps.exif_transpose(opened))
-            return 256 * np.asarray(open_image(source), np.uint16) + low
-    return None

@@ -1,7 +1,8 @@
-"""Files, folders and arrays as a list of images; and what the names of folders mean."""
+"""Files, folders and arrays as a list of images; what the names of folders mean; what trains."""
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import re
@@ -12,18 +13,15 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
 from torch import Tensor
 
+from differnet_lite.checks import vector
 from differnet_lite.images import ImageError, ImageLike, Source, image_suffixes
 
-# fmt: off
-__all__ = [
-    "BAD", "GOOD", "MASKS", "TEST", "TRAIN", "Counts", "DatasetError", "Images", "as_images",
-    "existing", "images_below", "images_in", "left_out", "list_images", "listed", "masked_name",
-    "named", "natural_order", "note_others", "some_names", "sub_folders", "word",
-]
-# fmt: on
+__all__ = ["Counts", "DatasetError", "Images", "TrainingSet", "as_images", "check_normal"]
+__all__ += ["list_images", "training_images", "training_set"]
 
 Images: TypeAlias = "ImageLike | Iterable[ImageLike]"
 Counts: TypeAlias = "tuple[tuple[str, int], ...]"
@@ -37,6 +35,7 @@ BAD = (
     *("bad", "ng", "nok", "not_ok", "abnormal", "anomalous", "anomaly", "anomalies", "defect"),
     *("defects", "defective", "fail", "failed", "faulty", "reject", "rejects", "rejected", "scrap"),
 )
+NOT_NORMAL = (*MASKS, *TEST, *BAD)
 
 
 class DatasetError(ValueError):
@@ -101,6 +100,100 @@ def list_images(source: str | os.PathLike[str]) -> list[Path]:
     return paths
 
 
+@dataclasses.dataclass(frozen=True)
+class TrainingSet:
+    """The normal images of a folder, and what of it does not train.
+
+    Attributes:
+        images: to train on.
+        folder: where they lie, for messages; "" for a list of images.
+        left_out: folders of images that do not train, and how many each holds.
+    """
+
+    images: tuple[ImageLike, ...]
+    folder: str = ""
+    left_out: Counts = ()
+
+    def __str__(self) -> str:
+        """One line: "training on 40 images of okng/OK; left out: NG/ (15), masks/ (15)"."""
+        of = f" of {self.folder}" if self.folder else ""
+        others = f"; left out: {listed(self.left_out)}" if self.left_out else ""
+        return f"training on {len(self.images)} images{of}{others}"
+
+
+def training_set(source: Images, *, recursive: bool = False) -> TrainingSet:
+    """Which images of a folder train: by one rule, so that it is never a surprise.
+
+    The first that there is: the normal images of train/; a sub-folder whose name means good; the
+    images in the folder itself. Sub-folders beside them are left out. Anything else is refused,
+    unless `recursive` takes the sub-folders whose names do not mean bad, test or mask.
+
+    Args:
+        source: a folder; or a file or images, as in `as_images`, which all train.
+        recursive: whether images in sub-folders train, too.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        DatasetError: it holds no image, several categories, or it is not clear what is normal.
+    """
+    if not isinstance(source, str | os.PathLike) or Path(source).is_file():
+        images = tuple(as_images(source))
+        if not images:
+            raise DatasetError("expected at least two normal images to train on, got none")
+        return TrainingSet(images)
+    root = existing(source)
+    normal = normal_folder(root) or root
+    categories = [folder for folder in sub_folders(root) if named(folder, (*TRAIN, *TEST))]
+    if normal == root and categories:
+        counts = [(folder.name, len(images_below(folder))) for folder in categories]
+        raise DatasetError(
+            f"{root}: expected one category, found {listed(counts)}; name one of them"
+        )
+    if recursive:
+        chosen = images_below(normal, NOT_NORMAL)
+    else:
+        chosen = images_in(root) if normal == root else images_of(normal, NOT_NORMAL)
+    if not chosen:
+        inside = listed(left_out(root, [])) or "no image"
+        raise DatasetError(
+            f"{root}: expected normal images in it, in train/good/ or in a folder named "
+            f"{', '.join(GOOD)}; found {inside}; name the folder of the normal images, or take "
+            "all sub-folders with --recursive (in Python recursive=True)"
+        )
+    note_others(root, [path.parent for path in chosen])
+    bad = [path for path in chosen if {*re.split(r"[\W\d_]+", path.stem.casefold())} & {*BAD}]
+    if 0 < len(bad) < len(chosen):
+        warnings.warn(
+            f"{root}: {len(bad)} of the {len(chosen)} images that train have names that mean bad: "
+            f"{some_names(bad)}",
+            stacklevel=2,
+        )
+    folder = Path(root.resolve().name, normal.relative_to(root)).as_posix()
+    return TrainingSet(tuple(chosen), folder, left_out(root, chosen))
+
+
+def training_images(source: Images) -> list[ImageLike]:
+    """The images of `training_set`."""
+    return list(training_set(source).images)
+
+
+def check_normal(y: ArrayLike | None, n: int) -> None:
+    """Refuse labels that are not a 0 for each of n images; None are none."""
+    labels = np.zeros(n) if y is None else vector("y", y)
+    if len(labels) != n or labels.any():
+        raise ValueError(
+            f"y: expected a label 0 for each of {n} normal images, got {len(labels)} of which "
+            f"{int((labels != 0).sum())} are others"
+        )
+
+
+def existing(path: str | os.PathLike[str]) -> Path:
+    """The folder; `FileNotFoundError` if there is none."""
+    if not Path(path).is_dir():
+        raise FileNotFoundError(f"{path}: there is no such file or folder of images")
+    return Path(path)
+
+
 def natural_order(paths: Iterable[Path]) -> list[Path]:
     """In natural order: 2 before 10."""
 
@@ -116,11 +209,9 @@ def some_names(paths: Sequence[Path]) -> str:
     return ", ".join([path.name for path in paths[:3]] + ["..."] * (len(paths) > 3))
 
 
-def existing(path: str | os.PathLike[str]) -> Path:
-    """The folder; `FileNotFoundError` if there is none."""
-    if not Path(path).is_dir():
-        raise FileNotFoundError(f"{path}: there is no such file or folder of images")
-    return Path(path)
+def listed(counts: Iterable[tuple[str, int]]) -> str:
+    """Folders with their numbers of images, for a message: "NG/ (15), masks/ (15)"."""
+    return ", ".join(f"{name}/ ({n})" for name, n in counts)
 
 
 def word(folder: Path) -> str:
@@ -139,6 +230,16 @@ def named(folder: Path, words: Sequence[str]) -> list[Path]:
     return [inside for inside in sub_folders(folder) if word(inside) in words]
 
 
+def normal_folder(root: Path) -> Path | None:
+    """The folder of normal images, by its name, if there is one."""
+    for train in named(root, TRAIN):
+        normal = normal_folder(train)
+        if normal is not None or images_in(train):
+            return normal or train
+    good = named(root, GOOD)
+    return good[0] if len(good) == 1 else None
+
+
 def images_in(folder: Path) -> list[Path]:
     """The images directly in a folder, but for masks of others: NAME_mask.* beside NAME.*."""
     suffixes = image_suffixes()
@@ -148,21 +249,26 @@ def images_in(folder: Path) -> list[Path]:
     return natural_order(p for p in files if p not in masks and not p.name.startswith("."))
 
 
-def masked_name(stem: str) -> str:
-    """The name of the image whose mask has this name: a of a_mask, a-gt, a."""
-    return re.sub("[_-](mask|gt)$", "", stem, flags=re.IGNORECASE)
-
-
 def images_below(folder: Path, without: Sequence[str] = ()) -> list[Path]:
     """The images of a folder and its sub-folders, but for those with one of these names."""
     return [path for inside in _folders_below(folder, without) for path in images_in(inside)]
+
+
+def images_of(folder: Path, without: Sequence[str]) -> list[Path]:
+    """The images directly in a folder; or, if there are none, those of its sub-folders."""
+    return images_in(folder) or images_below(folder, without)
+
+
+def masked_name(stem: str) -> str:
+    """The name of the image whose mask has this name: a of a_mask, a-gt, a."""
+    return re.sub("[_-](mask|gt)$", "", stem, flags=re.IGNORECASE)
 
 
 def note_others(root: Path, folders: Iterable[Path]) -> None:
     """Warn of files in these folders that are no images, or masks of images beside them."""
     others: list[Path] = []
     for folder in dict.fromkeys(folders):
-        images = images_in(folder)
+        images = {*images_in(folder)}
         files = [p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")]
         others += [path for path in natural_order(files) if path not in images]
     if others:
@@ -171,6 +277,20 @@ def note_others(root: Path, folders: Iterable[Path]) -> None:
             f"{root}: {len(others)} file(s) ignored, they are {what}: {some_names(others)}",
             stacklevel=3,
         )
+
+
+def left_out(root: Path, chosen: Iterable[Path], without: Sequence[str] = ()) -> Counts:
+    """Folders below `root` with other images than those chosen, and how many."""
+    taken = set(chosen)
+    parents = {root} | {parent for path in taken for parent in path.parents}
+    counts: Counter[str] = Counter()
+    for path in images_below(root, without):
+        if path not in taken:
+            folder = path.parent
+            while not parents & {folder, folder.parent}:
+                folder = folder.parent
+            counts[folder.relative_to(root).as_posix()] += 1
+    return tuple(counts.items())
 
 
 def _folders_below(folder: Path, without: Sequence[str] = ()) -> list[Path]:
@@ -183,22 +303,3 @@ def _folders_below(folder: Path, without: Sequence[str] = ()) -> list[Path]:
                 seen.add(inside.resolve())
                 folders.append(inside)
     return [folder, *natural_order(folders[1:])]
-
-
-def left_out(root: Path, chosen: Iterable[Path], without: Sequence[str] = ()) -> Counts:
-    """Folders below `root` with other images than those chosen, and how many."""
-    taken = set(chosen)
-    parents = {parent for path in taken for parent in path.parents}
-    counts: Counter[str] = Counter()
-    for path in images_below(root, without):
-        if path not in taken:
-            above = [parent for parent in path.parents if root in parent.parents]
-            others = [parent for parent in above if parent not in parents]
-            folder = [*others[::-1], path.parent][0]
-            counts[folder.relative_to(root).as_posix()] += 1
-    return tuple(counts.items())
-
-
-def listed(counts: Iterable[tuple[str, int]]) -> str:
-    """Folders with their numbers of images, for a message: "NG/ (15), masks/ (15)"."""
-    return ", ".join(f"{name}/ ({n})" for name, n in counts)

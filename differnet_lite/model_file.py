@@ -1,16 +1,26 @@
-"""What a model file holds: the parts of a fitted DifferNet as tensors and as JSON, and back."""
+"""A fitted model as one file: tensors in safetensors, all else as JSON in its header, no pickle.
+
+A digest over header and tensors is stored beside them: one flipped bit is noticed.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import os
 import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
-from differnet_lite.checkpoint import CheckpointError, tensors_of
+from differnet_lite.files import replacing
 from differnet_lite.maps import PlaceStatistics
 from differnet_lite.settings import PRESETS, Settings
 from differnet_lite.training import empty_flow
@@ -19,16 +29,25 @@ from differnet_lite.trunk import fast_dtype
 if TYPE_CHECKING:
     from differnet_lite.detector import DifferNet
 
-__all__ = ["check_trunk", "contents", "restore_fit", "restore_settings"]
+__all__ = ["CheckpointError", "load_into", "read_file", "rebuilding", "save_model", "write_file"]
 
+FORMAT = 5
 EMBEDDED = 100e6  # bytes of a trunk's weights that a model file may hold
+FITTED = ("history_", "n_train_", "calibrated_by_", "white_", "shown_")  # what JSON can hold
 
 
-def contents(model: DifferNet) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and the header of a fitted model.
+class CheckpointError(ValueError):
+    """A file that is no model of this version of the package."""
+
+
+def save_model(model: DifferNet, path: str | os.PathLike[str]) -> Path:
+    """Write a fitted model, whole or not at all.
 
     Weights of the trunk that are not this package's are stored with it if they are small, else
     their digest alone; never the path that they came from.
+
+    Raises:
+        OSError: the folder does not exist, or cannot be written into.
     """
     extractor = model.extractor
     settings = model.settings.to_json()
@@ -52,75 +71,142 @@ def contents(model: DifferNet) -> tuple[dict[str, Tensor], dict[str, Any]]:
         "trunk": extractor.identity,
         "angles": list(model.angles_),
         "flows": len(model.flows_),
-        "history": model.history_,
-        "n_train": model.n_train_,
-        "calibrated_by": model.calibrated_by_,
-        "white": model.white_,
-        "shown": model.shown_,
+        **{name: getattr(model, name) for name in FITTED},
     }
-    return tensors, header
+    return write_file(path, tensors, header)
 
 
-def restore_settings(
+def load_into(
     model: DifferNet,
-    header: dict[str, Any],
-    tensors: dict[str, Tensor],
+    path: str | os.PathLike[str],
     *,
-    dtype: str | None,
-    weights: str | os.PathLike[str] | None,
+    dtype: str | None = None,
+    weights: str | os.PathLike[str] | None = None,
 ) -> None:
-    """Give an unfitted model the settings of a file, but for what the caller asks for."""
-    settings = Settings.from_json(header["settings"])
-    preset = PRESETS[header["preset"]]
-    for field in dataclasses.fields(Settings):
-        value = getattr(settings, field.name)
-        if value != getattr(preset, field.name):
-            setattr(model, field.name, value)
+    """Give an unfitted model the settings of a file and what was fitted.
+
+    Args:
+        dtype, weights: see `DifferNet.load`.
+
+    Raises:
+        FileNotFoundError, CheckpointError: see `read_file`; the trunk's weights are missing.
+    """
+    header, tensors = read_file(path)
+    with rebuilding(path):
+        settings = Settings.from_json(header["settings"])
+        model.preset = header["preset"]
+        model.seed = header["seed"]
+        preset = PRESETS[model.preset]
+        for field in dataclasses.fields(Settings):
+            value = getattr(settings, field.name)
+            if value != getattr(preset, field.name):
+                setattr(model, field.name, value)
     if dtype is not None:
         model.dtype = dtype
     if weights is not None:
         model.weights = os.fspath(weights)
     elif settings.weights != "bundled":
-        own_weights = tensors_of("trunk", tensors)
+        own_weights = _part("trunk", tensors)
         if not own_weights:
             raise CheckpointError(
                 "the model was made with weights of the trunk that its file does not hold; "
                 "pass weights= the file of these weights"
             )
         model.set_trunk_weights(own_weights)
-
-
-def restore_fit(model: DifferNet, header: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-    """Give a model what was fitted."""
     extractor = model.extractor
-    flows = []
-    for k in range(header["flows"]):
-        flow = empty_flow(model.settings, n_features=extractor.n_features)
-        flow.load_state_dict(tensors_of(f"flow{k}", tensors))
-        flows.append(flow.to(extractor.device).eval())
-    places = tensors_of("places", tensors)
-    groups = tensors.get("calibration_groups")
-    model.flows_ = flows
-    model.history_ = header["history"]
-    model.angles_ = tuple(header["angles"])
-    model.places_ = PlaceStatistics.from_tensors(places) if places else None
-    model.n_train_ = header["n_train"]
-    model.calibrated_by_ = header["calibrated_by"]
-    model.white_ = header["white"]
-    model.shown_ = header["shown"]
-    model.calibration_groups_ = None if groups is None else groups.numpy()
-    model.calibration_scores_ = tensors["calibration_scores"].numpy()
+    _check_trunk(path, header["trunk"], extractor.identity, extractor.device)
+    with rebuilding(path):
+        flows = []
+        for k in range(header["flows"]):
+            flow = empty_flow(model.settings, n_features=extractor.n_features)
+            flow.load_state_dict(_part(f"flow{k}", tensors))
+            flows.append(flow.to(extractor.device).eval())
+        places = _part("places", tensors)
+        groups = tensors.get("calibration_groups")
+        model.flows_ = flows
+        model.angles_ = tuple(header["angles"])
+        model.places_ = PlaceStatistics.from_tensors(places) if places else None
+        for name in FITTED:
+            setattr(model, name, header[name])
+        model.calibration_groups_ = None if groups is None else groups.numpy()
+        model.calibration_scores_ = tensors["calibration_scores"].numpy()
 
 
-def check_trunk(
+def write_file(
+    path: str | os.PathLike[str], tensors: Mapping[str, Tensor], header: Mapping[str, Any]
+) -> Path:
+    """Write tensors and a header that JSON can hold as one safetensors file."""
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"{path.parent}: there is no such folder to save the model in; create it first"
+        )
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    entries = {"format": FORMAT, **header}
+    text = json.dumps(entries | {"sha256": _digest(entries, plain)}, allow_nan=False)
+    with replacing(path) as file:  # one entry: safetensors writes several in any order
+        file.write(save(plain, metadata={"differnet_lite": text}))
+    return path
+
+
+def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The header and the tensors of a file that `write_file` wrote.
+
+    The file is read, and not mapped: rewritten meanwhile it is damaged, and the process lives on.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CheckpointError: it is damaged, no model of this package, or of another version.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such model file")
+    data = path.read_bytes()
+    try:
+        tensors = load(data)
+        end = 8 + int.from_bytes(data[:8], "little")
+        text = json.loads(data[8:end]).get("__metadata__", {}).get("differnet_lite", "null")
+        header = json.loads(text)
+    except (SafetensorError, ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path}: damaged, cut short, or no safetensors file ({error})"
+        ) from error
+    if not isinstance(header, dict):
+        raise CheckpointError(f"{path}: a safetensors file, but no model of differnet_lite")
+    if header.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path}: expected model format {FORMAT}, got {header.get('format')!r}; "
+            "fit again, or install the version that wrote it"
+        )
+    digest = header.pop("sha256", None)
+    if text != json.dumps(header | {"sha256": digest}) or digest != _digest(header, tensors):
+        raise CheckpointError(f"{path}: damaged: its digest does not fit; copy it again")
+    return header, tensors
+
+
+@contextmanager
+def rebuilding(path: str | os.PathLike[str]) -> Iterator[None]:
+    """What goes wrong while a model is built from a file becomes a `CheckpointError`.
+
+    Too little memory, which torch tells as a RuntimeError, is no fault of the file.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" in str(error):
+            raise
+        raise CheckpointError(
+            f"{path}: the file is incomplete or of another version ({error!r})"
+        ) from error
+
+
+def _check_trunk(
     path: str | os.PathLike[str], saved: str, present: str, device: torch.device
 ) -> None:
-    """Refuse another trunk than a model was calibrated with; warn of another number format.
+    """Refuse another trunk than the model was calibrated with; warn of another number format.
 
     Args:
-        path: of the model file.
         saved, present: identities of the two trunks, see `MultiScaleExtractor`.
-        device: that the present one runs on.
     """
     saved_trunk, saved_dtype = saved.rsplit("/", 1)
     trunk, dtype = present.rsplit("/", 1)
@@ -133,11 +219,22 @@ def check_trunk(
         warnings.warn(
             f"the model was calibrated in {saved_dtype} and now scores in {dtype}: its threshold "
             "holds up to the rounding between the two",
-            stacklevel=3,
+            stacklevel=4,
         )
     if dtype == "bfloat16" and fast_dtype(device) != torch.bfloat16:
         warnings.warn(
             "this processor emulates the bfloat16 of the model, which is several times slower; "
             "load(..., dtype='float32') is faster",
-            stacklevel=3,
+            stacklevel=4,
         )
+
+
+def _part(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of one part of a model: those named "part.name", by name."""
+    prefix = f"{part}."
+    return {n.removeprefix(prefix): x for n, x in tensors.items() if n.startswith(prefix)}
+
+
+def _digest(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    content = json.dumps(header).encode() + save(dict(tensors))
+    return hashlib.sha256(content).hexdigest()

@@ -1,4 +1,4 @@
-"""Arrays of values of any kind as Pillow images of 8 bits."""
+"""Values of any kind, in arrays and in files of more than 8 bits, as Pillow images of 8 bits."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ import torch
 from PIL import Image, ImageFile
 from torch import Tensor
 
-__all__ = ["ImageError", "exchange_bytes", "from_array", "one_picture", "to_eight_bits", "white_of"]
+__all__ = [
+    *("ImageError", "as_picture", "exchange_bytes", "one_picture", "to_eight_bits", "white_of"),
+]
 
 DEPTHS = (8, 10, 12, 13, 14, 16)  # bits of cameras
-OTHER_ORDER = {
-    ";16B": ";16L",
-    ";16L": ";16B",
-    ";16N": ";16B" if sys.byteorder == "little" else ";16L",
-}
+NATIVE = ";16B" if sys.byteorder == "little" else ";16L"
+OTHER_ORDER = {";16B": ";16L", ";16L": ";16B", ";16N": NATIVE}
 
 
 class ImageError(ValueError):
@@ -40,7 +39,7 @@ def one_picture(array: np.ndarray | Tensor) -> np.ndarray:
     return array[..., 0] if array.shape[2:] == (1,) else array
 
 
-def from_array(array: np.ndarray, name: str = "the array") -> Image.Image:
+def as_picture(array: np.ndarray, name: str = "the array") -> Image.Image:
     """A Pillow image of (H, W) or (H, W, 2 to 4): uint8, floats in [0, 1], or truth values."""
     if array.dtype == bool:
         array = array.astype(np.uint8) * 255

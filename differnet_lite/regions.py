@@ -1,7 +1,7 @@
 """Where a defect is, in the pixels of the photograph itself.
 
-A map is drawn over the square that the trunk sees. Here it comes back to the photograph's own size
-and shape, and the places above the level become regions.
+A map is drawn over the square that the trunk sees. Its places above the level become regions, in
+the photograph's own size and shape.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from PIL import Image
 from scipy import ndimage
 
-__all__ = ["Region", "map_in_pixels", "regions_of"]
+__all__ = ["Region", "regions_of"]
 
 NEIGHBOURS = np.ones((3, 3))  # of a pixel: all eight
 
@@ -32,17 +31,6 @@ class Region:
     area: int
     peak: tuple[int, int]
     excess: float
-
-
-def map_in_pixels(anomaly_map: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A map (h, w) in the pixels of a photograph, (height, width) float32.
-
-    Args:
-        anomaly_map: (h, w) float32, over the whole photograph.
-        size: width and height of the photograph, pixels.
-    """
-    resized = Image.fromarray(anomaly_map).resize(size, Image.Resampling.BILINEAR)
-    return np.asarray(resized)
 
 
 def regions_of(anomaly_map: np.ndarray, level: float, size: tuple[int, int]) -> list[Region]:

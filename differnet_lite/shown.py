@@ -1,4 +1,4 @@
-"""What a model was shown, and how a batch of new photographs differs from it.
+"""What photographs look like to a model that is shown them: one pass over their files.
 
 A threshold holds for photographs that are made like those of the training: same camera, size,
 shape, compression. The model file holds a summary of them, and a batch that differs gets a note.
@@ -6,18 +6,22 @@ shape, compression. The model file holds a summary of them, and a batch that dif
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple, TypedDict
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
+from tqdm.auto import tqdm
 
-from differnet_lite.images import ImageLike, image_size, in_parallel, read, undecoded
-from differnet_lite.pixels import one_picture
+from differnet_lite.images import ImageLike, image_size, in_parallel, pixels, read, undecoded
+from differnet_lite.pixels import white_of
 
-__all__ = ["Summary", "differences", "too_many_flagged", "summary_of"]
+__all__ = ["Look", "Summary", "differences", "summary_of", "survey", "too_many_flagged", "white_in"]
 
+SIDE = 64  # pixels, of a thumbnail
 ASPECT = 1.1  # a shape this many times wider or narrower than all that were shown is another one
 SCALE = 1.5  # so for the length of a side
 LOSSY = ("WEBP", "AVIF", "HEIF", "JPEG2000")  # besides JPEG, which says how much
@@ -26,27 +30,34 @@ FINE = 3.0  # grey levels, of a JPEG file of quality 97: no note below
 RARE = 1e-3  # a batch that is rarer than this, if the promise holds, gets a note
 
 
-class Header(NamedTuple):
-    """What the header of an image says.
+class Look(NamedTuple):
+    """What one reading of a photograph says.
 
     Attributes:
-        width, height: pixels, turned as EXIF says.
+        path: of its file, if it has one.
+        size: width and height in pixels, turned as EXIF says.
         format: as Pillow names it; "pixels" of what is no file.
         colour: "grey" or "colour".
         step: of a JPEG file, the mean step of its quantization, 1 to 255 grey levels; 0 of others.
+        digest: see `Source`; as what follows it is empty where only headers are read.
+        largest: the largest value of a picture of more than 8 bits; 0 of others.
+        thumbnail: (SIDE^2,) float32, brightness of mean 0 and spread 1.
     """
 
-    width: int
-    height: int
+    path: Path | None
+    size: tuple[int, int]
     format: str
     colour: str
     step: float
+    digest: str = ""
+    largest: float = 0
+    thumbnail: np.ndarray = np.empty(0, np.float32)
 
 
 class Summary(TypedDict):
     """Of a set of images: ranges of width / height and of the geometric mean side; the rest.
 
-    `formats` are the files', `colours` "grey" or "colour", `step` the largest, see `Header`.
+    `formats` are the files', `colours` "grey" or "colour", `step` the largest, see `Look`.
     """
 
     aspect: tuple[float, float]
@@ -56,35 +67,50 @@ class Summary(TypedDict):
     step: float
 
 
-def summary_of(images: Iterable[ImageLike]) -> Summary | None:
-    """A summary of images by their headers; None if there are none."""
-    headers = list(in_parallel(_header, images))
-    if not headers:
-        return None
-    sizes = np.array([(header.width, header.height) for header in headers], dtype=float)
+def survey(
+    images: Sequence[ImageLike], *, headers_only: bool = False, progress: bool = False
+) -> list[Look]:
+    """Look at each image once.
+
+    Args:
+        headers_only: no pixel is decoded.
+        progress: whether to show a progress bar.
+    """
+    looks = in_parallel(functools.partial(_look, headers_only=headers_only), images)
+    bar = tqdm(looks, "looking at images", len(images), disable=not progress, leave=False)
+    return list(bar)
+
+
+def white_in(looks: Iterable[Look]) -> int | None:
+    """What is white in these images, see `white_of`; None if none has more than 8 bits."""
+    largest = max((look.largest for look in looks), default=0)
+    return white_of(largest) if largest else None
+
+
+def summary_of(looks: Sequence[Look]) -> Summary:
+    """A summary of one or more images."""
+    sizes = np.array([look.size for look in looks], dtype=float)
     aspect = sizes[:, 0] / sizes[:, 1]
     side = np.sqrt(sizes[:, 0] * sizes[:, 1])
     return {
         "aspect": (float(aspect.min()), float(aspect.max())),
         "side": (float(side.min()), float(side.max())),
-        "formats": sorted({header.format for header in headers}),
-        "colours": sorted({header.colour for header in headers}),
-        "step": max(header.step for header in headers),
+        "formats": sorted({look.format for look in looks}),
+        "colours": sorted({look.colour for look in looks}),
+        "step": max(look.step for look in looks),
     }
 
 
 def differences(shown: Summary, batch: Summary) -> list[str]:
     """Notes, a sentence each, on how a batch differs from what a model was shown."""
     notes = []
-    if batch["aspect"][0] * ASPECT < shown["aspect"][0] or (
-        batch["aspect"][1] > shown["aspect"][1] * ASPECT
-    ):
+    if _beyond(batch["aspect"], shown["aspect"], ASPECT):
         notes.append(
             "these photographs have another shape than the training's (width / height "
             f"{_range(batch['aspect'])}, trained on {_range(shown['aspect'])}): all are "
             "stretched to a square, so a good part looks different"
         )
-    if batch["side"][0] * SCALE < shown["side"][0] or batch["side"][1] > shown["side"][1] * SCALE:
+    if _beyond(batch["side"], shown["side"], SCALE):
         notes.append(
             f"these photographs are of another resolution than the training's (sides of about "
             f"{_range(batch['side'], 0)} px, trained on {_range(shown['side'], 0)} px)"
@@ -116,19 +142,38 @@ def too_many_flagged(n_flagged: int, n: int, alpha: float) -> str | None:
     )
 
 
-def _header(image: ImageLike) -> Header:
-    """The header of an image; of a file no pixel is decoded."""
-    if isinstance(image, np.ndarray | Tensor):
-        bands = one_picture(image).shape[2:]
-        colour = "colour" if bands in ((3,), (4,)) else "grey"
-        return Header(*image_size(image), "pixels", colour, 0.0)
-    source = image if isinstance(image, Image.Image) else read(image)
+def _look(image: ImageLike, headers_only: bool) -> Look:
+    source = read(image)
+    path = Path(image) if isinstance(image, str | os.PathLike) else None
     with undecoded(source) as opened:
         grey = opened.mode in ("1", "L", "LA", "F") or opened.mode.startswith("I")
-        colour = "grey" if grey else "colour"
         tables = getattr(opened, "quantization", None) or {0: [0]}
-        step = float(np.mean(tables[0]))
-        return Header(*image_size(source), opened.format or "pixels", colour, step)
+        header = Look(
+            path=path,
+            size=image_size(source),
+            format=opened.format or "pixels",
+            colour="grey" if grey else "colour",
+            step=float(np.mean(tables[0])),
+        )
+    if headers_only:
+        return header
+    picture = pixels(source, smallest=4 * SIDE)
+    largest = 0.0
+    if isinstance(picture, np.ndarray):
+        largest = float(picture.max())
+        values = picture.astype(np.float32)
+        grey_picture = Image.fromarray(values if values.ndim == 2 else values.mean(2))
+    else:
+        grey_picture = picture.convert("L").convert("F")
+    grey_picture = grey_picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2)
+    # not rounded: grain is told from grain
+    brightness = np.asarray(grey_picture).ravel()
+    thumbnail = (brightness - brightness.mean()) / max(brightness.std(), 1e-3)
+    return header._replace(digest=source.digest, largest=largest, thumbnail=thumbnail)
+
+
+def _beyond(batch: Sequence[float], shown: Sequence[float], times: float) -> bool:
+    return batch[0] * times < shown[0] or batch[1] > shown[1] * times
 
 
 def _range(bounds: Sequence[float], digits: int = 2) -> str:

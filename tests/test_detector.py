@@ -16,8 +16,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from differnet_lite import DifferNet, Transformations, detector
 from differnet_lite.detector import NotFittedError
-from differnet_lite.folders import DatasetError
 from differnet_lite.images import ImageError
+from differnet_lite.listing import DatasetError
 from differnet_lite.sampling import view_sampler
 from differnet_lite.scoring import Scorer, flow_score
 from differnet_lite.settings import Settings

@@ -38,15 +38,6 @@ def test_what_goes_wrong_on_the_way_changes_nothing(tmp_path: Path, error: BaseE
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
-def test_permissions_are_those_of_any_new_file(tmp_path: Path) -> None:
-    (tmp_path / "plain").write_text("")
-    with replacing(tmp_path / "ours"):
-        pass
-    modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("plain", "ours")}
-    assert len(modes) == 1
-
-
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such links")
 @pytest.mark.parametrize("there", [True, False])
 def test_a_link_stays_and_its_target_is_replaced(tmp_path: Path, there: bool) -> None:

@@ -9,13 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from differnet_lite.folders import (
-    DatasetError,
-    load_category,
-    load_mask,
-    training_images,
-    training_set,
-)
+from differnet_lite.folders import load_category, load_mask
+from differnet_lite.listing import DatasetError, training_images, training_set
 
 Put = Callable[..., Path]
 
@@ -65,26 +60,6 @@ def test_a_category_lists_everything_once_in_order(root: Path) -> None:
     assert category.has_masks
     assert category.ignored == ()
     assert category.leaks() == []
-
-
-def test_training_images_alone_are_enough(put: Put, tmp_path: Path) -> None:
-    put("train/good/1.png")
-    category = load_category(tmp_path / "part")
-    assert len(category.train) == 1
-    assert (category.test, category.kinds, category.masks, category.has_masks) == (
-        (),
-        (),
-        (),
-        False,
-    )
-    assert category.labels.shape == (0,)
-
-
-def test_no_masks_and_no_defects(put: Put, root: Path, tmp_path: Path) -> None:
-    for path in (root / "ground_truth").rglob("*.png"):
-        path.unlink()
-    assert not load_category(root).has_masks
-    assert load_category(root).masks == (None,) * 4
 
 
 def test_order_is_natural(put: Put, tmp_path: Path) -> None:

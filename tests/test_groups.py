@@ -14,6 +14,7 @@ from PIL import Image
 
 from differnet_lite.groups import apart, group_labels, sequence_note
 from differnet_lite.listing import DatasetError
+from differnet_lite.shown import survey
 
 Picture = Callable[..., np.ndarray]
 RNG = np.random.default_rng(0)
@@ -63,7 +64,7 @@ def fixed_camera(seed: int) -> Image.Image:
 def test_products_that_vary_little_are_no_copies(make: Callable[[int], Image.Image]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert group_labels([make(seed) for seed in range(40)]) == list(range(40))
+        assert group_labels(survey([make(seed) for seed in range(40)])) == list(range(40))
 
 
 @pytest.mark.parametrize("again", [as_jpeg, smaller, flickers])
@@ -76,7 +77,7 @@ def test_near_copies_form_groups_and_are_counted(
     make = make or (lambda seed: Image.fromarray(picture(seed, 192, 9.0)))
     images = [make(seed) for seed in range(22)]
     with pytest.warns(UserWarning, match="44 of 44 images are near copies"):
-        labels = group_labels([*images, *map(again, images)])
+        labels = group_labels(survey([*images, *map(again, images)]))
     assert labels == [*range(22), *range(22)]
 
 
@@ -84,45 +85,45 @@ def test_a_chain_of_copies_is_one_group_and_the_others_are_alone(picture: Pictur
     images = [Image.fromarray(picture(seed, 192, 9.0)) for seed in range(12)]
     shifted = [grey(np.roll(np.asarray(images[3]), k, 1).astype(float)) for k in (2, 4)]
     with pytest.warns(UserWarning, match="3 of 14 images"):
-        labels = group_labels([*images, *shifted])
+        labels = group_labels(survey([*images, *shifted]))
     assert labels == [*range(12), 3, 3]
 
 
 def test_the_same_bytes_are_one_group_even_of_a_picture_without_contrast() -> None:
     flat = np.full((64, 64, 3), 100, np.uint8)
-    assert group_labels([flat, flat + 9, flat]) == [0, 1, 0]
-    assert group_labels([flat]) == [0]
+    assert group_labels(survey([flat, flat + 9, flat])) == [0, 1, 0]
+    assert group_labels(survey([flat])) == [0]
     assert group_labels([]) == []
 
 
 def test_labels_that_are_given_join_the_copies(photographs: list[Path], tmp_path: Path) -> None:
-    assert group_labels(photographs, ["a", "b", "a", "c", "b"]) == [0, 1, 0, 2, 1]
+    assert group_labels(survey(photographs), ["a", "b", "a", "c", "b"]) == [0, 1, 0, 2, 1]
     with pytest.raises(DatasetError, match="a label for each of 5 images, got 2"):
-        group_labels(photographs, [1, 2])
+        group_labels(survey(photographs), [1, 2])
     names = ["cam1_part1.png", "cam2_part1.png", "cam1_part2.png", "other.png"]
     paths = [(tmp_path / name[:4] / name) for name in names]
     for path, source in zip(paths, photographs, strict=False):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(source.read_bytes())
-    assert group_labels(paths, r"(part\d)") == [0, 0, 1, 2]
-    assert group_labels(paths, r"part\d") == [0, 0, 1, 2]
-    assert group_labels(paths, "folder") == [0, 1, 0, 2]
+    assert group_labels(survey(paths), r"(part\d)") == [0, 0, 1, 2]
+    assert group_labels(survey(paths), r"part\d") == [0, 0, 1, 2]
+    assert group_labels(survey(paths), "folder") == [0, 1, 0, 2]
     with pytest.raises(DatasetError, match="fits none"):
-        group_labels(paths, r"frame\d+")
+        group_labels(survey(paths), r"frame\d+")
     twin = tmp_path / "cam2" / "part7.png"
     twin.write_bytes(photographs[0].read_bytes())
-    assert group_labels([*paths, twin], r"part\d") == [0, 0, 1, 2, 0]
+    assert group_labels(survey([*paths, twin]), r"part\d") == [0, 0, 1, 2, 0]
 
 
 def test_what_trains_cannot_calibrate(picture: Picture) -> None:
     images = [Image.fromarray(picture(seed, 192, 9.0)) for seed in range(40)]
     calibration = [as_jpeg(images[0]), images[30], images[31], images[1]]
     with pytest.warns(UserWarning, match="2 of 4 calibration images are copies or near copies"):
-        assert apart(calibration, images[:30]) == images[30:32]
+        assert apart(survey(calibration), survey(images[:30])) == [1, 2]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         # copies among themselves are no copies of training images
-        assert len(apart([images[30], as_jpeg(images[30])], images[:30])) == 2
+        assert apart(survey([images[30], as_jpeg(images[30])]), survey(images[:30])) == [0, 1]
 
 
 @pytest.mark.parametrize(("parts", "frames"), [(6, 10), (12, 5), (4, 20)])

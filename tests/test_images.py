@@ -30,39 +30,6 @@ from differnet_lite.images import (
 Picture = Callable[..., np.ndarray]
 
 
-def grey_levels(path: Path) -> np.ndarray:
-    array = np.asarray(as_rgb(path))
-    assert array.dtype == np.uint8
-    assert array.ndim == 3
-    assert (array == array[..., :1]).all(), "a grey image has three equal channels"
-    return array[..., 0]
-
-
-def test_rgb_png_is_taken_bit_by_bit(tmp_path: Path, picture: Picture) -> None:
-    Image.fromarray(picture()).save(tmp_path / "a.png")
-    np.testing.assert_array_equal(np.asarray(as_rgb(tmp_path / "a.png")), picture())
-    np.testing.assert_array_equal(np.asarray(as_rgb(str(tmp_path / "a.png"))), picture())
-
-
-def test_grey_and_one_bit_images(tmp_path: Path) -> None:
-    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    Image.fromarray(levels).save(tmp_path / "grey.png")
-    np.testing.assert_array_equal(grey_levels(tmp_path / "grey.png"), levels)
-    Image.fromarray(levels > 99).save(tmp_path / "bits.png")
-    np.testing.assert_array_equal(grey_levels(tmp_path / "bits.png"), 255 * (levels > 99))
-
-
-@pytest.mark.parametrize("mode", ["LA", "RGBA"])
-def test_transparency_is_laid_on_white(tmp_path: Path, mode: str) -> None:
-    image = Image.new(mode, (3, 1), 0)
-    colour = (100,) if mode == "LA" else (100, 100, 100)
-    for x, alpha in enumerate((0, 128, 255)):
-        image.putpixel((x, 0), (*colour, alpha))
-    image.save(tmp_path / "a.png")
-    expected = [255 + (100 - 255) * alpha / 255 for alpha in (0, 128, 255)]
-    np.testing.assert_allclose(grey_levels(tmp_path / "a.png")[0], expected, atol=1)
-
-
 def test_palette_with_and_without_transparency(tmp_path: Path) -> None:
     image = Image.new("P", (2, 1))
     image.putpalette([10, 20, 30, 200, 100, 50])
@@ -101,10 +68,6 @@ def test_shrinking_is_antialiased() -> None:
     assert pixels[:, :, 2:-2].std() < 3  # every pixel is a mean, none a lucky pick
 
 
-def test_an_image_of_the_right_size_is_not_touched(picture: Picture) -> None:
-    np.testing.assert_array_equal(decode(picture(), 64).permute(1, 2, 0).numpy(), picture())
-
-
 @pytest.mark.parametrize(
     ("name", "content"),
     [("text.png", b"This is no image.\n" * 20), ("empty.png", b""), ("zeros.jpg", bytes(500))],
@@ -121,20 +84,6 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
             function(tmp_path / "gone.png")
     with pytest.raises(ImageError, match=str(tmp_path)):
         decode(tmp_path)  # a folder
-
-
-@pytest.mark.parametrize("kind", ["png", "jpeg", "tiff", "gif", "webp", "bmp"])
-def test_half_a_file_is_an_error_that_says_what_to_do(
-    tmp_path: Path, picture: Picture, kind: str
-) -> None:
-    buffer = io.BytesIO()
-    Image.fromarray(picture(0, 96)).save(buffer, kind)
-    path = tmp_path / f"cut.{kind}"
-    path.write_bytes(buffer.getvalue()[: len(buffer.getvalue()) // 2])
-    with pytest.raises(
-        ImageError, match=rf"cut\.{kind}: .*(copy it again or remove it|remove the file)"
-    ):
-        decode(path)
 
 
 def test_bytes_a_buffer_and_a_path_are_one_image(photographs: list[Path]) -> None:
@@ -263,6 +212,7 @@ def test_no_damage_gives_an_unnamed_error(tmp_path: Path, picture: Picture, kind
             messages.append(str(error))
     assert len(messages) > 40
     assert all(str(path) in message for message in messages)
+    assert all("remove" in message for message in messages), "it says what to do"
 
 
 def test_digest_names_the_content(tmp_path: Path, picture: Picture) -> None:

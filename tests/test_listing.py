@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from differnet_lite.images import ImageError, as_rgb
-from differnet_lite.listing import DatasetError, as_images, list_images, natural_order, some_names
+from differnet_lite.listing import DatasetError, as_images, list_images
 
 Put = Callable[..., Path]
 
@@ -125,18 +125,3 @@ def test_paths_lists_and_pillow_images(photographs: list[Path]) -> None:
 def test_other_things_are_type_errors(wrong: Any) -> None:
     with pytest.raises(TypeError, match="expected a path, an image or a list of images, got"):
         as_images(wrong)
-
-
-def test_missing_and_empty_folders(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="gone: there is no such file or folder"):
-        as_images(tmp_path / "gone")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(DatasetError, match="found none"):
-        as_images(tmp_path / "empty")
-
-
-def test_names_for_people() -> None:
-    paths = [Path(f"x/{k}.png") for k in (10, 9, 100, 1)]
-    assert [p.name for p in natural_order(paths)] == ["1.png", "9.png", "10.png", "100.png"]
-    assert some_names(paths[:3]) == "10.png, 9.png, 100.png"
-    assert some_names(paths) == "10.png, 9.png, 100.png, ..."

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from differnet_lite.folders import load_mask
 from differnet_lite.images import ImageError
-from differnet_lite.masks import load_mask
 
 Put = Callable[..., Path]
 

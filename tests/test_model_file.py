@@ -1,8 +1,11 @@
-"""A saved detector: the same scores after loading, never half written; what the file holds."""
+"""A saved model: the same scores after loading; whole or refused, whatever bit has changed."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +13,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
-from differnet_lite import CheckpointError, DifferNet, Transformations, detector, files, load
+from differnet_lite import CheckpointError, DifferNet, Transformations, files, load
 from differnet_lite import model_file as model_file_module
+from differnet_lite.model_file import FORMAT, read_file, rebuilding, write_file
 from differnet_lite.settings import Settings
 from differnet_lite.trunk import load_trunk
 
@@ -137,9 +141,112 @@ def test_a_missing_device_or_memory_is_no_fault_of_the_file(
     with pytest.raises(RuntimeError, match="this machine has none"):
         load(path, device="cuda:99", progress=False)
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(detector, "restore_fit", full)
+    monkeypatch.setattr(model_file_module, "empty_flow", full)
     with pytest.raises(RuntimeError, match=r"^CUDA out of memory"):
         load(path, device="cpu", progress=False)
+
+
+TENSORS = {"a": torch.arange(5.0), "b": torch.ones(2, 3, dtype=torch.float16), "c": torch.tensor(7)}
+HEADER: dict[str, Any] = {"angles": [0.0, 22.5], "name": "ä"}
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    return write_file(tmp_path / "a.safetensors", TENSORS, HEADER)
+
+
+def test_what_is_written_is_read(written: Path) -> None:
+    header, tensors = read_file(written)
+    assert header == HEADER | {"format": FORMAT}
+    assert set(tensors) == set(TENSORS)
+    for name, tensor in TENSORS.items():
+        assert torch.equal(tensors[name], tensor) and tensors[name].dtype == tensor.dtype
+    again = write_file(written.with_name("b"), TENSORS, HEADER)
+    assert again.read_bytes() == written.read_bytes()
+
+
+def test_every_flipped_bit_is_noticed(written: Path) -> None:
+    content = written.read_bytes()
+    for position in range(len(content)):
+        flipped = bytearray(content)
+        flipped[position] ^= 1 << position % 8
+        written.write_bytes(flipped)
+        with pytest.raises(CheckpointError, match=r"a\.safetensors: "):
+            read_file(written)
+
+
+def test_files_that_are_no_model(written: Path, tmp_path: Path) -> None:
+    content = written.read_bytes()
+    bad = tmp_path / "bad.safetensors"
+    for part in (content[: len(content) // 2], content[:-1], b"", b"no model" * 10, bytes(64)):
+        bad.write_bytes(part)
+        with pytest.raises(CheckpointError, match=r"bad.*damaged, cut short, or no safetensors"):
+            read_file(bad)
+    for metadata in (None, {"differnet_lite": "[1, 2]"}):
+        save_file({"a": torch.zeros(2)}, bad, metadata=metadata)
+        with pytest.raises(CheckpointError, match="no model of differnet_lite"):
+            read_file(bad)
+    with pytest.raises(FileNotFoundError, match="gone: there is no such model file"):
+        read_file(tmp_path / "gone")
+    with pytest.raises(FileNotFoundError, match="no_folder: there is no such folder"):
+        write_file(tmp_path / "no_folder" / "a", TENSORS, HEADER)
+    with pytest.raises(OSError, match="expected a file to write, got a folder"):
+        write_file(tmp_path, TENSORS, HEADER)
+
+
+def test_another_format_or_header_is_refused(written: Path) -> None:
+    with safe_open(written, framework="pt") as file:
+        text = file.metadata()["differnet_lite"]
+    content = load_file(written)
+    for version in (3, None):
+        other = json.dumps(json.loads(text) | {"format": version})
+        save_file(content, written, metadata={"differnet_lite": other})
+        with pytest.raises(CheckpointError, match=f"format {FORMAT}, got {version}; fit again"):
+            read_file(written)
+    for edited in (text.replace("22.5", "23.5"), text.replace(": ", ":  ")):
+        save_file(content, written, metadata={"differnet_lite": edited})
+        with pytest.raises(CheckpointError, match="its digest does not fit; copy it again"):
+            read_file(written)
+    save_file(content | {"a": content["a"].view(5, 1)}, written, metadata={"differnet_lite": text})
+    with pytest.raises(CheckpointError, match="its digest does not fit"):
+        read_file(written)
+
+
+REWRITTEN = """
+    import pathlib, sys, threading
+    from differnet_lite.model_file import CheckpointError, read_file
+    path = pathlib.Path(sys.argv[1])
+    content = path.read_bytes()
+    stop = threading.Event()
+    def rewrite():
+        while not stop.is_set():
+            with open(path, "wb") as file:
+                file.write(content)
+    thread = threading.Thread(target=rewrite)
+    thread.start()
+    for _ in range(300):
+        try:
+            read_file(path)
+        except CheckpointError:
+            pass
+    stop.set()
+    thread.join()
+"""
+
+
+def test_a_file_that_is_rewritten_while_it_is_read_ends_no_process(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    write_file(path, {"a": torch.zeros(500_000)}, {})
+    command = [sys.executable, "-c", textwrap.dedent(REWRITTEN), str(path)]
+    assert subprocess.run(command, check=False, timeout=300).returncode == 0
+
+
+def test_what_goes_wrong_while_rebuilding_names_the_file() -> None:
+    for error in (KeyError("a"), TypeError(), ValueError(), RuntimeError("b")):
+        with pytest.raises(CheckpointError, match="x: the file is incomplete"), rebuilding("x"):
+            raise error
+    with pytest.raises(KeyboardInterrupt), rebuilding("x"):
+        raise KeyboardInterrupt

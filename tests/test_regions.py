@@ -12,7 +12,7 @@ from PIL import Image
 
 from differnet_lite import DifferNet
 from differnet_lite.images import as_rgb
-from differnet_lite.regions import map_in_pixels, regions_of
+from differnet_lite.regions import regions_of
 
 Picture = Callable[..., np.ndarray]
 
@@ -30,19 +30,6 @@ def test_box_area_and_peak_in_a_photograph_that_is_not_square() -> None:
     assert first.peak == (900, 25) and first.excess == 3
     assert second.box == (0, 60, 200, 10) and second.excess == 2
     assert regions_of(drawn, 7.0, (1600, 80)) == []
-
-
-def test_a_map_in_pixels_covers_the_same_places() -> None:
-    drawn = np.zeros((64, 64), np.float32)
-    drawn[20:30, 40:60] = 5
-    size = (150, 320)
-    pixels = map_in_pixels(drawn, size)
-    assert pixels.shape == (320, 150) and pixels.dtype == np.float32
-    rows, columns = np.nonzero(pixels >= 2.5)
-    box = regions_of(drawn, 2.5, size)[0].box
-    left, top, width, height = box
-    edges = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
-    assert np.abs(np.subtract(edges, [left, top, left + width, top + height])).max() <= 1
 
 
 @pytest.fixture(scope="module")

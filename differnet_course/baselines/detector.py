@@ -26,8 +26,8 @@ from differnet_course.baselines.geotrans import GeoTrans
 from differnet_course.baselines.networks import Autoencoder, NetworkDensity
 from differnet_lite import DifferNet
 from differnet_lite.checks import finite, one_of
-from differnet_lite.folders import Images, as_images, training_images
 from differnet_lite.images import iter_decoded
+from differnet_lite.listing import Images, as_images, training_images
 from differnet_lite.scoring import Scorer
 from differnet_lite.trunk import resolve_device
 

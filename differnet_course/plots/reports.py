@@ -15,9 +15,9 @@ from differnet_course.plots.maps import plot_gallery
 from differnet_course.plots.rates import plot_roc
 from differnet_course.plots.report import write_report
 from differnet_course.plots.scores import plot_batch, plot_scores
+from differnet_lite.folders import load_mask
 from differnet_lite.images import as_rgb, image_size
 from differnet_lite.maps import MapLevels
-from differnet_lite.masks import load_mask
 from differnet_lite.regions import regions_of
 from differnet_lite.shown import too_many_flagged
 from differnet_lite.thresholds import Judgement, Threshold

@@ -80,7 +80,7 @@ def _score(args: argparse.Namespace) -> int:
 def _fit(args: argparse.Namespace) -> int:
     from differnet_lite.checks import whole
     from differnet_lite.detector import DifferNet
-    from differnet_lite.folders import training_set
+    from differnet_lite.listing import training_set
     from differnet_lite.transforms import Transformations
 
     start = time.perf_counter()

@@ -79,7 +79,7 @@ def row_writer(table: str | None, as_json: bool) -> Iterator[Callable[[Row], Non
 class MapFolder:
     """The folder of --maps, which mirrors the folders of the photographs; see docs/command.md."""
 
-    def __init__(self, folder: str, sources: Sequence[str], overwrite: bool) -> None:
+    def __init__(self, folder: str, sources: Sequence[str]) -> None:
         self.folder = Path(folder)
         folders = [path if os.path.isdir(path) else os.path.dirname(path) for path in sources]
         self.root = os.path.commonpath([os.path.abspath(path) for path in folders])
@@ -89,31 +89,24 @@ class MapFolder:
                 "taken for one; name a folder elsewhere"
             )
         index = self.folder / INDEX
-        strange = self.folder.is_dir() and not index.exists() and any(self.folder.iterdir())
-        if strange and not overwrite:
+        if self.folder.is_dir() and not index.exists() and any(self.folder.iterdir()):
             raise FileExistsError(
                 f"--maps {folder}: the folder holds other files than maps of this command; name a "
-                "new folder, or add --overwrite"
+                "new or an empty folder"
             )
         self.folder.mkdir(parents=True, exist_ok=True)
         if index.exists():  # then these are maps of an earlier run
             for line in index.read_text().splitlines():
-                self._inside(json.loads(line)).unlink(missing_ok=True)
+                (self.folder / json.loads(line)).unlink(missing_ok=True)
         self.index = index.open("w", buffering=1)
 
     def path(self, photograph: Path) -> Path:
         """The file for a photograph's map, in a folder that is there; for a.jpg it is a.jpg.png."""
         name = os.path.relpath(photograph, self.root) + ".png"
-        path = self._inside(name)
+        path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)  # it may be a link
         print(json.dumps(name), file=self.index)
-        return path
-
-    def _inside(self, name: str) -> Path:
-        path = self.folder / name
-        if not path.parent.resolve().is_relative_to(self.folder.resolve()):
-            raise ValueError(f"--maps {self.folder}: {name} leads out of it by a link")
         return path
 
 

@@ -110,7 +110,6 @@ def _score(command: argparse.ArgumentParser) -> None:
     add("--report", metavar="FILE", help="HTML page to write")
     add("--maps", metavar="DIR", help="pictures of where the defect is, for flagged photographs")
     add("--all-maps", action="store_true", help="with --maps: of all photographs")
-    add("--overwrite", action="store_true", help="with --maps: DIR may hold other files")
     fdr = "in place of --alpha: flag parts of which, in this batch, a share of Q at most is good"
     add("--fdr", type=float, metavar="Q", help=fdr)
     add("--top", type=int, default=20, metavar="N", help="highest scores to print (default 20)")
@@ -124,7 +123,7 @@ def _evaluate(command: argparse.ArgumentParser) -> None:
     command.add_argument("images", nargs=1, metavar="folder", help="has test/good/, test/DEFECT/")
     command.add_argument("--report", metavar="FILE", help="HTML page to write")
     _common(command)
-    of_score = ("csv", "json", "maps", "all_maps", "overwrite", "fdr", "scheduler", "out")
+    of_score = ("csv", "json", "maps", "all_maps", "fdr", "scheduler", "out")
     command.set_defaults(top=0, **dict.fromkeys(of_score))
 
 

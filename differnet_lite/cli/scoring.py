@@ -25,7 +25,7 @@ from differnet_lite.images import as_rgb
 from differnet_lite.maps import MapLevels
 from differnet_lite.overlay import write_overlay
 from differnet_lite.regions import regions_of
-from differnet_lite.thresholds import Threshold
+from differnet_lite.thresholds import Threshold, TooFewNormalsError
 from differnet_lite.trunk import resolve_device
 
 __all__ = ["Batch", "score", "scored"]
@@ -82,7 +82,12 @@ def score(args: argparse.Namespace) -> int:
         names = [row.path for row in done]
         scores = np.array([row.score for row in done], float)
         judgement = model.calibration_.judge(scores, batch.alpha, if_too_few="fallback")
-        for note in [] if category is not None else model.notes(names, judgement):
+        bad = [] if category is None else [*np.array(category.test)[category.labels]]
+        normal = np.array([Path(name) not in bad for name in names], bool)  # as far as is known
+        its_judgement = dataclasses.replace(
+            judgement, scores=scores[normal], anomalous=judgement.anomalous[normal]
+        )
+        for note in model.notes([names[i] for i in normal.nonzero()[0]], its_judgement):
             print(f"note: {note}", file=sys.stderr)
         if category is not None and args.fdr is None:
             lines = _compare(model, category, rows, batch.alpha, args.report)
@@ -119,8 +124,13 @@ class Batch:
         self.threshold: Threshold | None = None
         self.maps: MapFolder | None = None
         if len(model.calibration_scores_):
-            if_too_few = "fallback" if args.alpha is None else "raise"
-            self.threshold = model.threshold(self.alpha, if_too_few=if_too_few)
+            try:
+                if_too_few = "fallback" if args.alpha is None else "raise"
+                self.threshold = model.threshold(self.alpha, if_too_few=if_too_few)
+            except TooFewNormalsError as error:
+                remedy = "leave --alpha out, which takes that rate"
+                text = str(error).replace("pass if_too_few='fallback'", remedy)
+                raise ValueError(f"--alpha: {text}") from error
         elif args.fdr or args.alpha or args.report or (args.maps and not args.all_maps):
             raise ValueError(
                 f"{args.model}: the model was fitted with --calibration none and gives scores "
@@ -130,7 +140,7 @@ class Batch:
         if args.maps or ((args.csv or args.json) and model.places_ is not None):
             self.levels = model.map_levels(self.alpha, if_too_few="fallback")
         if args.maps:
-            self.maps = MapFolder(args.maps, args.images, args.overwrite)
+            self.maps = MapFolder(args.maps, args.images)
 
     def rows(self, results: Iterable[Scored]) -> Iterator[Row]:
         """A row for each result; with --fdr the first comes after the last result."""

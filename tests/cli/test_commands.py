@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import subprocess
 import sys
 import warnings
@@ -17,7 +16,6 @@ import differnet_lite
 from differnet_lite import settings, splits
 from differnet_lite.cache import FeatureCache
 from differnet_lite.cli import parser
-from differnet_lite.cli.commands import main
 from differnet_lite.detector import DifferNet
 
 Command = Callable[..., tuple[int, str, str]]
@@ -226,13 +224,6 @@ def test_help_and_version_import_nothing_heavy() -> None:
         assert done.stdout.endswith("[]\n")
 
 
-def test_a_wrong_argument_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        main(["fit", "x", "--out", "m", "--preset", "magic"])
-    assert end.value.code == 2
-    assert "invalid choice" in capsys.readouterr().err
-
-
 def test_a_closed_pipe_ends_quietly(run: Callable[..., Any]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
@@ -274,21 +265,3 @@ def test_a_home_that_cannot_be_written_costs_the_cache_only(
     status, _, err = command("score", saved, photographs[0].parent)
     assert status == 0
     assert err.count("going on without") == 1 and "DIFFERNET_LITE_CACHE" in err
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
-def test_what_is_written_is_private_where_all_files_are(
-    saved: Path, photographs: list[Path], tmp_path: Path, command: Command
-) -> None:
-    out = tmp_path / "out"
-    before = os.umask(0o077)
-    try:
-        out.mkdir()
-        outputs = ["--csv", out / "s.csv", "--maps", out / "maps", "--all-maps"]
-        assert command("score", saved, photographs[0].parent, *outputs)[0] == 0
-    finally:
-        os.umask(before)
-    written = list(out.rglob("*"))
-    assert {path.suffix for path in written} >= {".csv", ".png"}
-    for path in written:
-        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
