@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["finite", "one_of", "rate", "real", "shown", "vector", "whole"]
+__all__ = ["check_normal", "finite", "one_of", "rate", "real", "shown", "vector", "whole"]
 
 
 def whole(name: str, value: object, least: int, most: int | None = None) -> int:
@@ -90,6 +90,16 @@ def finite(name: str, values: np.ndarray) -> np.ndarray:
             f"{name}: expected finite numbers, got {n_bad} of {values.size} that are not"
         )
     return values
+
+
+def check_normal(y: ArrayLike | None, n: int) -> None:
+    """Refuse labels that are not a 0 for each of n images; None are none."""
+    labels = np.zeros(n) if y is None else vector("y", y)
+    if len(labels) != n or labels.any():
+        raise ValueError(
+            f"y: expected a label 0 for each of {n} normal images, got {len(labels)} of which "
+            f"{int((labels != 0).sum())} are others"
+        )
 
 
 def shown(value: object) -> str:

@@ -25,7 +25,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from differnet_lite.cache import FeatureCache
-from differnet_lite.checks import finite, one_of, shown, whole
+from differnet_lite.checks import check_normal, finite, one_of, shown, whole
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.files import made_folder
 from differnet_lite.flow import CouplingFlow
@@ -35,7 +35,6 @@ from differnet_lite.listing import (
     DatasetError,
     Images,
     as_images,
-    check_normal,
     training_images,
     training_set,
 )

@@ -13,15 +13,13 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike
 from PIL import Image
 from torch import Tensor
 
-from differnet_lite.checks import vector
 from differnet_lite.images import ImageError, ImageLike, Source, image_suffixes
 
-__all__ = ["Counts", "DatasetError", "Images", "TrainingSet", "as_images", "check_normal"]
-__all__ += ["list_images", "training_images", "training_set"]
+__all__ = ["Counts", "DatasetError", "Images", "TrainingSet", "as_images", "list_images"]
+__all__ += ["training_images", "training_set"]
 
 Images: TypeAlias = "ImageLike | Iterable[ImageLike]"
 Counts: TypeAlias = "tuple[tuple[str, int], ...]"
@@ -175,16 +173,6 @@ def training_set(source: Images, *, recursive: bool = False) -> TrainingSet:
 def training_images(source: Images) -> list[ImageLike]:
     """The images of `training_set`."""
     return list(training_set(source).images)
-
-
-def check_normal(y: ArrayLike | None, n: int) -> None:
-    """Refuse labels that are not a 0 for each of n images; None are none."""
-    labels = np.zeros(n) if y is None else vector("y", y)
-    if len(labels) != n or labels.any():
-        raise ValueError(
-            f"y: expected a label 0 for each of {n} normal images, got {len(labels)} of which "
-            f"{int((labels != 0).sum())} are others"
-        )
 
 
 def existing(path: str | os.PathLike[str]) -> Path:
