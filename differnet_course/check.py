@@ -14,8 +14,17 @@ from differnet_course.labs.exercises import (
     NotPassed,
     exercise,
     exercises_of,
+    held_back,
     judge,
     progress,
 )
 
-__all__ = ["Exercise", "NotPassed", "exercise", "exercises_of", "judge", "progress"]
+__all__ = [
+    "Exercise",
+    "NotPassed",
+    "exercise",
+    "exercises_of",
+    "held_back",
+    "judge",
+    "progress",
+]

@@ -44,10 +44,6 @@ c.ClearSolutions.text_stub = %r
 c.ExecutePreprocessor.timeout = 300
 # One folder of photographs for all submissions: without it each would draw its own 36 to 136 MB.
 os.environ.setdefault("DIFFERNET_LITE_DATA", str(HERE / "photographs"))
-# The held-back tests are imported while marking.
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, [str(HERE / "marking"), os.environ.get("PYTHONPATH")])
-)
 '''
 
 
@@ -106,9 +102,6 @@ def make_course(folder: Path = COURSE) -> Path:
         assignment = folder / "source" / path.stem.split("_")[0]
         assignment.mkdir(parents=True)
         shutil.copy(path, assignment)
-    (folder / "marking").mkdir()
-    for path in sorted((LABS / "source").glob("*.py")):
-        shutil.copy(path, folder / "marking")
     (folder / "nbgrader_config.py").write_text(CONFIG % (STUB, ANSWER), encoding="utf-8")
     return folder
 

@@ -18,6 +18,7 @@ __all__ = [
     "compare_gradients",
     "count",
     "log_det_by_autograd",
+    "log_det_mistakes",
     "same",
     "slopes",
     "two_numbers",
@@ -143,3 +144,12 @@ def log_det_by_autograd(function: Callable[[Tensor], Tensor], y: Tensor) -> Tens
     """log |det| of the Jacobian of a function of one row (D,), at every row of y (N, D): (N,)."""
     rows = [torch.func.jacrev(function)(row) for row in y]
     return torch.linalg.slogdet(torch.stack(rows)).logabsdet.detach()
+
+
+def log_det_mistakes(right: Tensor) -> dict[str, Tensor]:
+    """What the commonest mistakes make of log-dets (N,)."""
+    return {
+        "log_det_sign": -right,
+        "summed_over_batch": right.sum(),
+        "give_determinant_logarithm": right.exp(),
+    }

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Draw"]
+__all__ = ["Draw", "OtherSizes"]
 
 
 class Draw:
@@ -36,3 +36,11 @@ class Draw:
     def integer(self, low: int, high: int) -> int:
         """A whole number from low to high, both included."""
         return int(self.rng.integers(low, high + 1))
+
+
+class OtherSizes(Draw):
+    """A source whose whole numbers lie above those that are asked for: for held-back tests."""
+
+    def integer(self, low: int, high: int) -> int:
+        """A whole number from high + 1 to high + 3."""
+        return super().integer(high + 1, high + 3)

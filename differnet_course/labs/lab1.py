@@ -1,16 +1,22 @@
-"""Checks of lab 1: change of variables, flows in a row, the loss."""
+"""Checks of lab 1: change of variables, flows and their log-dets, the loss."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.distributions import LogNormal, MultivariateNormal, Normal
 
-from differnet_course.labs import lab1_flows
 from differnet_course.labs.answers import Answer, explained
-from differnet_course.labs.comparing import as_numbers, compare, same
+from differnet_course.labs.comparing import (
+    as_numbers,
+    compare,
+    log_det_by_autograd,
+    log_det_mistakes,
+    same,
+)
 from differnet_course.labs.draws import Draw
 from differnet_course.labs.exercises import Exercise
 from differnet_course.labs.verdicts import Close, Wrong
@@ -40,7 +46,6 @@ def _pace(answer: Answer, draw: Draw) -> None:
         "factor_upside_down": plain / factor,
         "negative": -wanted,
         "factor_speed": plain * 3600 / t,
-        "density_at_pace": p_v(t) * factor,
         "density_of_warm_up": Normal(100, 25).log_prob(3600 / t).exp() * factor,
     }
     compare("The density of the pace is", answer(t, p_v), wanted, mistakes)
@@ -69,14 +74,112 @@ def _log_density(answer: Answer, draw: Draw) -> None:
             "constant_normal_density": wanted + HALF_LOG_2_PI,
             "give_density_logarithm": wanted.exp(),
             "add_factor_f": p_z + log_slope.exp(),
-            "take_density_z": standard.log_prob(y) + log_slope,
-            "summed_log_f": p_z + log_slope.sum(),
             "slopes_n_times": wanted - math.log(len(y)),
-            "give_log_det": log_slope,
             "summed_over_batch": wanted.sum(),
-            "took_mean_over": wanted.mean(),
         }
         compare("The log-density is", got, wanted, mistakes)
+
+
+def _linear_flow(answer: Answer, draw: Draw) -> None:
+    n = draw.integer(5, 8)
+    d = draw.integer(2, 4)
+    y = draw.normal(n, d)
+    b = draw.normal(d, mean=1.0)
+    a = draw.normal(d, d) + 2 * torch.eye(d)
+    for matrix in (a, torch.cat([-a[:1], a[1:]])):  # one of the two has a negative determinant
+        z, log_det = answer.pair(y, matrix, b)
+        mistakes = {
+            "z_multiplied_transposed": (y - b) @ matrix,
+            "take_b_off": y @ matrix.T - b,
+        }
+        wanted = torch.einsum("ij,nj->ni", matrix, y - b)
+        compare("z is", z, wanted, mistakes)
+        if not as_numbers(log_det, "The log-det is").isfinite().all():
+            raise Wrong("log_det_nan")
+        one = torch.linalg.svdvals(matrix).log().sum()
+        mistakes = log_det_mistakes(one.expand(n)) | {
+            "log_det_number": one,
+            "give_det_logarithm": torch.linalg.det(matrix).expand(n),
+        }
+        compare("The log-det is", log_det, one.expand(n), mistakes)
+
+
+def _logit(answer: Answer, draw: Draw) -> None:
+    y = draw.uniform(0.02, 0.98, draw.integer(5, 6), draw.integer(2, 4))
+    z, log_det = answer.pair(y)
+    mistakes = {
+        "brackets_off": y.log() / (1 - y),
+        "sigmoid_way_back": y.sigmoid(),
+    }
+    compare("z is", z, torch.special.logit(y), mistakes)
+    entries = torch.distributions.SigmoidTransform().inv.log_abs_det_jacobian(y, torch.logit(y))
+    mistakes = log_det_mistakes(entries.sum(1)) | {
+        "log_derivative_each": entries,
+        "not_over_the_features": entries.sum(0),
+        "took_mean_over": entries.mean(1),
+        "differentiate_log_1": (1 / y - 1 / (1 - y)).abs().log().sum(1),
+    }
+    compare("The log-det is", log_det, entries.sum(1), mistakes)
+
+
+def _tensor_only(y: Any) -> None:
+    if isinstance(y, tuple):
+        raise TypeError("the flow was given a pair. Flows give pairs, and take z alone")
+    if callable(y) and not isinstance(y, Tensor):
+        raise TypeError("the flow was given a flow. Define a function of y inside, and return it")
+
+
+def _compose(answer: Answer, draw: Draw) -> None:
+    y = draw.normal(6, 3)
+    a = draw.uniform(0.5, 1.5, 3)
+    b = draw.normal(3)
+
+    def first(y: Tensor) -> tuple[Tensor, Tensor]:
+        _tensor_only(y)
+        return y + y**3, (1 + 3 * y**2).log().sum(1)
+
+    def second(y: Tensor) -> tuple[Tensor, Tensor]:
+        _tensor_only(y)
+        return torch.asinh(a * y) + b, (a / (1 + (a * y) ** 2).sqrt()).log().sum(1)
+
+    flow = answer(first, second)
+    if not callable(flow):
+        raise Wrong("compose_first_second")
+    z, log_det = Answer(flow, "compose(first, second)").pair(y)
+    x, one = first(y)
+    wanted, two = second(x)
+    mistakes = {"run_second_before": first(second(y)[0])[0]}
+    compare("z is", z, wanted, mistakes)
+    mistakes = {
+        "take_second_log": one + second(y)[1],
+        "multiply_log_dets": one * two,
+        "log_det_second": one,
+        "log_det_first": two,
+    }
+    right = log_det_by_autograd(lambda row: second(first(row[None])[0])[0][0], y)
+    compare("The log-det is", log_det, right, mistakes)
+
+
+def _planar(answer: Answer, draw: Draw) -> None:
+    n = draw.integer(5, 7)
+    d = draw.integer(3, 5)
+    y = draw.normal(n, d)
+    w = draw.normal(d)
+    u = draw.normal(d)
+    u = -2.5 * u / (u @ w)
+    b = draw.number(-1, 1)
+    y[0] -= (y[0] @ w + b) * w / (w @ w)  # tanh is steepest here: the determinant is -1.5
+    wanted = log_det_by_autograd(lambda row: row + u * torch.tanh(row @ w + b), y)
+    got = answer(y, u, w, b)
+    if not as_numbers(got, "The log-det is").isfinite().all():
+        raise Wrong("log_det_nan")
+    height = torch.tanh(y @ w + b)
+    mistakes = log_det_mistakes(wanted) | {
+        "took_tanh_derivative": (1 + height * (u @ w)).abs().log(),
+        "identity_missing": ((1 - height**2) * (u @ w)).abs().log(),
+        "derivative_tanh_missing": (1 + u @ w).abs().log().expand(n),
+    }
+    compare("The log-det is", got, wanted, mistakes)
 
 
 def _nll(answer: Answer, draw: Draw) -> None:
@@ -93,9 +196,6 @@ def _nll(answer: Answer, draw: Draw) -> None:
         "log_det_wrong": (pull + reward) / d,
         "loss_yet_divided": wanted * d,
         "summed_over_batch": wanted * n,
-        "summed_and_not_divided": wanted * n * d,
-        "divided_first_term": pull / d - reward,
-        "divided_log_det": pull - reward / d,
         "half_missing": (2 * pull - reward) / d,
         "kept_constant_log": wanted + HALF_LOG_2_PI,
         "norm_not_squared": (0.5 * torch.linalg.vector_norm(z, dim=1).mean() - reward) / d,
@@ -134,11 +234,9 @@ def _fit_linear_flow(answer: Answer, draw: Draw) -> None:
     root = torch.linalg.cholesky(cov)
     mistakes = {
         "covariance_itself": cov,
-        "inverse_covariance_z": torch.linalg.inv(cov),
         "transposed": torch.linalg.inv(root).T,
         "root_itself": root,
         "eigenvectors_columns_take": vectors / values.sqrt(),
-        "divide_variances": torch.diag(1 / cov.diagonal()),
     }
     for message, value in mistakes.items():
         if same(a, value, SHARE):
@@ -153,10 +251,10 @@ def _fit_linear_flow(answer: Answer, draw: Draw) -> None:
 EXERCISES = {
     "1.1": Exercise("density of the pace", "density_of_pace", _pace),
     "1.2": Exercise("log-density by autograd", "log_density", _log_density),
-    "1.3": Exercise("linear flow", "linear_flow", lab1_flows.linear_flow),
-    "1.4": Exercise("logit layer", "logit_layer", lab1_flows.logit),
-    "1.5": Exercise("two flows in a row", "compose", lab1_flows.compose),
+    "1.3": Exercise("linear flow", "linear_flow", _linear_flow),
+    "1.4": Exercise("logit layer", "logit_layer", _logit),
+    "1.5": Exercise("two flows in a row", "compose", _compose),
     "1.6": Exercise("loss", "nll", _nll),
     "1.7": Exercise("best linear flow", "fit_linear_flow", _fit_linear_flow),
-    "1.9": Exercise("planar flow (extension)", "planar_log_det", lab1_flows.planar),
+    "1.9": Exercise("planar flow (extension)", "planar_log_det", _planar),
 }

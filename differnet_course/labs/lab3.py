@@ -26,7 +26,7 @@ def _pooled(answer: Answer, draw: Draw) -> None:
         n = draw.integer(3, 5)
         channels = draw.integer(6, 9)
         side = draw.integer(16, 20)
-        sides = [side // 2**s for s in range(n_scales)]
+        sides = [max(side // 2**s, 1) for s in range(n_scales)]
         maps = [draw.normal(n, channels, h, h + 1).relu() for h in sides]
         scales = [F.adaptive_avg_pool2d(m, 1)[..., 0, 0] for m in maps]
         loudest = [F.adaptive_max_pool2d(m, 1)[..., 0, 0] for m in maps]
@@ -69,7 +69,6 @@ def _auroc(answer: Answer, draw: Draw) -> None:
             "auroc_below_0": max(wanted, 1 - wanted),
             "upside_down": 1 - wanted,
             "divide_number_all": (won + tied / 2) / len(labels) ** 2,
-            "number_pairs_won": won + tied / 2,
         }
         compare("The AUROC is", got, wanted, mistakes)
 
@@ -147,8 +146,6 @@ def _nearest(answer: Answer, draw: Draw) -> None:
     mistakes = {
         "squared_distance": distance.square(),
         "each_training_row": gaps.min(0).values,
-        "mean_distance_all": gaps.mean(1),
-        "distance_farthest_training": gaps.max(1).values,
         "return_distance_first": index,
         "add_absolute_differences": (train - test[:, None]).abs().sum(2).min(1).values,
     }

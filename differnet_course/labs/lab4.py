@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
+from scipy import stats
+from scipy.optimize import brentq
 
 from differnet_course.labs.answers import Answer
-from differnet_course.labs.comparing import compare
+from differnet_course.labs.comparing import as_numbers, compare, two_numbers
 from differnet_course.labs.draws import Draw
 from differnet_course.labs.exercises import Exercise
 from differnet_course.labs.lab4_maps import level, regions
-from differnet_course.labs.lab4_rates import cost_curve, rate_interval, worst_rate
 from differnet_course.labs.verdicts import Wrong
 from differnet_lite import thresholds as thresholding
 
@@ -21,6 +23,10 @@ __all__ = ["EXERCISES"]
 TRAPS = [
     (n, j) for n in range(22, 38) for j in range(3, 8) if (n + 1) * (1 - j / (n + 1)) > n + 1 - j
 ]
+
+# (n, k) for which k / (n + 1) by division comes out above its value by linspace, by k times the
+# step and by adding up steps: a defect with this p-value escapes by rounding alone
+ROUNDED = [(18, 13), (20, 11)]
 
 
 def _smallest(scores: np.ndarray, alpha: float) -> float:
@@ -34,7 +40,7 @@ def _threshold(answer: Answer, draw: Draw) -> None:
     n = draw.integer(24, 37)
     j = draw.integer(3, 6)
     just_above = j * (1 + 0.4 / (n + 1))  # here the rank from n images is right, rounding down not
-    for size, wanted in ((n, just_above), (n, j + 0.8), TRAPS[draw.integer(0, len(TRAPS) - 1)]):
+    for size, wanted in ((n, just_above), (n, j + 0.8), TRAPS[draw.rng.integers(len(TRAPS))]):
         alpha = wanted / (size + 1)
         scores = draw.rng.gamma(4.0, 1.0, size)
         right = _smallest(scores, alpha)
@@ -72,7 +78,7 @@ def _ranks(ordered: np.ndarray, alpha: float) -> dict[str, float]:
 
 
 def _refusal(answer: Answer, draw: Draw) -> None:
-    n = draw.integer(9, 18)
+    n = int(draw.rng.integers(9, 19))
     try:
         got = answer.function(draw.rng.gamma(4.0, 1.0, n), 0.05)
     except ValueError as error:
@@ -106,12 +112,94 @@ def _p_values(answer: Answer, draw: Draw) -> None:
     compare("The p-values are", answer(held, new), right, mistakes)
 
 
+def _worst_rate(answer: Answer, draw: Draw) -> None:
+    for n in (draw.integer(20, 60), draw.integer(61, 120)):
+        for k in (n, n - draw.integer(2, 6)):
+            sure = draw.number(0.8, 0.97)
+            # by another road: at most k - 1 of n scores lie below the (1 - r) quantile
+            wanted = brentq(lambda r, n=n, k=k, c=sure: stats.binom.sf(n - k, n, r) - c, 1e-9, 1.0)
+            law = stats.beta(n + 1 - k, k)
+            got = answer(n, k, sure)
+            if k == n and as_numbers(got, "The rate is").isnan().any():
+                raise Wrong("k_n_gives", n=n)
+            mistakes = {
+                "two_parameters_exchanged": stats.beta(k, n + 1 - k).ppf(sure),
+                "wrong_tail": law.ppf(1 - sure),
+                "mean_rate_promise": law.mean(),
+            }
+            compare("The rate is", got, wanted, mistakes)
+
+
+def _rate_interval(answer: Answer, draw: Draw) -> None:
+    n = draw.integer(25, 60)
+    sure = draw.number(0.85, 0.97)
+    for seen in (draw.integer(3, 9), 0, n):
+        observed = stats.binomtest(seen, n)
+        exact = observed.proportion_ci(sure, method="exact")
+        score = observed.proportion_ci(sure, method="wilson")
+        wide = observed.proportion_ci(2 * sure - 1, method="exact")
+        p = seen / n
+        half = float(stats.norm.ppf((1 + sure) / 2)) * np.sqrt(p * (1 - p) / n)
+        low, high = two_numbers(answer.pair(seen, n, sure), "rate_interval")
+        if np.isnan([low, high]).any():
+            raise Wrong("gives_nan", seen=seen, n=n)
+        if seen in (0, n) and low == high:
+            raise Wrong("gives_interval_without", seen=seen, n=n)
+        mistakes = {
+            "normal_approximation": [p - half, p + half],
+            "wilson_s_interval": [score.low, score.high],
+            "each_tail_whole": [wide.low, wide.high],
+            "ends_exchanged": [exact.high, exact.low],
+        }
+        what = f"The interval for {seen} of {n} is"
+        compare(what, [low, high], [exact.low, exact.high], mistakes)
+
+
+def _cost_curve(answer: Answer, draw: Draw) -> None:
+    n, tie = ROUNDED[draw.rng.integers(len(ROUNDED))]
+    held = draw.rng.gamma(4.0, 1.0, n)
+    ordered = np.sort(held)
+    ties = ordered[-3], ordered[n + 1 - tie]  # defects with p = 4 / (n + 1) and tie / (n + 1)
+    bad = np.append(draw.rng.gamma(8.0, 1.0, draw.integer(9, 14)), ties)
+    share = draw.number(0.02, 0.2)
+    alarm = 0.5 + draw.integer(1, 4)
+    escape = 40.0
+    alphas = np.arange(1, n + 1) / (n + 1)
+    p = thresholding.p_values(held, bad)[:, None]
+    missed = (p > alphas + 1e-12).mean(0)
+    strict = (p >= alphas - 1e-12).mean(0)
+    got_alphas, got = answer.pair(held, bad, share, alarm, escape)
+    mistakes = {
+        "rates_n_held": np.arange(1, n + 1) / n,
+        "begin_smallest_rate": alphas[::-1].copy(),
+    }
+    compare("The alphas are", got_alphas, alphas, mistakes)
+
+    def cost(alarms: Any, escapes: np.ndarray) -> np.ndarray:
+        return (1 - share) * alarm * alarms + share * escape * escapes
+
+    got = as_numbers(got, "The cost is").numpy()
+    if got.shape == alphas.shape:
+        right = np.isclose(got, cost(alphas, missed))
+        rounded = right | np.isclose(got, cost(alphas, strict))
+        if rounded.all() and not right.all() and not np.isclose(got, cost(alphas, strict)).all():
+            raise Wrong("rounding_decides", n=n)
+    mistakes = {
+        "shares_exchanged": share * alarm * alphas + (1 - share) * escape * missed,
+        "how_many_parts": alarm * alphas + escape * missed,
+        "pay_defects_detected": cost(alphas, 1 - missed),
+        "defect_p_alpha": cost(alphas, strict),
+        "false_alarms_cost": cost(0, missed),
+    }
+    compare("The cost is", got, cost(alphas, missed), mistakes)
+
+
 EXERCISES = {
     "4.1": Exercise("a threshold that keeps a promise", "threshold", _threshold),
     "4.2": Exercise("p-values", "p_values", _p_values),
-    "4.3": Exercise("how bad can the rate be?", "worst_rate", worst_rate),
-    "4.4": Exercise("an interval for a rate", "rate_interval", rate_interval),
-    "4.5": Exercise("the cost of alpha", "cost_curve", cost_curve),
+    "4.3": Exercise("how bad can the rate be?", "worst_rate", _worst_rate),
+    "4.4": Exercise("an interval for a rate", "rate_interval", _rate_interval),
+    "4.5": Exercise("the cost of alpha", "cost_curve", _cost_curve),
     "4.6": Exercise("a level for maps", "map_level", level),
     "4.7": Exercise("where is it?", "regions", regions),
 }

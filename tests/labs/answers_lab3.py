@@ -81,15 +81,6 @@ def nearest_by_products(train, test):
     return squares.clamp(min=0).sqrt().min(dim=1)
 
 
-def first_three(maps):
-    return torch.cat([maps[k].mean((2, 3)) for k in range(3)], 1)
-
-
-def pairs(y, s, tie):
-    gap = s[y][:, None] - s[~y]
-    return ((gap > 0) + tie * (gap == 0)).mean()
-
-
 RIGHT = {
     "3.1": [
         lambda maps: torch.cat([m.mean((2, 3)) for m in maps], 1),
@@ -117,16 +108,7 @@ RIGHT = {
     ],
 }
 MISTAKES = {
-    "3.1": [
-        (lambda maps: torch.cat([m.sum((2, 3)) for m in maps], 1), "You sum over the positions"),
-        (lambda maps: torch.cat([m.mean((2, 3)) for m in maps]), "below each other"),
-        (first_three, "first three scales"),
-    ],
-    "3.2": [
-        (lambda y, s: pairs(y, s, 0), "you count it as lost"),
-        (lambda y, s: max(pairs(y, s, 0.5), 1 - pairs(y, s, 0.5)), "Do not turn it round"),
-        (lambda y, s: float((s[y] - s[~y] > 0).mean()), "All PAIRS"),
-    ],
+    "3.2": [(lambda y, s: float((s[y] - s[~y] > 0).mean()), "All PAIRS")],
     "3.3": [
         (labels_alone, "the scores are not"),
         (resampling(within=False), "within each class"),
@@ -134,16 +116,10 @@ MISTAKES = {
         (resampling(torn=True), "torn apart"),
         (resampling(share=0.5), "the real one"),
         (resampling(many=1), "199 resamples"),
-        (resampling(ends=(0.05, 0.95)), "90 % interval"),
         (resampling(summary=lambda v: 0.9), "expected a pair"),
         (resampling(summary=lambda v: np.quantile(v, [0.025, 0.5, 0.975])), "expected a pair"),
         (same_draws, "do not draw from `rng`"),
         (lambda metric, y, s, rng, n: (0.9, 0.95), "never call `metric`"),
-    ],
-    "3.5": [
-        (lambda a, b: tuple(torch.cdist(b, a).min(0)), "other way round"),
-        (lambda a, b: tuple(torch.cdist(b, a).min(1))[::-1], "distance first"),
-        (lambda a, b: tuple(torch.cdist(b, a, p=1.0).min(1)), "absolute differences"),
     ],
 }
 CLOSE = {"3.3": [(resampling(summary=lambda v: (sorted(v)[5], sorted(v)[194])), "by rank")]}

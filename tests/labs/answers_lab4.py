@@ -15,14 +15,14 @@ from differnet_lite.thresholds import conformal_threshold
 from differnet_lite.thresholds import p_values as by_package
 
 
-def by_rank(rank, *, pick=lambda ordered, k: ordered[k - 1], refuse=True):
+def by_rank(rank, *, refuse=True):
     """`threshold` by some rank."""
 
     def threshold(scores, alpha):
         k = rank(len(scores), alpha)
         if refuse and (len(scores) + 1) * alpha < 1 - 1e-9:
             raise ValueError("too few")
-        return pick(np.sort(scores), k if refuse else min(k, len(scores)))
+        return np.sort(scores)[min(k, len(scores)) - 1]
 
     return threshold
 
@@ -79,15 +79,10 @@ def by_warning(seen, n, confidence):
     return tuple(np.where(np.isnan(ends), [0.0, 1.0], ends))
 
 
-def curve(cost, *, alphas=lambda n: np.arange(1, n + 1) / (n + 1), strict=False):
-    """`cost_curve` with another sum, other rates or another rule at p = alpha."""
-
-    def cost_curve(held, bad, share, alarm, escape):
-        at, p = alphas(len(held)), by_package(held, bad)[:, None]
-        missed = (p >= at - 1e-12 if strict else p > at + 1e-12).mean(0)
-        return at, cost(at, missed, share, alarm, escape)
-
-    return cost_curve
+def curve(held, bad, share, alarm, escape, alphas=lambda n: np.arange(1, n + 1) / (n + 1)):
+    at = alphas(len(held))
+    missed = (by_package(held, bad)[:, None] > at + 1e-12).mean(0)
+    return at, right_sum(at, missed, share, alarm, escape)
 
 
 def right_sum(a, m, share, alarm, escape):
@@ -119,7 +114,7 @@ def curve_by_torch(held, bad, share, alarm, escape):
     return k / (n + 1), (1 - share) * alarm * k / (n + 1) + share * escape * missed
 
 
-def marks(*, order=-1, centre=None, size=None, one=False, background=False, mask=None):
+def marks(*, order=-1, size=None, one=False, background=False, mask=None):
     """`regions` with one thing done in another way."""
 
     def regions(values, level):
@@ -130,7 +125,7 @@ def marks(*, order=-1, centre=None, size=None, one=False, background=False, mask
         rows = []
         for k in range(0 if background else 1, n + 1):
             inside = labels == k
-            row, column = centre(values, inside) if centre else np.argwhere(inside).mean(0)
+            row, column = np.argwhere(inside).mean(0)
             rows.append((row, column, size(values, inside) if size else int(inside.sum())))
         return sorted(rows, key=lambda r: order * r[2])
 
@@ -164,7 +159,7 @@ RIGHT = {
         ),
     ],
     "4.4": [exact, by_beta, by_roots, by_warning],
-    "4.5": [curve(right_sum), curve_by_loops, curve_by_thresholds, curve_by_torch],
+    "4.5": [curve, curve_by_loops, curve_by_thresholds, curve_by_torch],
     "4.6": [
         lambda maps, alpha: conformal(maps.max(axis=(1, 2)), alpha),
         lambda m, a: by_counting(np.array([x.max() for x in m]), a),
@@ -178,16 +173,6 @@ RIGHT = {
         lambda values, level: [np.array(r) for r in marks()(torch.tensor(values).numpy(), level)],
     ],
 }
-
-
-def of_p(change):
-    """`p_values` from the numbers of held-out scores at least as high, above, and in all."""
-
-    def p_values(held, new):
-        at_least = (held[None] >= new[:, None]).sum(1)
-        return change(at_least, (held[None] > new[:, None]).sum(1), len(held))
-
-    return p_values
 
 
 def without_k_equal_n(scores, alpha):
@@ -217,11 +202,6 @@ def rounded(rates):
     return cost_curve
 
 
-def normal_law(seen, n, confidence):
-    half = stats.norm.ppf((1 + confidence) / 2) * math.sqrt(seen / n * (1 - seen / n) / n)
-    return seen / n - half, seen / n + half
-
-
 def formula_alone(seen, n, confidence):
     tail = (1 - confidence) / 2
     return stats.beta.ppf(tail, seen, n - seen + 1), stats.beta.isf(tail, seen + 1, n - seen)
@@ -233,65 +213,28 @@ def from_zero(values, level):
     return sorted(rows, key=lambda r: -r[2])
 
 
-def box_centre(values, inside):
-    pixels = np.argwhere(inside)
-    return (pixels.min(0) + pixels.max(0)) / 2
-
-
-def hottest(values, inside):
-    return np.unravel_index(np.where(inside, values, -np.inf).argmax(), values.shape)
-
-
 MISTAKES = {
     "4.1": [
-        (lambda s, a: float(np.quantile(s, 1 - a)), "plain quantile"),
-        (by_rank(lambda n, a: math.ceil(n * (1 - a) - 1e-9)), "from n images"),
-        (by_rank(lambda n, a: math.floor((n + 1) * (1 - a) + 1e-9)), "rounded down"),
-        (by_rank(up, pick=lambda s, k: s[min(k, len(s) - 1)]), "counts from 0"),
-        (by_rank(lambda n, a: math.ceil((n + 1) * (1 - a))), "floating point"),
         (by_rank(up, refuse=False), "as if they could"),
         (without_k_equal_n, "19 scores can promise 5 %"),
         (refusing(ValueError()), "has no text"),
         (refusing(AssertionError("too few")), "another kind, AssertionError"),
     ],
-    "4.2": [
-        (of_p(lambda at, above, n: at / n), "'impossible'"),
-        (of_p(lambda at, above, n: (1 + above) / (n + 1)), "Ties"),
-        (of_p(lambda at, above, n: (1 + n - above) / (n + 1)), "wrong side"),
-    ],
-    "4.3": [
-        (lambda n, k, c: stats.beta.ppf(c, k, n + 1 - k), "exchanged"),
-        (lambda n, k, c: (n + 1 - k) / (n + 1), "mean rate"),
-        (lambda n, k, c: stats.beta.ppf(c, n - k, k), "positive parameters"),
-    ],
+    "4.3": [(lambda n, k, c: stats.beta.ppf(c, n - k, k), "positive parameters")],
     "4.4": [
-        (normal_law, "normal approximation"),
         (lambda k, n, c: (0.0, 0.0) if k == 0 else exact(k, n, c), "without width"),
-        (lambda k, n, c: exact(k, n, 2 * c - 1), "Each tail"),
         (formula_alone, "gives nan"),
         (lambda k, n, c: k / n, "expected a pair"),
     ],
     "4.5": [
-        (curve(lambda a, m, s, f, e: s * f * a + (1 - s) * e * m), "shares are exchanged"),
-        (curve(lambda a, m, s, f, e: right_sum(a, 1 - m, s, f, e)), "that are detected"),
         (rounded(lambda n: np.linspace(1 / (n + 1), n / (n + 1), n)), "Rounding decides"),
         (rounded(lambda n: np.arange(1, n + 1) * (1 / (n + 1))), "Rounding decides"),
-        (rounded(lambda n: np.cumsum(np.full(n, 1 / (n + 1)))), "Rounding decides"),
-        (curve(right_sum, strict=True), "p = alpha is flagged"),
-    ],
-    "4.6": [
-        (lambda maps, a: np.quantile(maps, 1 - a), "quantile of all pixels"),
-        (lambda maps, a: conformal(maps.mean((1, 2)), a), "means"),
-        (lambda maps, a: np.quantile(maps.max((1, 2)), 1 - a), "plain quantile"),
     ],
     "4.7": [
-        (marks(centre=lambda v, i: np.argwhere(i).mean(0)[::-1]), "Rows and columns"),
         (marks(order=1), "Largest first"),
         (marks(one=True), "into one region"),
         (marks(background=True), "label 0"),
         (from_zero, "labels begin at 1"),
-        (marks(centre=box_centre), "bounding box"),
-        (marks(centre=hottest), "hottest pixel"),
         (marks(size=lambda values, inside: values[inside].sum()), "sum of their values"),
         (marks(mask=lambda v, level: v >= level), "AT the level"),
         (lambda values, level: [(1, 2)], "a triple (row, column, area)"),

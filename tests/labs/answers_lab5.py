@@ -163,40 +163,14 @@ RIGHT = {
 }
 
 
-def whitened_with(power, *, noise_power=2, centred=True):
-    def whitening(y, noise):
-        x = y - y.mean(0) if centred else y
-        values, vectors = torch.linalg.eigh(x.T @ x / len(y))
-        return y.mean(0), vectors * (values + noise**noise_power) ** power @ vectors.T
-
-    return whitening
-
-
 def with_graph(trunk, images):
     x = (images - MEAN) / STD
     return torch.cat([trunk(F.avg_pool2d(x, 2**s)).mean((2, 3)) for s in range(3)], 1)
 
 
-def without_log_det(z, log_det):
-    return nll(z, 0 * log_det)
-
-
 MISTAKES = {
-    "5.1": [
-        (lambda trunk, images: features(trunk, images * STD + MEAN), "Normalise the photographs"),
-        (lambda trunk, images: features(trunk, images, 1), "one size only"),
-        (with_graph, "torch.no_grad"),
-    ],
-    "5.2": [
-        (whitened_with(-0.5, noise_power=1), "the noise's square"),
-        (whitened_with(-1.0), "divide by their roots"),
-        (whitened_with(0.5), "take the inverse"),
-        (whitened_with(-0.5, centred=False), "take the mean off first"),
-        (
-            lambda y, noise: (y.mean(0), whitening_by_cholesky(y, noise)[1].T),
-            "Your matrix is transposed",
-        ),
-    ],
+    "5.1": [(with_graph, "torch.no_grad")],
+    "5.2": [(lambda y, noise: (y.mean(0), y.T @ y[:, :2]), "The matrix is of shape")],
     "5.3": [
         (neighbour, "no flow has been trained"),
         (mahalanobis, "no flow has been trained"),

@@ -1,10 +1,9 @@
-"""The labs: their notebooks' answers, the script that derives them, the held-back tests."""
+"""The labs: their notebooks' answers, the script that derives them, the checks."""
 
 from __future__ import annotations
 
 import functools
 import importlib.util
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +13,7 @@ import pytest
 import torch
 
 from differnet_course import check
+from differnet_course.labs.draws import Draw, OtherSizes
 from differnet_course.labs.verdicts import Verdict
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,16 +34,6 @@ def make_labs() -> ModuleType:
     """scripts/make_labs.py."""
     pytest.importorskip("nbformat")
     return load(ROOT / "scripts" / "make_labs.py")
-
-
-@pytest.fixture(scope="session")
-def task_of() -> Callable[[str], check.Exercise]:
-    """The exercises with their held-back tests in the place of their checks, by label."""
-    sys.path.insert(0, str(LABS / "source"))
-    try:
-        return load(LABS / "source" / "marking.py").task_of
-    finally:
-        sys.path.remove(str(LABS / "source"))
 
 
 @pytest.fixture(scope="session")
@@ -72,12 +62,10 @@ def answers() -> Callable[[int, str], dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def verdict() -> Callable[..., Verdict]:
-    """verdict(label, answer): what the check says, or another exercise, such as a held-back one."""
+    """verdict(label, answer): what the check says, or the held-back test."""
 
-    def judged(
-        label: str, answer: Any, *, task: check.Exercise | None = None, seed: int = 0
-    ) -> Verdict:
-        task = task or check.exercises_of(label.split(".")[0])[label]
-        return check.judge(task, answer, label=label, seed=seed)
+    def judged(label: str, answer: Any, *, held_back: bool = False, seed: int = 0) -> Verdict:
+        draw = OtherSizes(seed) if held_back else Draw(seed)
+        return check.judge(check.exercises_of(label[0])[label], answer, label=label, draw=draw)
 
     return judged
