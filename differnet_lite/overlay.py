@@ -16,7 +16,7 @@ from PIL import Image, ImageChops, ImageFilter
 from differnet_lite.files import replacing
 from differnet_lite.maps import MapLevels
 
-__all__ = ["LINE", "MARKED", "TOP", "level_axis", "painted", "ramp_position", "write_overlay"]
+__all__ = ["LINE", "MARKED", "TOP", "painted", "ramp", "ramp_position", "write_overlay"]
 
 MARKED = 0.4  # where on the ramp the level stands
 TOP = 8  # times the level is the ramp's end
@@ -39,27 +39,6 @@ def ramp_position(values: np.ndarray, levels: MapLevels) -> np.ndarray:
     return np.where(values >= level, above, MARKED * below).clip(0, 1)
 
 
-def level_axis(levels: MapLevels) -> dict[str, object]:
-    """The colour axis of `ramp_position` for a figure of Plotly, as plain numbers and texts."""
-    ends = np.linspace(0, 1, 33)
-    colours = zip(ends, _colour(ends).round().astype(int), _opacity(ends), strict=True)
-    steps = [MARKED + (1 - MARKED) * k / 3 for k in range(4)]
-    marks = [f"level: {100 * levels.alpha:.3g} % of<br>normal images", "2 x", "4 x", "8 x"]
-    return {
-        "cmin": 0,
-        "cmax": 1,
-        "colorscale": [
-            [float(x), f"rgba({r}, {g}, {b}, {alpha:.3f})"] for x, (r, g, b), alpha in colours
-        ],
-        "colorbar": {
-            "tickvals": [0, *steps],
-            "ticktext": ["1 of 1,000<br>normal places", *marks],
-            "thickness": 14,
-            "outlinewidth": 0,
-        },
-    }
-
-
 def painted(photograph: Image.Image, values: np.ndarray, levels: MapLevels) -> Image.Image:
     """The photograph in its own size and shape, with its map over it and what is marked outlined.
 
@@ -72,9 +51,9 @@ def painted(photograph: Image.Image, values: np.ndarray, levels: MapLevels) -> I
     steps = np.floor(255 * ramp_position(values, levels)).astype(np.uint8)
     position = Image.fromarray(steps).resize(photograph.size, Image.Resampling.BILINEAR)
     marked = position.point([255 * (step >= 255 * MARKED) for step in range(256)])
-    ends = np.linspace(0, 1, 256)
-    opacity = position.point((255 * _opacity(ends)).round().astype(int).tolist())
-    position.putpalette(_colour(ends).round().astype(np.uint8).tobytes())
+    colours, opacities = ramp(np.linspace(0, 1, 256))
+    opacity = position.point((255 * opacities).round().astype(int).tolist())
+    position.putpalette(colours.astype(np.uint8).tobytes())
     drawn = Image.composite(position.convert("RGB"), photograph, opacity)
     width = max(1, round(max(photograph.size) / LINE_SIDE))
     inside = marked.filter(ImageFilter.MinFilter(2 * width + 1))
@@ -91,12 +70,9 @@ def write_overlay(
     return Path(path)
 
 
-def _colour(position: np.ndarray) -> np.ndarray:
-    """(..., 3) in 0 to 255, of positions in [0, 1]."""
+def ramp(position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Colours (n, 3), 0 to 255, and opacities (n,), 0 to 1, of positions (n,) in [0, 1]."""
     stops = np.array([tuple(bytes.fromhex(stop[1:])) for stop in STOPS], float)
     knots = np.linspace(0, 1, len(stops))
-    return np.stack([np.interp(position, knots, stops[:, k]) for k in range(3)], -1)
-
-
-def _opacity(position: np.ndarray) -> np.ndarray:
-    return OPACITY * np.clip(position / MARKED, 0, 1)
+    colours = np.stack([np.interp(position, knots, stops[:, k]) for k in range(3)], -1)
+    return colours.round(), OPACITY * np.clip(position / MARKED, 0, 1)

@@ -13,7 +13,6 @@ from differnet_lite.overlay import (
     LINE,
     MARKED,
     TOP,
-    level_axis,
     painted,
     ramp_position,
     write_overlay,
@@ -75,10 +74,3 @@ def test_a_picture_appears_whole_or_not_at_all(
     with pytest.raises(OSError, match="no space"):
         write_overlay(path, photograph, values, LEVELS)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
-
-
-def test_the_axis_of_a_figure_is_the_same_ramp() -> None:
-    axis = level_axis(LEVELS)
-    stops = axis["colorscale"]
-    assert isinstance(stops, list) and stops[0] == [0.0, "rgba(255, 237, 160, 0.000)"]
-    assert stops[-1] == [1.0, "rgba(177, 0, 38, 0.800)"]

@@ -14,9 +14,9 @@ from PIL import Image
 from differnet_course.plots.images import jpeg_bytes, jpeg_uri
 from differnet_course.plots.style import SKY
 from differnet_lite.maps import MapLevels
-from differnet_lite.overlay import LINE, MARKED, ramp_position
+from differnet_lite.overlay import LINE, MARKED, ramp, ramp_position
 
-__all__ = ["heat_layer", "level_layers", "outline_layer", "picture_layer"]
+__all__ = ["heat_layer", "level_axis", "level_layers", "outline_layer", "picture_layer"]
 
 MASK_CELLS = 112  # longest side of a mask in the figure: kilobytes, not megabytes
 
@@ -66,6 +66,28 @@ def level_layers(
     grid = _cell_grid(z.shape, size)
     heat = go.Heatmap(grid, z=z, zsmooth="best", coloraxis="coloraxis", hoverinfo="skip")
     return heat, _line_at(MARKED, z, grid, {"color": LINE, "width": 1.5})
+
+
+def level_axis(levels: MapLevels) -> dict[str, object]:
+    """The colour axis of `ramp_position` for a figure of Plotly, as plain numbers and texts."""
+    ends = np.linspace(0, 1, 33)
+    colours, opacities = ramp(ends)
+    steps = [MARKED + (1 - MARKED) * k / 3 for k in range(4)]
+    marks = [f"level: {100 * levels.alpha:.3g} % of<br>normal images", "2 x", "4 x", "8 x"]
+    return {
+        "cmin": 0,
+        "cmax": 1,
+        "colorscale": [
+            [float(x), f"rgba({r:.0f}, {g:.0f}, {b:.0f}, {alpha:.3f})"]
+            for x, (r, g, b), alpha in zip(ends, colours, opacities, strict=True)
+        ],
+        "colorbar": {
+            "tickvals": [0, *steps],
+            "ticktext": ["1 of 1,000<br>normal places", *marks],
+            "thickness": 14,
+            "outlinewidth": 0,
+        },
+    }
 
 
 def outline_layer(mask: np.ndarray, size: tuple[int, int]) -> go.Contour:

@@ -9,12 +9,17 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
-from differnet_course.plots.layers import heat_layer, level_layers, outline_layer, picture_layer
+from differnet_course.plots.layers import (
+    heat_layer,
+    level_axis,
+    level_layers,
+    outline_layer,
+    picture_layer,
+)
 from differnet_course.plots.style import TEMPLATE, colour_axis, literal, shortened
 from differnet_lite.checks import finite
 from differnet_lite.images import ImageLike, as_rgb
 from differnet_lite.maps import MapLevels
-from differnet_lite.overlay import level_axis
 
 __all__ = ["plot_gallery", "plot_map"]
 

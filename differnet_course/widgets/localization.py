@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from differnet_course.gradient_maps import BLURS, GradientMaps
+from differnet_course.plots.layers import level_axis
 from differnet_course.plots.maps import plot_map
 from differnet_course.plots.style import SKY, colour_axis
 from differnet_course.widgets.layout import BESIDE, columns, labelled, slider_style
@@ -20,7 +21,7 @@ from differnet_course.widgets.plot import Plot
 from differnet_lite import DifferNet
 from differnet_lite.images import ImageLike
 from differnet_lite.maps import SIGMA, MapLevels
-from differnet_lite.overlay import level_axis, ramp_position
+from differnet_lite.overlay import ramp_position
 
 __all__ = ["LocalizationExplorer"]
 

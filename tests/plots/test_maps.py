@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from differnet_course import plots
+from differnet_course.plots.layers import level_axis
 from differnet_lite.maps import MapLevels
 from differnet_lite.overlay import MARKED
 
@@ -166,3 +167,9 @@ def test_figures_stay_small():
     assert len(gallery.to_json()) < 400_000
     assert len(plots.plot_map(noise[0], maps[0]).to_json()) < 120_000
     assert max(jpeg(picture).width for picture in traces(gallery, "image")) <= 224
+
+
+def test_the_axis_of_a_figure_is_the_ramp_of_pictures() -> None:
+    stops = level_axis(LEVELS)["colorscale"]
+    assert isinstance(stops, list) and stops[0] == [0.0, "rgba(255, 237, 160, 0.000)"]
+    assert stops[-1] == [1.0, "rgba(177, 0, 38, 0.800)"]
