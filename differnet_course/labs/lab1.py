@@ -18,8 +18,7 @@ from differnet_course.labs.comparing import (
     same,
 )
 from differnet_course.labs.draws import Draw
-from differnet_course.labs.exercises import Exercise
-from differnet_course.labs.verdicts import Close, Wrong
+from differnet_course.labs.verdicts import Close, Exercise, Wrong
 
 __all__ = ["EXERCISES"]
 

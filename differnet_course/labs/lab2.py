@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from differnet_course.labs.answers import Answer, explained
 from differnet_course.labs.comparing import compare, compare_gradients, log_det_mistakes, slopes
 from differnet_course.labs.draws import Draw
-from differnet_course.labs.exercises import Exercise
 from differnet_course.labs.lab2_flows import Subnets, block, one_sided, whole_flow
-from differnet_course.labs.verdicts import Wrong
+from differnet_course.labs.verdicts import Exercise, Wrong
 from differnet_lite.flow import soft_clamp
 from differnet_lite.loss import nll
 

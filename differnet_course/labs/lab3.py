@@ -13,10 +13,9 @@ from differnet_course import metrics
 from differnet_course.labs.answers import Answer, explained
 from differnet_course.labs.comparing import compare, two_numbers
 from differnet_course.labs.draws import Draw
-from differnet_course.labs.exercises import Exercise
 from differnet_course.labs.lab3_leak import honest
 from differnet_course.labs.lab3_training import epoch
-from differnet_course.labs.verdicts import Close, Wrong
+from differnet_course.labs.verdicts import Close, Exercise, Wrong
 
 __all__ = ["EXERCISES"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,24 +31,10 @@ class _Probe(nn.Module):
         return y * self.s.exp() + self.t, self.s * y.shape[1] * torch.ones(len(y))
 
 
-class _Recorder(torch.optim.SGD):
-    """Moves nothing, and remembers the gradients of every step."""
-
-    def __init__(self, probe: _Probe) -> None:
-        super().__init__(probe.parameters(), lr=0.0)
-        self.probe = probe
-        self.gradients: list[list[float]] = []
-
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        gradients = [self.probe.s.grad, self.probe.t.grad]
-        if any(g is None for g in gradients):
-            raise Wrong("optimiser_step_comes")
-        self.gradients.append([float(g) for g in gradients if g is not None])
-        return loss
+def _remember(probe: _Probe, gradients: list[Tensor], *_: Any) -> None:
+    if probe.s.grad is None or probe.t.grad is None:
+        raise Wrong("optimiser_step_comes")
+    gradients.append(torch.stack([probe.s.grad, probe.t.grad]))
 
 
 def epoch(answer: Answer, draw: Draw) -> None:
@@ -62,22 +48,24 @@ def epoch(answer: Answer, draw: Draw) -> None:
     runs = []
     for seed in (1, 2, 1):
         probe = _Probe(s, t)
-        recorder = _Recorder(probe)
+        gradients: list[Tensor] = []
+        recorder = torch.optim.SGD(probe.parameters(), lr=0.0)  # moves nothing
+        recorder.register_step_post_hook(partial(_remember, probe, gradients))
         generator = torch.Generator().manual_seed(seed)
         loss = answer(probe, recorder, y, noise, batch, generator)
         if not probe.batches:
             raise Wrong("never_call_flow")
-        if not recorder.gradients:
+        if not gradients:
             raise Wrong("never_call_optimiser")
         if isinstance(loss, Tensor) and loss.requires_grad:
             raise Wrong("loss_return_still")
-        runs.append((probe.batches, recorder.gradients, as_numbers(loss, "The loss is")))
+        runs.append((probe.batches, torch.stack(gradients), as_numbers(loss, "The loss is")))
     orders = [_order(y, batches, batch) for batches, _, _ in runs[:2]]
     _noise(y, [torch.cat(batches) for batches, _, _ in runs[:2]], orders, noise)
     if not torch.equal(torch.cat(runs[0][0]), torch.cat(runs[2][0])):
         raise Wrong("same_generator_gives")
-    for batches, gradients, loss in runs:
-        _steps(batches, gradients, loss, s, t)
+    for batches, steps, loss in runs:
+        _steps(batches, steps, loss, s, t)
 
 
 def _order(y: Tensor, batches: list[Tensor], batch: int) -> Tensor:
@@ -119,19 +107,16 @@ def _noise(y: Tensor, given: list[Tensor], orders: list[Tensor], noise: float) -
         raise Wrong("every_epoch_adds")
 
 
-def _steps(
-    batches: list[Tensor], gradients: list[list[float]], loss: Tensor, s: float, t: float
-) -> None:
+def _steps(batches: list[Tensor], got: Tensor, loss: Tensor, s: float, t: float) -> None:
     """Are the gradients those of the loss, batch by batch?"""
-    if len(gradients) != len(batches):
-        steps = f"{count(len(gradients), 'step')} for {len(batches)} batches"
+    if len(got) != len(batches):
+        steps = f"{count(len(got), 'step')} for {len(batches)} batches"
         raise Wrong("take_one_step", steps=steps)
     e = float(np.exp(s))
     latents = [y * e + t for y in batches]
     by_s = [float((z * y * e).mean()) - 1 for y, z in zip(batches, latents, strict=True)]
     by_t = [float(z.mean()) for z in latents]
     wanted = torch.tensor([by_s, by_t]).T
-    got = torch.tensor(gradients)
     mistakes = {
         "gradients_pile_up": wanted.cumsum(0),
         "log_det_missing": wanted + torch.tensor([1.0, 0.0]),

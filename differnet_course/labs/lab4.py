@@ -12,9 +12,8 @@ from scipy.optimize import brentq
 from differnet_course.labs.answers import Answer
 from differnet_course.labs.comparing import as_numbers, compare, two_numbers
 from differnet_course.labs.draws import Draw
-from differnet_course.labs.exercises import Exercise
 from differnet_course.labs.lab4_maps import level, regions
-from differnet_course.labs.verdicts import Wrong
+from differnet_course.labs.verdicts import Exercise, Wrong
 from differnet_lite import thresholds as thresholding
 
 __all__ = ["EXERCISES"]

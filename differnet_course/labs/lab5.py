@@ -15,8 +15,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from differnet_course.labs.answers import Answer, explained
 from differnet_course.labs.comparing import as_numbers, compare, count, same
 from differnet_course.labs.draws import Draw
-from differnet_course.labs.exercises import Exercise
-from differnet_course.labs.verdicts import Close, Wrong
+from differnet_course.labs.verdicts import Close, Exercise, Wrong
 from differnet_course.metrics import auroc
 from differnet_lite.features import IMAGENET_MEAN, IMAGENET_STD
 from differnet_lite.sampling import whitening_matrix

@@ -1,12 +1,16 @@
-"""What a check can say, and how it is shown."""
+"""What an exercise is, what its check can say, and how that is shown."""
 
 from __future__ import annotations
 
 import dataclasses
 import html
 import re
+from collections.abc import Callable
+from typing import Any
 
-__all__ = ["SIGNS", "Close", "NotDone", "Off", "Verdict", "Wrong"]
+import torch
+
+__all__ = ["SIGNS", "Close", "Exercise", "NotDone", "Off", "Verdict", "Wrong"]
 
 SIGNS = {"right": "✓", "close": "≈", "wrong": "✗", "open": "○"}
 COLOURS = {"right": "#009E73", "close": "#56B4E9", "wrong": "#D55E00", "open": "#999999"}
@@ -85,3 +89,22 @@ class Verdict:
             '<div style="opacity: 0.7; font-size: 90%; white-space: pre-wrap">'
             f"{html.escape(self.progress)}</div></div>"
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class Exercise:
+    """One exercise of a lab.
+
+    Args:
+        title: a few words, for the progress line.
+        name: of the function that the student writes.
+        check: called with the answer and a source of random input. It returns if the answer is
+            right, with a note for the student or None, and raises `Wrong`, `NotDone` or `Close`
+            otherwise.
+        dtype: PyTorch's default while it is checked; None: the session's.
+    """
+
+    title: str
+    name: str
+    check: Callable[[Any, Any], str | None]
+    dtype: torch.dtype | None = torch.float64

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from differnet_course import check
-from differnet_course.labs import comparing, exercises
+from differnet_course.labs import comparing
 from differnet_course.labs.verdicts import Close, Wrong
 
 HERE = Path(__file__).parent
@@ -98,7 +98,7 @@ def test_every_message_of_the_table_can_be_reached(verdict, answers, monkeypatch
 def test_every_message_is_used_and_every_key_has_one():
     folder = Path(comparing.__file__).parent
     code = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py"))
-    keys = {key for messages in exercises.MESSAGES.values() for key in messages} - {"hint"}
+    keys = {key for messages in check.MESSAGES.values() for key in messages} - {"hint"}
     raised = re.findall(r'(?:Wrong|Close)\("(\w+)"|^        +"(\w+)":', code, re.MULTILINE)
     assert {key or other for key, other in raised} <= keys
     assert all(f'"{key}"' in code for key in keys)
@@ -172,14 +172,14 @@ def test_an_answer_by_name_and_one_that_was_not_run(capsys, monkeypatch, tmp_pat
 def test_progress_survives_a_restart(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     check.exercise("2.6", lambda z, order: z[:, order.argsort()])
-    monkeypatch.setattr(exercises, "_kinds", {})  # a fresh kernel
+    monkeypatch.setattr(check, "_kinds", {})  # a fresh kernel
     check.exercise("2.1", lambda kept, changed, f: (changed, kept))
     assert "2.6 ○" in capsys.readouterr().out
     check.progress(2)
     line = capsys.readouterr().out
     assert "2.1 ✗" in line and "2.6 ✓" in line
-    exercises.PROGRESS.write_text("no JSON")
+    check.PROGRESS.write_text("no JSON")
     check.progress(2)
-    monkeypatch.setattr(exercises, "_kinds", {})
+    monkeypatch.setattr(check, "_kinds", {})
     check.progress(2)
     assert "2.6 ○" in capsys.readouterr().out.splitlines()[-1]
