@@ -106,8 +106,9 @@ def _interval(answer: Answer, draw: Draw) -> None:
             raise Wrong("labels_scores_torn")
         if len(y) != len(labels):
             raise Wrong("resampled_test_set", n_y=len(y), n_labels=len(labels))
-    if all(len(set(s.tolist())) == len(s) for _, s in seen):
-        raise Wrong("every_resampled_test")
+    for kind in (False, True):
+        if all(len(set(s[y == kind].tolist())) == (y == kind).sum() for y, s in seen):
+            raise Wrong("every_resampled_test", kind="defective" if kind else "normal")
     if any(y.sum() != n_defect for y, _ in seen):
         raise Wrong("number_defective_images", n_normal=n_normal, n_defect=n_defect)
     if len(seen) != n_resamples:

@@ -102,6 +102,8 @@ def _noise(y: Tensor, given: list[Tensor], orders: list[Tensor], noise: float) -
     if not 0.75 < size / noise < 1.3:
         reason = " You square it." if 0.75 < size / noise**2 < 1.3 else ""
         raise Wrong("noise_deviation_asked", size=size, noise=noise, reason=reason)
+    if float(left[0].abs().max()) < 1.8 * noise:
+        raise Wrong("noise_not_normal")
     back = [noises[k.argsort()] for noises, k in zip(left, orders, strict=True)]
     if same(back[0], back[1], 1e-3):
         raise Wrong("every_epoch_adds")
