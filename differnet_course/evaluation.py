@@ -19,6 +19,8 @@ from differnet_lite.thresholds import Threshold
 
 __all__ = ["Evaluation", "evaluate"]
 
+PixelFigures = tuple[float | None, float | None, float | None]
+
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
@@ -39,6 +41,7 @@ class Evaluation:
     by_kind: dict[str, float]
     pixel_auroc: float | None = None
     aupro: float | None = None
+    aupimo: float | None = None
     maps: np.ndarray | None = None
     levels: MapLevels | None = None
 
@@ -60,6 +63,7 @@ class Evaluation:
         if self.aupro is not None:
             rows.append(("pixel AUROC", f"{self.pixel_auroc:.3f}"))
             rows.append(("AUPRO (FPR <= 0.3)", f"{self.aupro:.3f}"))
+            rows.append(("AUPIMO (FPR 1e-5 to 1e-4), mean", f"{self.aupimo:.3f}"))
         if self.maps is not None and self.levels is not None:
             marked = self.maps.max(axis=(1, 2)) >= self.levels.level
             counts = f"{marked[~labels].sum()} of {n_normal} normal"
@@ -112,7 +116,7 @@ def evaluate(
     false_alarms, detections = metrics.rates(labels, scores >= threshold.value)
     drawn = None
     levels = None
-    pixel_figures: tuple[float | None, float | None] = (None, None)
+    pixel_figures: PixelFigures = (None, None, None)
     if maps:
         drawn = model.anomaly_maps(category.test)
         levels = model.map_levels(alpha, if_too_few="fallback")
@@ -132,13 +136,14 @@ def evaluate(
     )
 
 
-def _pixel_figures(category: Category, maps: np.ndarray) -> tuple[float, float] | tuple[None, None]:
-    """Pixel AUROC and AUPRO; an anomalous image without a mask would count as normal pixels."""
+def _pixel_figures(category: Category, maps: np.ndarray) -> PixelFigures:
+    """Pixel AUROC, AUPRO and mean AUPIMO; an anomaly without a mask would count as normal."""
     if not category.has_masks:
-        return None, None
+        return None, None, None
     pairs = zip(category.masks, category.labels, strict=True)
     rows = [i for i, (mask, label) in enumerate(pairs) if mask is not None or not label]
     side = maps.shape[-1]
     masks = [load_mask(category.masks[i], side, image=category.test[i]) for i in rows]
     chosen = [maps[i] for i in rows]
-    return metrics.pixel_auroc(masks, chosen), metrics.aupro(masks, chosen)
+    aupimo = float(metrics.aupimo(masks, chosen).mean())
+    return metrics.pixel_auroc(masks, chosen), metrics.aupro(masks, chosen), aupimo

@@ -5,14 +5,15 @@ The package draws the *distance* map (`differnet_lite.maps`). These ask the flow
 *gradient* (the paper). The gradient is carried back through the trunk to the pixels, blurred, and
 its absolute value averaged. The paper calls it "not optimised".
 
-*attribution*. Features are means over the positions p of the trunk's maps, y = mean_p F(p), so to
-first order the score splits into one term for each position,
+*attribution*. A feature's power is a mean over the positions p of the trunk's maps, y^q = mean_p
+F(p)^q, with the pooling's q. So to first order the score splits into one term for each position,
 
 .. math::
     \tau(y) - \tau(\bar y) \approx g \cdot (y - \bar y)
-    = \operatorname{mean}_p \, g \cdot (F(p) - \bar F(p)) ,
+    = \operatorname{mean}_p \, g \cdot \frac{y - \bar y}{y^q - \bar y^q} (F(p)^q - \bar F^q(p)) ,
 
-where \bar F are the mean maps of normal images. Each term is drawn where it arose.
+where \bar F^q are the mean powers of normal images; with q = 2 the fraction is 1 / (y + \bar y).
+Each term is drawn where it arose.
 
 *deviation*. The flow says which channels count, and normal images say how far each of them strays:
 
@@ -41,6 +42,7 @@ from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
 from differnet_lite import DifferNet
+from differnet_lite.features import SMALLEST
 from differnet_lite.images import ImageLike, decode
 from differnet_lite.maps import evenly
 from differnet_lite.resampling import iter_views, turn_back
@@ -174,10 +176,13 @@ class GradientMaps:
         """
         terms = []
         for s, (scale, g) in enumerate(zip(maps, gradient.chunk(len(maps), dim=1), strict=True)):
-            change = scale.float() - self.means[s][list(chosen)].to(scale.device).float()
             if method == "attribution":
-                terms.append(torch.einsum("tchw,tc->thw", change, g))
+                usual = self.powers[s][list(chosen)].to(scale.device).float()
+                change = scale.float().abs().pow(self.model.extractor.pooling)
+                weight = g * self._secant(change, usual)
+                terms.append(torch.einsum("tchw,tc->thw", change - usual, weight))
                 continue
+            change = scale.float() - self.means[s][list(chosen)].to(scale.device).float()
             variance = self.deviations[s][list(chosen)].to(scale.device).float().square()
             mean = variance.mean((2, 3), keepdim=True)  # (T, C, 1, 1)
             weight = g.abs() * mean[..., 0, 0].sqrt()
@@ -185,6 +190,17 @@ class GradientMaps:
             squares = change.square() / (variance + SPATIAL_SHARE * mean + VARIANCE_FLOOR)
             terms.append(torch.einsum("tchw,tc->thw", squares, weight))
         return terms
+
+    def _secant(self, powers: Tensor, usual: Tensor) -> Tensor:
+        """(y - y') / (y^q - y'^q) of the means over places of (T, C, h, w): (T, C)."""
+        q = self.model.extractor.pooling
+        first = powers.mean((2, 3)).clamp_min(SMALLEST**q)
+        second = usual.mean((2, 3)).clamp_min(SMALLEST**q)
+        slope = first.pow(1 / q - 1) / q  # of a feature that is as usual
+        difference = first - second
+        same = difference.abs() <= 1e-4 * first
+        change = first.pow(1 / q) - second.pow(1 / q)
+        return torch.where(same, slope, change / torch.where(same, 1.0, difference))
 
     def _at_pixels(self, views: Tensor, gradient: Tensor) -> Tensor:
         """The gradient (T, D) carried back to the pixels of each view, (T, 3, size, size)."""
@@ -198,17 +214,21 @@ class GradientMaps:
         """Means and deviations of normal images' maps; sums in float64 do not heed their order."""
         sums = [torch.zeros((), dtype=torch.float64)] * self.model.settings.n_scales
         squares = list(sums)
+        powers = list(sums)
+        q = self.model.extractor.pooling
         for image in images:
             views = self.views(image, range(len(self.model.angles_)))
             for s, scale in enumerate(self.model.extractor.feature_maps(views)):
                 exact = scale.float().cpu().double()
                 sums[s] = sums[s] + exact
                 squares[s] = squares[s] + exact.square()
+                powers[s] = powers[s] + exact.abs().pow(q)
         for total, square in zip(sums, squares, strict=True):
             mean = total / len(images)
             variance = (square / len(images) - mean.square()).clamp_min(0)
             self.means.append(mean.half())
             self.deviations.append(variance.sqrt().half())
+        self.powers = [(total / len(images)).half() for total in powers]
 
 
 def _enlarged(terms: Tensor, side: int) -> Tensor:

@@ -18,6 +18,7 @@ from differnet_lite.checks import rate, real, vector
 __all__ = [
     "N_RESAMPLES",
     "Interval",
+    "aupimo",
     "aupro",
     "auroc",
     "auroc_by_kind",
@@ -149,6 +150,58 @@ def aupro(
     at_limit = overlap[end - 1] + share * (overlap[end] - overlap[end - 1])
     inside = np.append(overlap[:end], at_limit)
     return float(np.trapezoid(inside, np.append(fpr[:end], max_fpr)) / max_fpr)
+
+
+def aupimo(
+    masks: Sequence[np.ndarray],
+    maps: Sequence[np.ndarray],
+    *,
+    bounds: tuple[float, float] = (1e-5, 1e-4),
+) -> np.ndarray:
+    """Area under the per-image-overlap curve, one number for each image with a defect.
+
+    A threshold's false-positive rate is the share of marked pixels in the images WITHOUT a defect;
+    an image's overlap is the marked share of its defect. The overlap is averaged over rates within
+    the bounds, on a logarithmic axis: 1 is a defect that is marked whole while 1 pixel in 100,000
+    of normal images is. A map must be at or above a threshold to be marked.
+
+    Args:
+        masks: N masks (H, W) of one size; at least one without and one with a defect.
+        maps: N maps (H, W).
+        bounds: of the false-positive rate.
+
+    Returns:
+        (n,), in [0, 1], of the n images with a defect, in their order.
+
+    References:
+        Bertoldo et al., "AUPIMO", arXiv 2401.01984.
+
+    Example:
+        >>> mask = np.eye(8, dtype=bool)
+        >>> aupimo([mask, 0 * mask], [mask.astype(float), np.zeros((8, 8))]).round(6)
+        array([1.])
+    """
+    _flat(masks, maps)  # refuses what does not fit together
+    low, high = bounds
+    real("bounds", low, above=0)
+    real("bounds", high, above=low, most=1)
+    defective = [bool(np.any(mask)) for mask in masks]
+    if all(defective):
+        raise ValueError("masks: expected a normal image, without a defect, among them; got none")
+    normal = np.concatenate(
+        [np.ravel(m) for m, bad in zip(maps, defective, strict=True) if not bad]
+    )
+    normal = np.sort(normal)[::-1]
+    rates = np.geomspace(low, high, 200)
+    # the smallest threshold that so many normal pixels pass at most: just above the next one
+    thresholds = np.nextafter(normal[(rates * len(normal)).astype(int)], np.inf)
+    areas = []
+    for mask, values, bad in zip(masks, maps, defective, strict=True):
+        if bad:
+            inside = np.sort(values[np.asarray(mask, dtype=bool)])
+            overlap = 1 - np.searchsorted(inside, thresholds) / len(inside)
+            areas.append(np.trapezoid(overlap, np.log(rates)) / np.log(high / low))
+    return np.array(areas)
 
 
 def _flat(masks: Sequence[np.ndarray], maps: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

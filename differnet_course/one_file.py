@@ -62,7 +62,7 @@ def below_90_degrees(images: Tensor) -> list[Tensor]:
     return rotated
 
 
-# 2. Features y = f_ex(T(x)): AlexNet's convolutions at three scales, averaged over the image
+# 2. Features y = f_ex(T(x)): AlexNet at three scales, root mean square over places (paper: mean)
 def alexnet() -> nn.Module:
     """AlexNet's convolutions, trained on ImageNet: (N, 3, 448, 448) to (N, 256, 13, 13)."""
     content = WEIGHTS.read_bytes()  # the length of a header, the header in JSON, the numbers
@@ -90,7 +90,7 @@ def features(trunk: nn.Module, images: Tensor) -> Tensor:
             for scale, level in enumerate((large, middle, small)):
                 view = torch.rot90(level, turns, (2, 3))
                 maps = trunk(view.contiguous(memory_format=torch.channels_last))  # (N, 256, u, u)
-                y[:, 4 * turns + r, scale] = maps.mean((2, 3))  # (N, 256)
+                y[:, 4 * turns + r, scale] = maps.square().mean((2, 3)).clamp_min(1e-12).sqrt()
     return y.flatten(2)  # (N, T, 3, 256) to (N, T, D): D = 768
 
 
@@ -190,7 +190,8 @@ class DifferNet:
         """Scores (N,) of images (N, 3, H, H) uint8; as in the paper without log |det dz/dy|."""
         y = features(self.trunk, images).mean(1)  # (N, T, D) to (N, D): the mean view; ours
         z, _ = self.flow(y)  # (N, D)
-        return z.square().mean(1).numpy()  # (N,)
+        scores = z.square().mean(1)  # (N,)
+        return torch.where(scores <= 100, scores, 100 + 100 * (scores / 100).log()).numpy()  # ours
 
 
 if __name__ == "__main__":

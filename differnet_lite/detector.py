@@ -38,7 +38,8 @@ from differnet_lite.listing import (
     training_images,
     training_set,
 )
-from differnet_lite.maps import MapLevels, PlaceStatistics, distance_map, evenly, place_statistics
+from differnet_lite.maps import MapLevels, PlaceStatistics, distance_map, evenly
+from differnet_lite.places import place_statistics
 from differnet_lite.resume import History
 from differnet_lite.sampling import fresh_view_sampler, view_sampler
 from differnet_lite.scoring import Scorer, flow_score
@@ -123,6 +124,7 @@ class DifferNet(BaseEstimator):
         size: int | None = None,
         n_scales: int | None = None,
         downscale: str | None = None,
+        pooling: float | None = None,
         dtype: str | None = None,
         whiten: bool | None = None,
         noise: float | None = None,
@@ -140,6 +142,7 @@ class DifferNet(BaseEstimator):
         weight_decay: float | None = None,
         train_dtype: str | None = None,
         use_log_det: bool | None = None,
+        soft_limit: float | None = None,
         map_images: int | None = None,
         calibration: str | None = None,
         folds: int | None = None,
@@ -272,8 +275,7 @@ class DifferNet(BaseEstimator):
             )
             flows.append(flow)
             histories.append(history)
-            scorer = Scorer(flow_score(flow, use_log_det=s.use_log_det), s.pool_views)
-            scores[split.calibrate] = scorer.scores(unseen)
+            scores[split.calibrate] = self._scorer_of([flow]).scores(unseen)
         n_map_images = min(s.map_images, len(trained))
         chosen_for_maps = evenly(len(trained), n_map_images) if n_map_images else []
         map_images = [train[trained[i]] for i in chosen_for_maps]
@@ -303,8 +305,7 @@ class DifferNet(BaseEstimator):
     def scorer(self) -> Scorer:
         """From features (N, T, D) to scores: the mean of the flows'."""
         self._check_fitted()
-        s = self.settings
-        return Scorer(flow_score(*self.flows_, use_log_det=s.use_log_det), s.pool_views)
+        return self._scorer_of(self.flows_)
 
     def iter_anomaly_scores(self, images: Images) -> Iterator[np.ndarray]:
         """Anomaly scores batch by batch, in constant memory, for any number of images.
@@ -462,6 +463,11 @@ class DifferNet(BaseEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         return "calibration_scores_" in vars(self)
 
+    def _scorer_of(self, flows: Sequence[CouplingFlow]) -> Scorer:
+        s = self.settings
+        score_rows = flow_score(*flows, use_log_det=s.use_log_det, soft_limit=s.soft_limit)
+        return Scorer(score_rows, s.pool_views)
+
     def _check_fitted(self) -> None:
         if not self.__sklearn_is_fitted__():
             raise NotFittedError("this DifferNet has not been fitted; call fit() first, or load()")
@@ -474,6 +480,7 @@ class DifferNet(BaseEstimator):
             size=s.size,
             n_scales=s.n_scales,
             downscale=s.downscale,
+            pooling=s.pooling,
             device=device,
             dtype=dtype,
         )
@@ -482,7 +489,7 @@ class DifferNet(BaseEstimator):
         self._check_fitted()
         if self.places_ is None:
             raise ValueError(
-                "this model has no statistics for maps; fit it with map_images=64 and at least "
+                "this model has no statistics for maps; fit it with map_images=200 and at least "
                 "3 images"
             )
         return self.places_

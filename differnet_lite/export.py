@@ -45,7 +45,9 @@ class ScoringModule(nn.Module):
         self.extractor = extractor
         flows = [copy.deepcopy(flow).cpu() for flow in model.flows_]
         self.flows = nn.ModuleList(flows)
-        score_rows = flow_score(*flows, use_log_det=settings.use_log_det)
+        score_rows = flow_score(
+            *flows, use_log_det=settings.use_log_det, soft_limit=settings.soft_limit
+        )
         self.scorer = Scorer(score_rows, settings.pool_views)
         self.places: PlaceStatistics | None = model.places_
         self.transformations = settings.transformations

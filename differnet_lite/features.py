@@ -1,8 +1,9 @@
 """The feature extractor f_ex: a frozen convolutional trunk at several scales, pooled.
 
-    y = concat_s mean_{u,v} trunk(resize(image, size / 2^s)),   s = 0, ..., S - 1
+    y = concat_s (mean_{u,v} trunk(resize(image, size / 2^s))^p)^(1/p),   s = 0, ..., S - 1
 
-With AlexNet's 256 channels and S = 3 this gives D = 768 numbers for an image. The trunk is frozen
+With AlexNet's 256 channels and S = 3 this gives D = 768 numbers for an image. The paper has p = 1,
+the mean. A higher power counts a strong response at few places for more. The trunk is frozen
 by `requires_grad_(False)` and `eval()`, never by `no_grad`: localization needs the gradient with
 respect to the image to flow through it.
 """
@@ -16,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from differnet_lite.checks import one_of
+from differnet_lite.checks import one_of, real
 from differnet_lite.resampling import iter_views, jitter, rotate, shared_views
 from differnet_lite.transforms import Transformations
 from differnet_lite.trunk import fast_dtype, load_trunk, resolve_device, weights_digest
@@ -26,6 +27,8 @@ __all__ = ["DTYPES", "IMAGENET_MEAN", "IMAGENET_STD", "MultiScaleExtractor", "ch
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+MOST_POWER = 6.0  # of the pooling; the mean of higher powers is nearly the maximum
+SMALLEST = 1e-6  # of a pooled channel: one that never fires has a gradient as well, 0
 
 
 class MultiScaleExtractor(nn.Module):
@@ -37,6 +40,7 @@ class MultiScaleExtractor(nn.Module):
         size: side of the input, pixels; 448 in the paper.
         n_scales: number of scales, each half the size of the one before; 3 in the paper.
         downscale: "area" averages 2 x 2 pixels; "nearest" takes every second, as the authors do.
+        pooling: power p of the generalised mean over places: 1 the mean, 2 the root mean square.
         device: "auto", or a torch device.
         dtype: of the trunk; "auto" takes the fastest harmless one (`fast_dtype`).
 
@@ -46,6 +50,8 @@ class MultiScaleExtractor(nn.Module):
 
     References:
         Rudolph, Wandt, Rosenhahn, "Same Same But DifferNet", arXiv 2008.12577.
+        Radenovic, Tolias, Chum, "Fine-tuning CNN image retrieval with no human annotation", arXiv
+        1711.02512, section 3.2: the generalised mean ("GeM").
 
     Example:
         >>> extractor = MultiScaleExtractor(device="cpu", dtype="float32")
@@ -64,6 +70,7 @@ class MultiScaleExtractor(nn.Module):
         size: int = 448,
         n_scales: int = 3,
         downscale: str = "area",
+        pooling: float = 2.0,
         device: str | torch.device = "auto",
         dtype: str = "auto",
     ) -> None:
@@ -72,6 +79,7 @@ class MultiScaleExtractor(nn.Module):
         self.size = size
         self.n_scales = n_scales
         self.downscale = one_of("downscale", downscale, ("area", "nearest"))
+        self.pooling = real("pooling", pooling, least=1, most=MOST_POWER)
         self.device = resolve_device(device)
         if one_of("dtype", dtype, DTYPES) == "auto":
             self.dtype = fast_dtype(self.device)
@@ -79,7 +87,7 @@ class MultiScaleExtractor(nn.Module):
             self.dtype = getattr(torch, dtype)
         trunk = load_trunk(backbone, weights)
         number_format = str(self.dtype).removeprefix("torch.")
-        geometry = [f"{size}px", f"{n_scales}scales", downscale]
+        geometry = [f"{size}px", f"{n_scales}scales", downscale, f"power{self.pooling:g}"]
         self.identity = "/".join([backbone, weights_digest(trunk), *geometry, number_format])
         trunk = trunk.to(self.device, self.dtype)
         self.trunk = trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -149,10 +157,12 @@ class MultiScaleExtractor(nn.Module):
         """Features y, (N, D) float32, of images (N, 3, size, size) in [0, 1]; differentiable."""
         return self.pool(self.feature_maps(images))
 
-    @staticmethod
-    def pool(maps: Sequence[Tensor]) -> Tensor:
-        """Global average pool of each scale's maps, concatenated: (N, D) float32."""
-        return torch.cat([scale.mean((2, 3), dtype=torch.float32) for scale in maps], dim=1)
+    def pool(self, maps: Sequence[Tensor]) -> Tensor:
+        """The generalised mean of each scale's maps over places, concatenated: (N, D) float32."""
+        if self.pooling == 1:
+            return torch.cat([scale.mean((2, 3), dtype=torch.float32) for scale in maps], dim=1)
+        powers = [scale.float().abs().pow(self.pooling).mean((2, 3)) for scale in maps]
+        return torch.cat(powers, dim=1).clamp_min(SMALLEST**self.pooling).pow(1 / self.pooling)
 
     @torch.inference_mode()
     def views(

@@ -5,6 +5,9 @@ r"""The anomaly score tau: how far a normal image's views lie from the origin of
 The paper defines the score as the expected negative log-likelihood of z under the standard normal,
 over transformations: 1/2 of this, plus a constant. The log-determinant of the flow is no part of
 it; `use_log_det` adds it. With `pool_views` the flow sees one vector, the mean of the views.
+
+Couplings are exponential, so far from normal images tau reaches 10^12. Above a soft limit it grows
+with the logarithm: the order of images is the same, and the number can be read (ours).
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from torch import Tensor
 
 from differnet_lite.flow import CouplingFlow
 
-__all__ = ["Scorer", "flow_score", "latents", "score_views"]
+__all__ = ["Scorer", "flow_score", "latents", "score_views", "soften"]
 
 RowScore = Callable[[Tensor], Tensor]  # rows (M, D) to scores (M,), differentiable
 
@@ -58,13 +61,33 @@ def score_views(z: Tensor, log_det: Tensor, *, use_log_det: bool = False) -> Ten
     return scores - 2 * log_det / z.shape[-1] if use_log_det else scores
 
 
-def flow_score(*flows: CouplingFlow, use_log_det: bool = False) -> RowScore:
-    """The score of rows (M, D), the mean of the flows', on their device: see `score_views`."""
+def soften(scores: Tensor, limit: float) -> Tensor:
+    """Scores as they are up to a limit c, and c (1 + log(score / c)) above it; c = 0: no limit.
+
+    Example:
+        >>> soften(torch.tensor([1.0, 100.0, 1e12]), 100.0).round().tolist()
+        [1.0, 100.0, 2403.0]
+    """
+    if limit == 0:
+        return scores
+    return torch.where(scores <= limit, scores, limit * (1 + (scores / limit).clamp_min(1).log()))
+
+
+def flow_score(
+    *flows: CouplingFlow, use_log_det: bool = False, soft_limit: float = 0.0
+) -> RowScore:
+    """The score of rows (M, D), the mean of the flows', on their device.
+
+    Args:
+        flows: one or more.
+        use_log_det: see `score_views`.
+        soft_limit: see `soften`; of each flow's score, so that none outvotes the others.
+    """
 
     def score_rows(rows: Tensor) -> Tensor:
         latent = [flow(rows.to(flow.mean.device)) for flow in flows]
         scores = [score_views(z, log_det, use_log_det=use_log_det) for z, log_det in latent]
-        return torch.stack(scores).mean(0)
+        return torch.stack([soften(score, soft_limit) for score in scores]).mean(0)
 
     return score_rows
 

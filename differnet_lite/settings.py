@@ -8,6 +8,7 @@ What differs, and why:
 | corners of a rotated image | black | reflected | black edges dominate the features (notebook 03) |
 | views | fresh random angles | 16, always the same | the trunk runs once for each view, ever |
 | zoom and shift | none | small ones | they cost nothing, and show pose (notebook 05) |
+| pooling over places | mean | root mean square | a small defect counts for more (notebook 03) |
 | a feature vector | of one view | mean over views | what differs between views is no defect |
 | first step of the flow | none | whitening | ReLU features are often 0 (notebook 04) |
 | noise in training | none | the same as in the whitening | as above |
@@ -15,6 +16,7 @@ What differs, and why:
 | Adam's eps | 1e-4 | 1e-8 | gradients of loss / D are far below 1e-4: Adam turns into slow SGD |
 | width of the subnets | 2048 | 128 | 172 million parameters for a few hundred images |
 | epochs and learning rate | 192 at 2e-4 | 32 at 4e-4 | the whitening is a start: 128 gain nothing |
+| large scores | as they are | logarithmic above 100 | 10^12 cannot be read; the order is kept |
 | flows | one | five, each without a fifth | all normals train, and set the threshold |
 
 Width 256 gains 0.03 nats of held-out likelihood on 609 images, none on 167, at twice the time.
@@ -49,6 +51,7 @@ class Settings:
         size: side of the input, pixels.
         n_scales: number of scales.
         downscale: "area" or "nearest".
+        pooling: power of the mean over places, see `MultiScaleExtractor`.
         dtype: of the trunk: "auto", "float32", "bfloat16" or "float16".
         whiten: start the flow with a whitening; needs noise > 0.
         noise: deviation of the noise added to features in training, in units of the features.
@@ -66,6 +69,7 @@ class Settings:
             "auto" takes bfloat16 from a width of 1024 on, where the hardware multiplies it;
             scoring is float32 in any case.
         use_log_det: add the log-determinant to the score; the paper does not.
+        soft_limit: the score above which it grows with its logarithm, see `soften`; 0: none.
         map_images: of so many training images the statistics for maps are made; 0: no maps.
         calibration: where the scores for the threshold come from. "cross": from `folds` flows, each
             trained on all normals but a fold; a normal's score is of the flow that has not seen it,
@@ -85,6 +89,7 @@ class Settings:
     size: int = 448
     n_scales: int = 3
     downscale: str = "area"
+    pooling: float = 2.0
     dtype: str = "auto"
     whiten: bool = True
     noise: float = 0.01
@@ -102,7 +107,8 @@ class Settings:
     weight_decay: float = 1e-5
     train_dtype: str = "auto"
     use_log_det: bool = False
-    map_images: int = 64
+    soft_limit: float = 100.0
+    map_images: int = 200
     calibration: str = "cross"
     folds: int = 5
     holdout: float = 0.2
@@ -122,7 +128,7 @@ class Settings:
             self._store(name, whole(name, getattr(self, name), least=1))
         for name in ("clamp", "clamp_factor", "learning_rate", "adam_eps"):
             self._store(name, real(name, getattr(self, name), above=0))
-        for name in ("noise", "weight_decay"):
+        for name in ("noise", "weight_decay", "soft_limit"):
             self._store(name, real(name, getattr(self, name), least=0))
         self._store("map_images", whole("map_images", self.map_images, least=0))
         self._store("folds", whole("folds", self.folds, least=2))
@@ -162,6 +168,7 @@ PAPER = Settings(
     ),
     pool_views=False,
     downscale="nearest",
+    pooling=1.0,
     dtype="float32",
     whiten=False,
     noise=0.0,
@@ -171,6 +178,7 @@ PAPER = Settings(
     learning_rate=2e-4,
     adam_eps=1e-4,
     train_dtype="float32",
+    soft_limit=0.0,
     map_images=0,
     calibration="none",
 )

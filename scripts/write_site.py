@@ -41,12 +41,11 @@ TEMPLATE = """
 """
 SCRIPT = """// Each figure takes the place of its picture when it comes into view.
 const draw = async (box) => {
-  const {data, layout, frames} = JSON.parse(box.querySelector("script").textContent);
+  const {data, layout} = JSON.parse(box.querySelector("script").textContent);
   const plot = box.appendChild(document.createElement("div"));
   const picture = box.querySelector("img");
   const size = {width: layout.width ?? picture.width, height: layout.height ?? picture.height};
-  const config = {displaylogo: false};
-  await Plotly.newPlot(plot, {data, layout: {...layout, ...size}, frames, config});
+  await Plotly.newPlot(plot, data, {...layout, ...size}, {displaylogo: false});
   picture.classList.add("drawn");
 };
 const seen = new IntersectionObserver((entries) => entries
@@ -62,7 +61,6 @@ body {max-width: 1060px; margin: auto}
 nav a {color: #0b57a4}
 nav {display: flex; justify-content: space-between; padding: 16px 24px; font: 15px sans-serif}
 .figure {overflow-x: auto} .figure img {max-width: none} img.drawn {display: none}
-.jp-MarkdownOutput img {max-width: 100%}
 .caption {color: #555; font-size: 13px}
 summary {cursor: pointer; margin: 6px 0; color: #0b57a4}
 details {border-left: 3px solid #ddd; padding-left: 12px}
@@ -125,8 +123,7 @@ def show(notebook: NotebookNode) -> None:
         alt = html.escape(facts.get("alt", "Figure"), quote=True)
         picture = f'<img src="data:{PICTURE};base64,{data[PICTURE]}" {size} alt="{alt}">'
         if PLOTLY in data:
-            parts = ("data", "layout", "frames")  # frames: of a figure that plays
-            figure = json.dumps({key: data[PLOTLY].get(key, []) for key in parts})
+            figure = json.dumps({key: data[PLOTLY][key] for key in ("data", "layout")})
             figure = figure.replace("</", r"<\/")
             box = f'{picture}<script type="application/json">{figure}</script>'
             output["data"] = {"text/html": f'<div class="figure">{box}</div>'}

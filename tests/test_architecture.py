@@ -60,7 +60,7 @@ def test_it_grows_no_more() -> None:
     long = [path for path in FILES.values() if lines(path) > 300]
     assert long == [detector] and lines(detector) <= 525
     assert lines(*ROOT.glob("differnet_lite/**/*.py")) <= 5850
-    assert lines(*FILES.values()) <= 17_070
+    assert lines(*FILES.values()) <= 16_900
     assert lines(*ROOT.glob("[!.]*/**/*.py")) <= 31_650
     code = """import sys; from differnet_lite import DifferNet
 print(*(m.__file__ for name, m in sys.modules.items() if name.startswith("differnet_lite")))"""

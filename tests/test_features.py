@@ -47,17 +47,22 @@ def relative(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("downscale", ["area", "nearest"])
+@pytest.mark.parametrize(
+    ("downscale", "power"), [("area", 1), ("nearest", 1), ("area", 2), ("area", 3)]
+)
 def test_features_are_those_of_torchvision(
-    torchvision_trunk: torch.nn.Module, make_pixels: Any, downscale: str
+    torchvision_trunk: torch.nn.Module, make_pixels: Any, downscale: str, power: int
 ) -> None:
-    extractor = MultiScaleExtractor(size=256, downscale=downscale, device="cpu", dtype="float32")
+    extractor = MultiScaleExtractor(
+        size=256, downscale=downscale, pooling=power, device="cpu", dtype="float32"
+    )
     x = make_pixels(2, 256) / 255
     normalised = (x - MEAN) / STD
     scaled = [F.interpolate(normalised, size=(s, s), mode=downscale) for s in (256, 128, 64)]
     if downscale == "nearest":
         assert torch.equal(scaled[2], normalised[..., ::4, ::4])
-    expected = [torchvision_trunk(level).mean((2, 3)) for level in scaled]
+    maps = [torchvision_trunk(level) for level in scaled]
+    expected = [(scale**power).mean((2, 3)) ** (1 / power) for scale in maps]
     for ours, theirs in zip(extractor(x).chunk(3, 1), expected, strict=True):
         assert relative(ours, theirs) < 1e-5
 
@@ -71,7 +76,7 @@ def test_the_trunk_is_frozen_but_the_gradient_reaches_the_image(
     theirs = (pixels / 255).requires_grad_(True)
     extractor(ours)[:, 256:512].square().sum().backward()  # the second scale
     scaled = F.interpolate((theirs - MEAN) / STD, size=(128, 128), mode="area")
-    torchvision_trunk(scaled).mean((2, 3)).square().sum().backward()
+    torchvision_trunk(scaled).square().mean((2, 3)).sum().backward()  # the features' squares
     assert ours.grad is not None and theirs.grad is not None
     assert theirs.grad.norm() > 0
     assert relative(ours.grad, theirs.grad) < 1e-4

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
-from differnet_course.gradient_maps import GradientMaps
+from differnet_course.gradient_maps import BLURS, GradientMaps, _blur
 from differnet_lite import DifferNet, NotFittedError, Settings, Transformations
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.flow import CouplingFlow, build_flow
@@ -95,15 +95,17 @@ def enlarged(terms: list[Tensor]) -> np.ndarray:
 def test_attribution_sums_to_the_first_order_change_of_the_score(
     apart: GradientMaps, pictures: list[np.ndarray]
 ) -> None:
-    """mean_p g . (F(p) - F_normal(p)), summed over scales, is g . (y - y_normal)."""
+    """Terms of squares, summed over places and scales, are g . (y - y_normal): exactly."""
     trunk, g = first_view(apart, pictures[0])
-    normal = [mean[:1].float() for mean in apart.means]
-    pool = apart.model.extractor.pool
+    normal = [power[:1].float() for power in apart.powers]
+    y = apart.model.extractor.pool(trunk)
+    y_normal = torch.cat([power.mean((2, 3)) for power in normal], 1).clamp_min(1e-12).sqrt()
     terms = apart.terms("attribution", trunk, g, [0])
     total = sum(float(term.double().mean()) for term in terms)
-    expected = float((g.double() * (pool(trunk) - pool(normal)).double()).sum())
+    expected = float((g.double() * (y - y_normal).double()).sum())
     assert total == pytest.approx(expected, rel=1e-3) and abs(expected) > 1e-3
-    by_hand = ((trunk[0][0, :, 1, 2] - normal[0][0, :, 1, 2]) * g[0, :256]).sum()
+    squares = trunk[0][0, :, 1, 2].square() - normal[0][0, :, 1, 2]
+    by_hand = (squares * (g / (y + y_normal))[0, :256]).sum()
     torch.testing.assert_close(terms[0][0, 1, 2], by_hand, rtol=1e-3, atol=1e-3)
     drawn = apart.anomaly_map(pictures[0], method="attribution", n_angles=1, sigma=0)
     wanted = enlarged(terms).clip(0)
@@ -167,11 +169,28 @@ def test_maps_are_turned_back(extractor: Any, pictures: Any, score: Any, method:
         for angle in (90.0, 0.0)
     )
     upright.means, upright.deviations = at_90.means, at_90.deviations
+    upright.powers = at_90.powers
     drawn = at_90.anomaly_map(pictures[1], method=method, sigma=0)
     turned = np.rot90(pictures[1]).copy()
     wanted = upright.anomaly_map(turned, method=method, sigma=0)
     np.testing.assert_allclose(drawn, np.rot90(wanted, -1), rtol=1e-4, atol=1e-5 * drawn.max())
     assert np.linalg.norm(drawn - np.rot90(wanted)) > 0.1 * np.linalg.norm(drawn)
+
+
+@EVERY
+def test_the_same_view_four_times_gives_the_map_of_one(
+    tiny_extractor: MultiScaleExtractor, picture: Any, method: str
+) -> None:
+    """A view counts as one of T, not T times: four equal views are as hot as one, not four."""
+    drawn = []
+    for angles in ((0.0,), (0.0,) * 4):
+        alike = Transformations(angles=angles)
+        maps = maps_of(
+            [picture(1), picture(2)], tiny_extractor, lambda rows: rows.square().mean(1), alike
+        )
+        drawn.append(maps.anomaly_map(picture(0), method=method))
+    assert drawn[0].max() > 0
+    np.testing.assert_allclose(drawn[1], drawn[0], rtol=1e-3, atol=1e-4 * drawn[0].max())
 
 
 def test_normal_maps_are_means_and_deviations_over_images(
@@ -199,6 +218,22 @@ def test_a_crude_defect_is_hotter_than_the_rest(
     # The paper's gradient is not optimised, and at 256 px the grids are coarse: 7, 3 and 1 wide.
     assert drawn[inside].mean() > (1.2 if method == "gradient" else 2) * drawn[~inside].mean()
     assert drawn[inside].mean() > 2 * clean[inside].mean(), "one scale for all images"
+
+
+def test_the_blur_is_the_methods_own(apart: GradientMaps, pictures: list[np.ndarray]) -> None:
+    assert BLURS == {"attribution": 4.0, "deviation": 4.0, "gradient": 3.0}
+    for method, sigma in BLURS.items():
+        drawn = apart.anomaly_map(pictures[0], method=method, n_angles=1)
+        same, sharper = (
+            apart.anomaly_map(pictures[0], method=method, n_angles=1, sigma=blur)
+            for blur in (sigma, sigma - 1)
+        )
+        np.testing.assert_array_equal(drawn, same)
+        assert not np.allclose(drawn, sharper)
+    point = torch.zeros(1, 1, 65, 65)
+    point[0, 0, 32, 32] = 1
+    profile = _blur(point, 3.0)[0, 0].sum(0)
+    assert (profile * (torch.arange(65.0) - 32) ** 2).sum().sqrt().item() == pytest.approx(3, 0.01)
 
 
 def test_what_cannot_be_drawn_is_said(apart: GradientMaps, pictures: Any, score: Any) -> None:

@@ -1,4 +1,4 @@
-"""The distance map: its formula by hand, leave-one-out exactly, its level, its position."""
+"""The distance map: its formula by hand, leave-one-out exactly, its level, what it sees."""
 
 from __future__ import annotations
 
@@ -10,18 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from differnet_lite import DifferNet, TooFewNormalsError, maps
+from differnet_lite import DifferNet, TooFewNormalsError, places
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.images import decode
-from differnet_lite.maps import (
-    EPS,
-    PlaceStatistics,
-    distance_map,
-    drawn,
-    evenly,
-    place_features,
-    place_statistics,
-)
+from differnet_lite.maps import PlaceStatistics, distance_map, drawn, evenly, place_features
+from differnet_lite.places import EPS, place_statistics
 
 Picture = Callable[..., np.ndarray]
 
@@ -47,15 +40,27 @@ def phi_of(extractor: MultiScaleExtractor, images: list[np.ndarray], scale: Tens
     return torch.cat([layer / s for layer, s in zip(layers, scale, strict=True)], dim=1).double()
 
 
-def by_hand(phi: Tensor, x: Tensor) -> Tensor:
-    """d(p) of x (D, h, w) against images phi (n, D, h, w), without the border's factor."""
+def inflated(phi: Tensor) -> Tensor:
+    """The covariance (D, D) of all places of phi (n, D, h, w), each about its mean, inflated."""
     n, d, h, w = phi.shape
-    mean = phi.mean(0)
-    rows = (phi - mean).movedim(1, -1).reshape(-1, d)
+    rows = (phi - phi.mean(0)).movedim(1, -1).reshape(-1, d)
     covariance = rows.T @ rows / ((n - 1) * h * w)
-    covariance += EPS * covariance.trace() / d * torch.eye(d)
-    r = (x - mean).flatten(1)
-    return (r * torch.linalg.solve(covariance, r)).sum(0).view(h, w) / d
+    return covariance + EPS * covariance.trace() / d * torch.eye(d)
+
+
+def by_hand(phi: Tensor, x: Tensor) -> Tensor:
+    """d(p) of x (D, h, w) against images phi (n, D, h, w): w = 0, without the border's factor."""
+    r = (x - phi.mean(0)).flatten(1)
+    squares = (r * torch.linalg.solve(inflated(phi), r)).sum(0)
+    return squares.view(x.shape[1:]) / len(x)
+
+
+@pytest.fixture(scope="module")
+def common(extractor: MultiScaleExtractor, normal: list[np.ndarray]) -> PlaceStatistics:
+    """Statistics with w = 0: one covariance for all places."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(places, "WEIGHTS", (0.0,))
+        return place_statistics(extractor, normal)
 
 
 def test_the_tapped_layers_are_alexnets_third_and_fifth_on_one_grid(
@@ -70,7 +75,53 @@ def test_the_tapped_layers_are_alexnets_third_and_fifth_on_one_grid(
         torch.testing.assert_close(tapped, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_a_map_is_its_formula(
+def test_a_map_with_one_covariance_is_its_formula(
+    extractor: MultiScaleExtractor,
+    normal: list[np.ndarray],
+    common: PlaceStatistics,
+    picture: Picture,
+) -> None:
+    image = picture(50, 256, 6.0)
+    phi = phi_of(extractor, [*normal, image], common.scale)
+    distance = by_hand(phi[:-1], phi[-1]) / common.border
+    expected = drawn(distance[None].float(), 256)
+    anomaly_map = distance_map(extractor, common, pixels_of(image))
+    assert anomaly_map.shape == (1, 256, 256)
+    torch.testing.assert_close(anomaly_map, expected, rtol=2e-3, atol=2e-3 * float(expected.max()))
+
+
+def test_leaving_one_out_is_exact_with_one_covariance(
+    extractor: MultiScaleExtractor, normal: list[np.ndarray], common: PlaceStatistics
+) -> None:
+    phi = phi_of(extractor, normal, common.scale)
+    for i in range(len(normal)):
+        others = torch.cat([phi[:i], phi[i + 1 :]])
+        left_out = drawn((by_hand(others, phi[i]) / common.border)[None].float(), 256)
+        assert float(common.maxima[i]) == pytest.approx(float(left_out.max()), rel=2e-3)
+
+
+@pytest.mark.parametrize("weight", [0.3, 0.95])
+def test_a_places_own_covariance_leaves_one_out_exactly(weight: float) -> None:
+    torch.manual_seed(0)
+    rows = torch.randn(5, 9, 4, dtype=torch.float64) * torch.tensor([0.1, 1.0, 2.0, 9.0])
+    rows -= rows.mean(1, keepdim=True)
+    distances, likelihood = places._left_out(rows.float(), weight)
+    log_densities = []
+    for p in range(5):
+        for i in range(9):
+            others = torch.cat([rows[p, :i], rows[p, i + 1 :]])
+            covariance = weight * others.T.cov() + (1 - weight) * torch.eye(4)
+            normal = torch.distributions.MultivariateNormal(others.mean(0), covariance)
+            log_densities.append(normal.log_prob(rows[p, i]))
+            r = rows[p, i] - others.mean(0)
+            expected = r @ torch.linalg.solve(covariance, r)
+            assert float(distances[p, i]) == pytest.approx(float(expected), rel=1e-3)
+    constant = 2 * float(torch.log(torch.tensor(2 * torch.pi)))  # K / 2 log 2 pi, K = 4
+    expected = float(torch.stack(log_densities).mean()) + constant
+    assert likelihood == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_place_has_its_own_covariance(
     extractor: MultiScaleExtractor,
     normal: list[np.ndarray],
     statistics: PlaceStatistics,
@@ -78,21 +129,15 @@ def test_a_map_is_its_formula(
 ) -> None:
     image = picture(50, 256, 6.0)
     phi = phi_of(extractor, [*normal, image], statistics.scale)
-    distance = by_hand(phi[:-1], phi[-1]) / statistics.border
+    r = (phi[-1] - phi[:-1].mean(0)).flatten(1)  # (D, P)
+    whitened = torch.linalg.solve(inflated(phi[:-1]), r)
+    a = statistics.directions.double() @ r  # (K, P)
+    squares = (r * whitened).sum(0) - a.square().sum(0)
+    squares += torch.einsum("pjk,kp->jp", statistics.own.double(), a).square().sum(0)
+    distance = (squares / len(r)).view(phi.shape[2:]) / statistics.border
     expected = drawn(distance[None].float(), 256)
     anomaly_map = distance_map(extractor, statistics, pixels_of(image))
-    assert anomaly_map.shape == (1, 256, 256)
-    torch.testing.assert_close(anomaly_map, expected, rtol=2e-3, atol=1e-3 * float(expected.max()))
-
-
-def test_leaving_one_out_is_exact(
-    extractor: MultiScaleExtractor, normal: list[np.ndarray], statistics: PlaceStatistics
-) -> None:
-    phi = phi_of(extractor, normal, statistics.scale)
-    for i in range(len(normal)):
-        others = torch.cat([phi[:i], phi[i + 1 :]])
-        left_out = drawn((by_hand(others, phi[i]) / statistics.border)[None].float(), 256)
-        assert float(statistics.maxima[i]) == pytest.approx(float(left_out.max()), rel=2e-3)
+    torch.testing.assert_close(anomaly_map, expected, rtol=5e-3, atol=5e-3 * float(expected.max()))
 
 
 def test_the_level_is_the_conformal_quantile_of_the_maxima(statistics: PlaceStatistics) -> None:
@@ -126,13 +171,13 @@ def test_a_cell_is_drawn_at_its_centre() -> None:
 
 def test_the_border_counts_less_only_where_normals_stray_there() -> None:
     flat = torch.ones(27, 27)
-    assert torch.equal(maps._border(flat), flat)
+    assert torch.equal(places._border(flat), flat)
     ringed = flat.clone()
     ringed[[0, -1]] = 3.0
     ringed[:, [0, -1]] = 3.0
-    factor = maps._border(ringed)
+    factor = places._border(ringed)
     assert factor[0, 5] == pytest.approx(3.0) and factor[13, 13] == 1 and factor[1, 5] == 1
-    assert (maps._border(2 - ringed.clamp_max(1.5)) >= 1).all()
+    assert (places._border(2 - ringed.clamp_max(1.5)) >= 1).all()
 
 
 def test_another_trunk_has_maps_too(normal: list[np.ndarray]) -> None:

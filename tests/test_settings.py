@@ -23,6 +23,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "n_scales": 3,
         "downscale": "nearest",
     },
+    "features: the mean over places": {"pooling": 1.0},
     "features: each view is a vector, not their mean": {"pool_views": False},
     "flow: 8 blocks, subnets of width 2048": {"n_blocks": 8, "hidden": 2048},
     "flow: random couplings on the features as they are": {
@@ -30,7 +31,10 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "start_as_identity": False,
     },
     "soft clamp: alpha = 3, factor 2/pi": {"clamp": 3.0, "clamp_factor": 2 / math.pi},
-    "score: mean of z^2, without the log-det": {"use_log_det": False},
+    "score: mean of z^2, without the log-det": {
+        "use_log_det": False,
+        "soft_limit": 0.0,
+    },
     "training: Adam lr 2e-4, betas (0.8, 0.8), eps 1e-4, weight decay 1e-5": {
         "learning_rate": 2e-4,
         "betas": (0.8, 0.8),

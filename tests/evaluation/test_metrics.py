@@ -11,6 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from differnet_course.metrics import (
     Interval,
+    aupimo,
     aupro,
     auroc,
     average_precision,
@@ -156,3 +157,21 @@ def test_bad_masks_and_maps_are_named() -> None:
             metric([mask], [drawn * np.nan])
     with pytest.raises(ValueError, match="max_fpr"):
         aupro([mask], [drawn], max_fpr=0)
+
+
+def test_aupimo_is_the_area_under_the_overlap_of_each_image() -> None:
+    """With 100 normal pixels and rates from 1 % to 10 %, the overlap is known at every rate."""
+    normal = np.arange(100.0).reshape(10, 10)  # at a rate of k / 100, the k highest pass
+    halves = np.where(np.arange(100) < 50, 200.0, 95.5).reshape(10, 10)
+    inside = np.ones((10, 10), dtype=bool)
+    masks = [np.zeros((10, 10), dtype=bool), inside, inside]
+    values = aupimo(masks, [normal, halves, normal - 1000], bounds=(0.01, 0.1))
+    # half of the first passes at all rates; the other half from 4 normal pixels on
+    assert values[0] == pytest.approx(0.5 + 0.5 * np.log(10 / 4) / np.log(10), abs=0.01)
+    assert values[1] == 0
+
+
+def test_aupimo_needs_a_normal_image() -> None:
+    mask = np.ones((4, 4), dtype=bool)
+    with pytest.raises(ValueError, match="normal"):
+        aupimo([mask], [np.ones((4, 4))])
