@@ -18,8 +18,6 @@ from .flows import stages as stages
 from .images import jpeg as jpeg
 from .images import plot_feature_maps as plot_feature_maps
 from .images import plot_images as plot_images
-from .latents import plot_covariance as plot_covariance
-from .latents import plot_qq as plot_qq
 from .maps import plot_gallery as plot_gallery
 from .maps import plot_map as plot_map
 from .promise import plot_promise as plot_promise
@@ -30,6 +28,7 @@ from .report import write_report as write_report
 from .reports import evaluation_report as evaluation_report
 from .reports import score_report as score_report
 from .scores import plot_batch as plot_batch
+from .scores import plot_groups as plot_groups
 from .scores import plot_scores as plot_scores
 from .scores import plot_views as plot_views
 from .style import TEMPLATE as TEMPLATE

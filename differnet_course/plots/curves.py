@@ -1,4 +1,4 @@
-"""Curves over a common x, the training curve, the evidence of a drift, and bars."""
+"""Curves over a common x, the training curve, and the evidence of a drift."""
 
 from __future__ import annotations
 
@@ -70,7 +70,9 @@ def plot_curves(
     if level is not None:
         figure.add_hline(y=level, line={"color": style.GREY, "dash": "dot", "width": 1.5})
     figure.update_xaxes(title_text=x_title)
-    figure.update_yaxes({"type": "log", "dtick": 1} if log else {}, title_text=y_title)
+    figure.update_yaxes(
+        {"type": "log", "dtick": 1, "exponentformat": "power"} if log else {}, title_text=y_title
+    )
     shown = len(figure.data) > 1
     figure.update_layout({key.replace("_", "axis_", 1): value for key, value in axes.items()})
     figure.update_layout(

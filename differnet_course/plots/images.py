@@ -42,16 +42,18 @@ def plot_images(
     """Photographs side by side, each under its name.
 
     Args:
-        images: name to image; shown as squares.
+        images: name to image; shown as squares. "<br>" in a name starts another line.
         side: of each, pixels.
         columns: photographs in a row.
         title: of the figure.
     """
     columns = min(columns, len(images))
     rows = math.ceil(len(images) / columns)
-    top = 72 if title else 36
-    size = {"width": columns * (side + 6) + 20, "height": rows * (side + 30) + top - 16}
-    space = {"horizontal_spacing": 6 / size["width"], "vertical_spacing": 30 / size["height"]}
+    head = 30 + 17 * max(name.count("<br>") for name in images)
+    top = head + (42 if title else 6)
+    height = rows * (side + head) + top - head + 14
+    size = {"width": columns * (side + 6) + 20, "height": height}
+    space = {"horizontal_spacing": 6 / size["width"], "vertical_spacing": head / height}
     figure = make_subplots(rows, columns, subplot_titles=list(images), **space)
     for i, image in enumerate(images.values()):
         picture = go.Image(source=jpeg(image, side), hoverinfo="skip")
@@ -60,13 +62,16 @@ def plot_images(
     return figure.update_layout(size, template=TEMPLATE, title_text=title, margin=margin)
 
 
-def plot_feature_maps(rows: Mapping[str, Sequence[tuple[str, ArrayLike]]]) -> go.Figure:
+def plot_feature_maps(
+    rows: Mapping[str, Sequence[tuple[str, ArrayLike]]], *, title: str = ""
+) -> go.Figure:
     """Feature maps as heat maps, one row a scale; all maps of a row share one colour scale.
 
     Args:
         rows: name of the row to its panels, (title, map): the map is (h, w), of floats, or an
             image, uint8. Every row has the same number of panels. Colours of a row start at 0,
             where a ReLU is silent.
+        title: of the figure.
     """
     n_columns = len(next(iter(rows.values())))
     titles = [title for panels in rows.values() for title, _ in panels]
@@ -91,9 +96,10 @@ def plot_feature_maps(rows: Mapping[str, Sequence[tuple[str, ArrayLike]]]) -> go
         label = {"visible": True, "showticklabels": False, "ticks": "", "showline": False}
         figure.update_yaxes(label, title_text=name, row=row, col=1)
     figure.update_annotations(font_size=12)
-    size = {"width": 190 * n_columns + 60, "height": 212 * len(rows) + 20}
-    margin = {"l": 50, "r": 10, "t": 30, "b": 10}
-    return figure.update_layout(size, template=TEMPLATE, margin=margin)
+    top = 72 if title else 30
+    size = {"width": 190 * n_columns + 60, "height": 212 * len(rows) + top - 10}
+    margin = {"l": 50, "r": 10, "t": top, "b": 10}
+    return figure.update_layout(size, template=TEMPLATE, title_text=title, margin=margin)
 
 
 def _add_square(figure: go.Figure, panel: go.Image | go.Heatmap, row: int, column: int) -> None:

@@ -1,4 +1,4 @@
-"""Scores of images: by kind, and by angle of the view."""
+"""Scores of images: by kind, by view, and two scores against each other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from differnet_course.plots import style
 from differnet_lite.checks import vector
 from differnet_lite.thresholds import Threshold
 
-__all__ = ["plot_batch", "plot_scores", "plot_views"]
+__all__ = ["plot_batch", "plot_groups", "plot_scores", "plot_views"]
 
 
 def plot_scores(
@@ -24,6 +24,7 @@ def plot_scores(
     log: bool = True,
     names: Sequence[str] | None = None,
     order: Sequence[str] | None = None,
+    title: str = "",
 ) -> go.Figure:
     """Anomaly scores by kind: a marker for each image, a box for each kind, theta as a line.
 
@@ -33,8 +34,9 @@ def plot_scores(
         threshold: theta; an image is flagged if score >= theta.
         log: a logarithmic axis, as anomalies may score orders of magnitude above normals.
         names: N names of images for the hover text; None numbers them.
-        order: the kinds from top to bottom; None puts "good" first, and the
-            others in order of their median.
+        order: the kinds from top to bottom; None puts "good" first, and the others in order of
+            their names, so that a kind keeps its colour in all figures of a category.
+        title: of the figure.
 
     Raises:
         ValueError: scores are not finite, or not positive on a logarithmic axis.
@@ -48,10 +50,8 @@ def plot_scores(
             "a logarithmic axis needs positive scores and threshold, got some <= 0; pass log=False"
         )
     kind_of = np.array([str(kind) for kind in kinds])
-    present = set(kind_of)
-    if order is None:
-        order = sorted(present, key=lambda k: (k != "good", np.median(s[kind_of == k]), k))
-    order = [kind for kind in order if kind in present]
+    present = _ordered(kind_of)
+    order = [kind for kind in order or present if kind in present]
     figure = go.Figure()
     ticks = []
     for row, kind in enumerate(order):
@@ -100,7 +100,15 @@ def plot_scores(
     figure.update_yaxes(tickvals=list(range(len(order))), ticktext=ticks, range=[bottom, -0.5])
     figure.update_yaxes(showgrid=False, title_text="kind of image")
     height = 110 + 74 * max(2, len(order))
-    return figure.update_layout(template=style.TEMPLATE, margin_t=36, height=height)
+    top = 64 if title else 36
+    return figure.update_layout(
+        template=style.TEMPLATE, title_text=title, margin_t=top, height=height + top - 36
+    )
+
+
+def _ordered(kinds: np.ndarray) -> list[str]:
+    """The kinds that occur: "good" first, the others by name."""
+    return sorted(set(kinds.tolist()), key=lambda kind: (kind != "good", kind))
 
 
 def _add_box(figure: go.Figure, x: np.ndarray, y: float, colour: str, log: bool) -> None:
@@ -193,3 +201,52 @@ def plot_views(
     figure.update_yaxes(showgrid=False, title_text="images, by kind")
     figure.update_xaxes(title_text="angle of the view", showgrid=False)
     return figure.update_layout(template=style.TEMPLATE, height=460, margin_t=30)
+
+
+def plot_groups(
+    x: ArrayLike,
+    y: ArrayLike,
+    groups: Sequence[str],
+    *,
+    x_title: str,
+    y_title: str,
+    title: str = "",
+    log: bool = False,
+    names: Sequence[str] | None = None,
+    order: Sequence[str] | None = None,
+) -> go.Figure:
+    """Points in a plane, each group with a colour and a marker of its own.
+
+    Args:
+        x, y: (N,), such as two scores of each image.
+        groups: N names.
+        x_title, y_title: of the axes, with their units.
+        title: of the figure.
+        log: both axes logarithmic.
+        names: N names of points for the hover text; None numbers them.
+        order: the groups, in the order of the colours; one that does not occur keeps its colour.
+            None takes the order of appearance.
+    """
+    at = np.asarray(x, dtype=float)
+    height = np.asarray(y, dtype=float)
+    labels = [style.literal(name) for name in names or [f"image {i}" for i in range(len(at))]]
+    group_of = np.array([str(group) for group in groups])
+    figure = go.Figure()
+    for k, group in enumerate(order or dict.fromkeys(group_of.tolist())):
+        chosen = np.flatnonzero(group_of == group)
+        if not len(chosen):
+            continue
+        figure.add_scatter(
+            x=at[chosen].round(4),
+            y=height[chosen].round(4),
+            mode="markers",
+            name=style.literal(group),
+            text=[labels[i] for i in chosen],
+            marker={"color": style.COLOURS[k % 6], "symbol": style.SYMBOLS[k % 11], "size": 8}
+            | {"opacity": 0.8, "line": {"color": style.DARK, "width": 0.5}},
+            hovertemplate="%{text}<br>%{x:.3g}, %{y:.3g}<extra>%{fullData.name}</extra>",
+        )
+    figure.update_xaxes(style.log_axis(at) if log else {}, title_text=x_title)
+    figure.update_yaxes(style.log_axis(height) if log else {}, title_text=y_title)
+    look = {"template": style.TEMPLATE, "legend": style.ABOVE, "margin_t": 88 if title else 56}
+    return figure.update_layout(look, title_text=title, width=720, height=460)

@@ -17,24 +17,21 @@ from differnet_lite.thresholds import Threshold
 
 SCORES = np.array([5.0, 1.0, 1.2, 9.0, 0.9])
 KINDS = ["scratch", "good", "good", "crack", "good"]
-LATENTS = np.random.default_rng(0).normal(size=(100, 80))
 PHOTOGRAPH = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
 FIGURES = {
     "scores": lambda: plots.plot_scores(SCORES, KINDS, threshold=1.1),
     "batch": lambda: plots.plot_batch(SCORES, SCORES / 2, 4.0, names=KINDS),
     "views": lambda: plots.plot_views(np.ones((2, 3)), [0, 90, 180], ["good", "dent"], title="t"),
+    "groups": lambda: plots.plot_groups([1, 2], [3, 4], ["a", "b"], x_title="x", y_title="y"),
     "roc": lambda: plots.plot_roc([0, 0, 1, 1], [1, 3, 2, 4]),
     "map": lambda: plots.plot_map(PHOTOGRAPH, np.eye(8)),
     "gallery": lambda: plots.plot_gallery([PHOTOGRAPH], [np.eye(8)], titles=["a"]),
     "history": lambda: plots.plot_history({"epoch": [1, 2], "train": [1.0, 0.5]}),
-    "qq": lambda: plots.plot_qq(LATENTS),
-    "covariance": lambda: plots.plot_covariance(LATENTS),
     "curves": lambda: plots.plot_curves([0, 1], {"a": [0, 1]}, x_title="x", y_title="y"),
-    "bars": lambda: plots.plot_bars(["a", "b"], {"one": [1, 2]}, y_title="y"),
     "calibration": lambda: plots.plot_calibration([0.1, 0.5]),
     "drift": lambda: plots.plot_drift(drift_martingale([0.5, 0.4])),
 }
-WITHOUT_TITLES = ("map", "gallery", "bars")
+WITHOUT_TITLES = ("map", "gallery")
 
 
 def named(figure: go.Figure, name: str):
@@ -71,7 +68,7 @@ def test_the_line_of_the_threshold_and_the_counts_of_what_reaches_it():
         figure = plots.plot_scores(SCORES, KINDS, threshold=threshold, log=log)
         assert list(named(figure, "threshold").x) == [1.2, 1.2]
         ticks = figure.layout.yaxis.ticktext
-        assert [tick.split("<br>")[0] for tick in ticks] == ["good", "scratch", "crack"]
+        assert [tick.split("<br>")[0] for tick in ticks] == ["good", "crack", "scratch"]
         assert "n = 3, 1 flagged" in ticks[0]  # 1.2 >= 1.2
 
 
@@ -184,47 +181,26 @@ def test_a_single_curve_needs_no_legend_and_small_positions_are_kept():
     np.testing.assert_allclose(figure.data[0].x, x, rtol=2e-2)
 
 
-def test_histograms_views_and_shifts_hold_what_they_are_given():
+def test_histograms_and_shifts_hold_what_they_are_given():
     rates = {"full": np.array([0.01, 0.02]), "empty": np.empty(0)}
     histogram = plots.plot_rate_histograms(rates, 0.05, law=(19, 19), largest=0.2)
     assert [trace.name for trace in histogram.data] == ["full", "Beta(1, 19)"]
     assert sum(histogram.data[0].y) == pytest.approx(1)
-    scores = np.ones((3, 2)) * [[3], [1], [2]]
-    views = plots.plot_views(scores, [0, 90], ["dent", "good", "good"], title="score")
-    assert views.data[0].customdata[:, 0].tolist() == [1, 2, 3]
     shifts = plots.plot_shifts({"dsebm": -0.2, "1-nn": 1.5})
     marks = [(trace.name, *trace.x) for trace in shifts.data if trace.mode == "markers"]
     assert marks == [("DSEBM", -0.2), ("1-NN", 1.5)]
 
 
-@pytest.mark.parametrize("scale", [1, 3])
-def test_qq_has_the_slope_of_the_scale_and_shows_the_tails(scale):
-    latents = scale * np.random.default_rng(0).normal(size=(2000, 50))
-    curve = plots.plot_qq(latents).data[0]
-    assert np.polyfit(curve.x, curve.y, 1)[0] == pytest.approx(scale, rel=0.05)
-    assert len(curve.x) <= 201
-    assert min(curve.x) < -4 and max(curve.x) > 4
-
-
-def test_correlation_is_that_of_numpy_on_a_scale_centred_at_zero():
-    z = LATENTS.copy()
-    z[:, 1] = z[:, 0] + 0.5 * z[:, 1]
-    z[:, 2] = 0
-    heat = plots.plot_covariance(z, n=16).data[0]
-    assert np.isnan(np.asarray(heat.z)[2]).all()  # a constant dimension
-    rest = np.delete(np.arange(16), 2)
-    expected = np.corrcoef(z[:, rest], rowvar=False)
-    off = ~np.eye(15, dtype=bool)
-    np.testing.assert_allclose(
-        np.asarray(heat.z)[np.ix_(rest, rest)][off], expected[off], atol=6e-4
-    )
-    assert heat.zmax == -heat.zmin >= np.abs(expected[off]).max()
-
-
-@pytest.mark.parametrize("z", [np.zeros((1, 5)), np.zeros((2, 3, 4)), np.full((4, 4), np.nan)])
-def test_latents_errors(z):
-    with pytest.raises(ValueError, match=r"^z: expected"):
-        plots.plot_qq(z)
+def test_groups_keep_their_order_their_points_and_their_names():
+    titles = {"x_title": "x", "y_title": "y", "log": True, "names": ["a", "<b>", "c"]}
+    figure = plots.plot_groups([1, 2, 3], [4, 5, 6], ["new", "old", "new"], **titles)
+    assert [(t.name, list(t.x), list(t.text)) for t in figure.data] == [
+        ("new", [1, 3], ["a", "c"]),
+        ("old", [2], ["&lt;b&gt;"]),
+    ]
+    assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"
+    ordered = plots.plot_groups([1], [4], ["new"], x_title="x", y_title="y", order=["old", "new"])
+    assert ordered.data[0].marker.color == figure.data[1].marker.color
 
 
 def test_bar_alarm_and_curve_of_a_drift_are_where_the_test_says():
