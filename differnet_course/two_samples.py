@@ -81,10 +81,9 @@ def power(
 
     Args:
         test: such as `rank_test`; called with the others and the moved ones.
-        old: (n,) scores or (n, D) features of normal images.
+        old: (n,) scores of normal images.
         m: number of new images, below n.
-        shifts: how far they move, in deviations of the scores; features move along a random
-            direction among their principal components, in deviations along it.
+        shifts: how far they move, in deviations of the scores.
         alpha: the test says "different" where p <= alpha.
         n_sets, seed: number of sets for each shift, and their seed.
 
@@ -95,24 +94,12 @@ def power(
     generator = np.random.default_rng(seed)
     if not 0 < m < len(values):
         raise ValueError(f"m: expected 1 to {len(values) - 1} of the {len(values)}, got {m}")
-    centred = values - values.mean(0)
     shares = []
     for shift in shifts:
         noticed = 0
         for _ in range(n_sets):
             order = generator.permutation(len(values))
-            step = shift * _deviation(centred, generator)
-            noticed += test(values[order[m:]], values[order[:m]] + step) <= alpha
+            moved = values[order[:m]] + shift * values.std()
+            noticed += test(values[order[m:]], moved) <= alpha
         shares.append(noticed / n_sets)
     return np.array(shares)
-
-
-def _deviation(centred: np.ndarray, generator: np.random.Generator) -> np.ndarray | float:
-    """One deviation of scores; of features, one (Mahalanobis) along a random direction, (D,)."""
-    if centred.ndim == 1:
-        return float(centred.std())
-    rank = min(20, centred.shape[1], len(centred) - 1)
-    _, lengths, axes = np.linalg.svd(centred, full_matrices=False)
-    direction = generator.normal(size=rank)
-    direction /= np.linalg.norm(direction)
-    return (direction * lengths[:rank] / len(centred) ** 0.5) @ axes[:rank]
