@@ -7,7 +7,7 @@
 One axis legend for the whole package: N images, T transformations (rotations), S scales,
 C channels, D features, H and W height and width.
 
-Reading order of the core: transforms, features, flow, loss, training, scoring, model.
+Reading order of the core: detector, transforms, features, flow, loss, training, scoring.
 The public names are listed in `__init__.pyi`; each is loaded on first use.
 """
 

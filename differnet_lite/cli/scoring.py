@@ -128,7 +128,7 @@ class Batch:
                 if_too_few = "fallback" if args.alpha is None else "raise"
                 self.threshold = model.threshold(self.alpha, if_too_few=if_too_few)
             except TooFewNormalsError as error:
-                remedy = "leave --alpha out, which takes that rate"
+                remedy = "leave --alpha out: then 5 %, or the smallest that can be promised"
                 text = str(error).replace("pass if_too_few='fallback'", remedy)
                 raise ValueError(f"--alpha: {text}") from error
         elif args.fdr or args.alpha or args.report or (args.maps and not args.all_maps):

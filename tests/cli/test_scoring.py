@@ -205,11 +205,14 @@ def test_labels_are_compared(
     assert status == 0 and "image AUROC" in out and "AUPRO" in out
     assert report.stat().st_size > 1e5
     shutil.rmtree(category / "train")
+    for path in (category / "test").rglob("*.png"):
+        Image.open(path).resize((100, 100)).save(path)
     broken = next((category / "test" / "dent").iterdir())
     broken.write_bytes(b"")
     n = len(list((category / "test").rglob("*.png")))
-    status, out, _ = command("score", saved, category, "--csv", tmp_path / "s.csv")
+    status, out, err = command("score", saved, category, "--csv", tmp_path / "s.csv")
     assert status == 3 and "image AUROC" in out, "without train/, and but for the broken file"
+    assert "another resolution" in err, "notes on a batch with labels, too"
     assert len(rows_of(tmp_path / "s.csv")) == n
     assert "expected" in command("evaluate", saved, category / "test" / "good")[2]
 
