@@ -12,7 +12,6 @@ from .flows import grid_lines as grid_lines
 from .flows import plot_densities as plot_densities
 from .flows import plot_grids as plot_grids
 from .flows import plot_matrices as plot_matrices
-from .flows import plot_stages as plot_stages
 from .flows import square as square
 from .flows import stages as stages
 from .images import jpeg as jpeg

@@ -22,7 +22,6 @@ __all__ = [
     "plot_densities",
     "plot_grids",
     "plot_matrices",
-    "plot_stages",
     "square",
     "stage_traces",
     "stages",
@@ -126,19 +125,6 @@ def plot_densities(
     bar = {"colorscale": "Cividis", "cmin": 0.0, "cmax": round(top, 2)}
     bar["colorbar"] = {"title": "density"}
     return figure.update_layout(showlegend=False, coloraxis=bar)
-
-
-def plot_stages(stages: Mapping[str, Stage], *, width: int = 860) -> go.Figure:
-    """A column for each stage: the deformed grid with the points, and below it the density."""
-    figure = _panels(stages, 0.05, rows=2, vertical_spacing=0.08)
-    for column, stage in enumerate(stages.values(), 1):
-        lines, points, density = stage_traces(stage)
-        _add(figure, 1, column, lines, points)
-        _add(figure, 2, column, density)
-        _set_ranges(figure, 1, column, *stage.axes)
-        _set_ranges(figure, 2, column, *stage.axes)
-    style(figure, height=2 * (width - 80) // len(stages) + 90, width=width)
-    return figure.update_layout(showlegend=False)
 
 
 def stage_traces(stage: Stage) -> tuple[go.Scatter, go.Scatter, go.Heatmap]:
