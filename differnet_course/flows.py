@@ -198,7 +198,7 @@ def fit(
     *,
     steps: int = 800,
     batch: int = 256,
-    lr: float = 2e-3,
+    lr: float = 4e-3,
     seed: int = 0,
     keep: Collection[int] = (),
 ) -> tuple[list[float], dict[int, dict[str, Tensor]]]:
