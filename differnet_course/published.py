@@ -28,6 +28,7 @@ METHODS = {
     "differnet": "DifferNet",
     "mahalanobis": "Mahalanobis",
     "autoencoder-l2": "autoencoder, L2",
+    "patchcore": "PatchCore",
 }
 
 _COLUMNS = ("geotrans", "ganomaly", "dsebm", "ocsvm", "1-nn", "differnet")

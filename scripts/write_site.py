@@ -41,11 +41,12 @@ TEMPLATE = """
 """
 SCRIPT = """// Each figure takes the place of its picture when it comes into view.
 const draw = async (box) => {
-  const {data, layout} = JSON.parse(box.querySelector("script").textContent);
+  const {data, layout, frames} = JSON.parse(box.querySelector("script").textContent);
   const plot = box.appendChild(document.createElement("div"));
   const picture = box.querySelector("img");
   const size = {width: layout.width ?? picture.width, height: layout.height ?? picture.height};
-  await Plotly.newPlot(plot, data, {...layout, ...size}, {displaylogo: false});
+  const config = {displaylogo: false};
+  await Plotly.newPlot(plot, {data, layout: {...layout, ...size}, frames, config});
   picture.classList.add("drawn");
 };
 const seen = new IntersectionObserver((entries) => entries
@@ -123,7 +124,8 @@ def show(notebook: NotebookNode) -> None:
         alt = html.escape(facts.get("alt", "Figure"), quote=True)
         picture = f'<img src="data:{PICTURE};base64,{data[PICTURE]}" {size} alt="{alt}">'
         if PLOTLY in data:
-            figure = json.dumps({key: data[PLOTLY][key] for key in ("data", "layout")})
+            parts = ("data", "layout", "frames")  # frames: of a figure that plays
+            figure = json.dumps({key: data[PLOTLY].get(key, []) for key in parts})
             figure = figure.replace("</", r"<\/")
             box = f'{picture}<script type="application/json">{figure}</script>'
             output["data"] = {"text/html": f'<div class="figure">{box}</div>'}

@@ -60,7 +60,7 @@ def test_it_grows_no_more() -> None:
     long = [path for path in FILES.values() if lines(path) > 300]
     assert long == [detector] and lines(detector) <= 535
     assert lines(*ROOT.glob("differnet_lite/**/*.py")) <= 5990
-    assert lines(*FILES.values()) <= 17_050
+    assert lines(*FILES.values()) <= 17_250
     assert lines(*ROOT.glob("[!.]*/**/*.py")) <= 31_900
     code = """import sys; from differnet_lite import DifferNet
 print(*(m.__file__ for name, m in sys.modules.items() if name.startswith("differnet_lite")))"""

@@ -13,6 +13,7 @@
 | `ganomaly` | codes that survive decoding | change of the code |
 | `dsebm` | an energy | the energy |
 | `autoencoder-l2` | codes to reproduce them from | error of the reproduction |
+| `patchcore` | patches of their middle layers | largest distance of a patch to the nearest |
 
 The first three see DifferNet's own features and rotations. The others see small images and train
 a network of their own. A method is a density model with `fit(rows)` and `score(rows)`;

@@ -24,6 +24,7 @@ from differnet_course.baselines.feature_methods import (
 from differnet_course.baselines.ganomaly import GANomaly
 from differnet_course.baselines.geotrans import GeoTrans
 from differnet_course.baselines.networks import Autoencoder, NetworkDensity
+from differnet_course.baselines.patchcore import PatchCore
 from differnet_lite import DifferNet
 from differnet_lite.checks import finite, one_of
 from differnet_lite.images import iter_decoded
@@ -42,6 +43,7 @@ BASELINES: dict[str, type[Density]] = {
     "ganomaly": GANomaly,
     "dsebm": DSEBM,
     "autoencoder-l2": Autoencoder,
+    "patchcore": PatchCore,
 }
 CHUNK = 64  # images read at a time
 

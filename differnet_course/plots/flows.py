@@ -19,6 +19,7 @@ __all__ = [
     "Stage",
     "ends",
     "grid_lines",
+    "grid_trace",
     "plot_densities",
     "plot_grids",
     "plot_matrices",
@@ -132,7 +133,7 @@ def stage_traces(stage: Stage) -> tuple[go.Scatter, go.Scatter, go.Heatmap]:
     x, y = stage.axes
     heat = go.Heatmap(x=_slim(x), y=_slim(y), z=_slim(stage.density), zmin=0, zsmooth="best")
     heat.update(colorscale="Cividis", showscale=False)
-    return _lines(stage.lines, SKY), _dots(stage.points, VERMILLION), heat
+    return grid_trace(stage.lines, SKY), _dots(stage.points, VERMILLION), heat
 
 
 def ends(axis: np.ndarray) -> list[float]:
@@ -146,7 +147,7 @@ def plot_grids(
     cells: Mapping[str, Sequence[Tensor]] | None = None,
     width: int = 860,
 ) -> go.Figure:
-    """Deformed grids side by side.
+    """Deformed grids side by side, on one scale, so that areas can be compared.
 
     Args:
         panels: name to the lines of a grid, (L, P, 2).
@@ -160,10 +161,9 @@ def plot_grids(
             x, y = _slim(outline[:, 0]), _slim(outline[:, 1])
             cell = go.Scatter(x=x, y=y, mode="lines", line=line, name=f"cell {k + 1}")
             _add(figure, 1, column, cell.update(fill="toself"))
-        _add(figure, 1, column, _lines(lines, "#999999"))
+        _add(figure, 1, column, grid_trace(lines, "#999999"))
     style(figure, height=(width - 100) // len(panels) + 90, width=width)
-    for column in range(1, len(panels) + 1):
-        figure.update_yaxes(scaleanchor=f"x{column if column > 1 else ''}", row=1, col=column)
+    figure.update_xaxes(matches="x").update_yaxes(matches="y", scaleanchor="x")
     return figure.update_layout(showlegend=False)
 
 
@@ -202,7 +202,7 @@ def _set_ranges(figure: go.Figure, row: int, column: int, x: np.ndarray, y: np.n
     figure.update_yaxes(range=ends(y), row=row, col=column)
 
 
-def _lines(lines: Tensor, colour: str) -> go.Scatter:
+def grid_trace(lines: Tensor, colour: str) -> go.Scatter:
     """Lines (L, P, 2) as one trace, with NaN between them."""
     gaps = torch.cat([lines, torch.full_like(lines[:, :1], float("nan"))], 1).reshape(-1, 2)
     line = {"color": colour, "width": 1}

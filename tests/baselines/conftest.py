@@ -17,6 +17,7 @@ FEATURES = {
     "n_scales": 1,
     "dtype": "float32",
 }
+PATCHES = {"size": 64, "n_patches": 8, "n_candidates": 40}
 NETWORK = {"size": 32, "steps": 3, "width": 4, "batch_size": 4}
 
 
@@ -25,7 +26,7 @@ def make() -> Callable[..., Any]:
     """Makes a small, fast detector: make(name, **settings)."""
 
     def made(name: str, **settings: Any) -> Any:
-        small = FEATURES if name in ON_FEATURES else NETWORK
+        small = FEATURES if name in ON_FEATURES else PATCHES if name == "patchcore" else NETWORK
         return make_detector(name, device="cpu", progress=False, **{**small, **settings})
 
     return made

@@ -8,6 +8,8 @@ import torch
 
 from differnet_course import plots
 from differnet_course.flows import MADE, Chain, Permute, density_on_grid, two_moons
+from differnet_course.plots.flows import stage_traces
+from differnet_course.plots.motion import animate, plot_mapping, plot_motion
 
 
 def test_stages_lead_from_the_data_to_the_latents():
@@ -20,7 +22,7 @@ def test_stages_lead_from_the_data_to_the_latents():
     u, v = (torch.as_tensor(axis) for axis in last.axes)
     normal = torch.exp(-0.5 * (u[None] ** 2 + v[:, None] ** 2)) / (2 * np.pi)
     np.testing.assert_allclose(last.density, normal, atol=1e-6)
-    lines, points, heat = plots.plot_stages({"end": last}).data
+    lines, points, heat = stage_traces(last)
     np.testing.assert_allclose(points.x, last.points[:, 0], rtol=1e-6)
     np.testing.assert_allclose(heat.z, last.density, rtol=1e-6)
     assert len(lines.x) == last.lines.shape[0] * (last.lines.shape[1] + 1)  # a gap after each
@@ -33,7 +35,9 @@ def test_grids_densities_and_matrices_hold_what_they_are_given():
     assert area == pytest.approx(0.25)  # and anticlockwise
     lines = plots.grid_lines(n_lines=3, n_points=5)
     assert lines.shape == (6, 5, 2)
-    cell, grid = plots.plot_grids({"a": lines}, cells={"a": [outline]}).data
+    figure = plots.plot_grids({"a": lines, "b": 3 * lines}, cells={"a": [outline]})
+    assert figure.layout.xaxis2.matches == "x" and figure.layout.yaxis.scaleanchor == "x"
+    cell, grid, _ = figure.data
     np.testing.assert_allclose(cell.x, a)
     assert np.isnan(grid.x).sum() == 6
     flow = Chain([MADE(2)])
@@ -43,3 +47,35 @@ def test_grids_densities_and_matrices_hold_what_they_are_given():
     assert len(figure.data[1].x) == 3
     matrix = plots.plot_matrices({"I": torch.eye(3)}).data[0]
     assert np.array_equal(matrix.z, np.eye(3)) and matrix.texttemplate
+
+
+def area(outline) -> float:
+    x, y = np.asarray(outline.x, float), np.asarray(outline.y, float)
+    return abs(0.5 * float((x[:-1] * y[1:] - x[1:] * y[:-1]).sum()))
+
+
+@pytest.mark.parametrize(("slope", "shape"), [(1.0, "a peak"), (2**0.5, "flat"), (2.0, "a valley")])
+def test_strips_of_equal_probability_keep_their_area(slope, shape):
+    figure = plot_mapping([0.5, slope], shown=slope)
+    assert [frame.name.split(":")[0] for frame in figure.frames] == ["k = 0.50", f"k = {slope:.2f}"]
+    assert f"{shape} at 0.5; area 1.00" in figure.frames[1].name
+    assert figure.layout.sliders[0].active == 1
+    inner = slice(1, 9)  # the outer strips have tails
+    below, side = figure.data[:10][inner], figure.data[10:20][inner]
+    np.testing.assert_allclose([area(strip) for strip in (*below, *side)], 0.1, atol=2e-3)
+    moved = figure.frames[0].data[:10][inner]
+    np.testing.assert_allclose([area(strip) for strip in moved], 0.1, atol=4e-3)
+
+
+def test_an_animation_holds_each_state_and_shows_the_one_it_is_told():
+    points, lines = torch.rand(4, 2), plots.grid_lines(n_lines=3, n_points=5)
+    states = {"step 0": {"y": (points, lines)}, "step 9": {"y": (2 * points, 2 * lines)}}
+    figure = plot_motion(states, title="t", shown="step 9", hues=[torch.zeros(4)])
+    np.testing.assert_allclose(figure.data[1].x, 2 * points[:, 0], atol=1e-3)
+    first, last = figure.frames
+    np.testing.assert_allclose(first.data[1].x, points[:, 0], atol=1e-3)
+    np.testing.assert_allclose(last.data[0].y, figure.data[0].y)
+    play, back, _ = figure.layout.updatemenus[0].buttons
+    assert (list(play.args[0]), list(back.args[0])) == (["step 0", "step 9"], ["step 9", "step 0"])
+    with pytest.raises(ValueError, match="shown: expected a label"):
+        animate(figure, {"step 0": []}, shown="step 1")
