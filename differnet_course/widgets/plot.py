@@ -7,10 +7,10 @@ figure that waits for it says so.
 
 from __future__ import annotations
 
-import functools
 import gzip
 import json
 from pathlib import Path
+from typing import ClassVar
 
 import anywidget
 import ipywidgets as widgets
@@ -39,7 +39,7 @@ function loadPlotly(model) {
 async function show(model, el, stop) {
   const page = document.createElement("div");
   const note = document.createElement("div");
-  el.style.cssText = "position: relative; overflow: hidden; max-width: 100%";
+  el.style.cssText = "position: relative";
   note.style.cssText = "padding: 8px; color: var(--jp-ui-font-color1, #222)";
   note.textContent = "loading the drawing library";
   el.append(page, note);
@@ -55,18 +55,24 @@ async function show(model, el, stop) {
     clearTimeout(late);
   }
   const draw = async () => {
-    const layout = structuredClone(model.get("figure_layout"));
-    el.style.width = `${layout.width}px`;
-    const fits = Math.min(layout.width, el.clientWidth || layout.width);
-    layout.height *= fits / layout.width;
-    layout.width = fits;
-    const traces = model.get("traces").map(name => structuredClone(model.get(name)));
-    await Plotly.react(page, traces, layout, {displaylogo: false});
     const busy = model.get("busy");
     page.style.filter = busy ? "grayscale(1) opacity(0.35)" : "";
     note.textContent = busy;
     note.style.cssText = "position: absolute; inset: 40% 0 auto; text-align: center; "
       + "font-weight: bold; color: #222; pointer-events: none";
+    const layout = structuredClone(model.get("figure_layout"));
+    const room = el.closest(".jp-OutputArea-output")?.clientWidth || layout.width;
+    const fits = Math.min(layout.width, room);
+    if (fits < 400 && layout.coloraxis) {  // a telephone: the room is the photograph's
+      layout.coloraxis.showscale = false;
+      Object.assign(layout.margin, {l: 4, r: 4});
+      layout.height = Math.min(layout.height, fits + 32);
+    } else {
+      layout.height *= fits / layout.width;
+    }
+    layout.width = fits;
+    const traces = model.get("traces").map(name => structuredClone(model.get(name)));
+    await Plotly.react(page, traces, layout, {displaylogo: false});
   };
   let waiting = 0;
   const redraw = () => { waiting ||= requestAnimationFrame(() => { waiting = 0; draw(); }); };
@@ -78,7 +84,7 @@ async function show(model, el, stop) {
   });
   model.on("change", redraw);
   const size = new ResizeObserver(redraw);
-  size.observe(el.parentElement ?? el);
+  size.observe(el.closest(".jp-OutputArea-output") ?? el);
   stop.addEventListener("abort", () => {
     model.off("change", redraw);
     size.disconnect();
@@ -98,14 +104,16 @@ export default { render };
 class Library(widgets.Widget):
     """The plotly.js of the installed plotly, on its way to the page."""
 
+    current: ClassVar[Library | None] = None
     code = traitlets.Bytes(help="plotly.js, gzip").tag(sync=True)
 
 
-@functools.cache
 def library() -> Library:
-    """The one of this kernel."""
-    path = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-    return Library(code=gzip.compress(path.read_bytes()))
+    """The one of this kernel, or the next one after `Widget.close_all()`."""
+    if Library.current is None or Library.current.comm is None:
+        path = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+        Library.current = Library(code=gzip.compress(path.read_bytes()))
+    return Library.current
 
 
 class Plot(anywidget.AnyWidget):

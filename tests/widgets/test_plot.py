@@ -24,3 +24,5 @@ def test_it_sends_what_has_changed_and_one_library_for_all():
     assert Plot(figure).library is plot.library
     state = plot.get_state()
     assert state["library"].startswith("IPY_MODEL_") and len(str(state)) < 15_000
+    plot.library.close()  # as Widget.close_all() does
+    assert Plot(figure).library.comm is not None
