@@ -1,4 +1,4 @@
-r"""What a score is made of, and what a threshold is worth: the studies of notebooks 05 and 06.
+r"""What a score is made of, and how much two scores differ: the studies of notebook 05.
 
 Nothing here is needed to train, score or decide.
 """
@@ -15,12 +15,10 @@ from torch import Tensor
 from differnet_course.metrics import Interval, bootstrap
 from differnet_lite.checks import vector
 from differnet_lite.scoring import Scorer
-from differnet_lite.thresholds import Threshold, TooFewNormalsError
 
 __all__ = [
     "paired_difference",
     "scale_contributions",
-    "simulated_rates",
 ]
 
 
@@ -89,26 +87,3 @@ def paired_difference(
         return metric(y, a[rows]) - metric(y, b[rows])
 
     return bootstrap(difference, labels, np.arange(len(a)), n_resamples=n_resamples, seed=seed)
-
-
-def simulated_rates(
-    rule: Callable[[np.ndarray, float], Threshold],
-    n: int,
-    alpha: float,
-    *,
-    n_sets: int = 2000,
-    seed: int = 0,
-) -> np.ndarray:
-    """The true false-alarm rate of a rule's threshold on many calibration sets, (n_sets,).
-
-    Scores are exponential, so that the rate of any theta is known: exp(-theta). The rates of
-    rules by rank do not depend on the distribution.
-
-    The rule, such as `conformal_threshold`, is called with n scores and alpha. Where it refuses,
-    as n scores are too few, the rates are empty.
-    """
-    generator = np.random.default_rng(seed)
-    try:
-        return np.exp([-rule(generator.exponential(size=n), alpha).value for _ in range(n_sets)])
-    except TooFewNormalsError:
-        return np.empty(0)

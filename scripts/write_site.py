@@ -62,6 +62,7 @@ body {max-width: 1060px; margin: auto}
 nav a {color: #0b57a4}
 nav {display: flex; justify-content: space-between; padding: 16px 24px; font: 15px sans-serif}
 .figure {overflow-x: auto} .figure img {max-width: none} img.drawn {display: none}
+.jp-MarkdownOutput img {max-width: 100%}
 .caption {color: #555; font-size: 13px}
 summary {cursor: pointer; margin: 6px 0; color: #0b57a4}
 details {border-left: 3px solid #ddd; padding-left: 12px}

@@ -48,7 +48,7 @@ ROC = (
     "The share of defects that each false-alarm rate buys. The band shows how far the curve would "
     "move with other test photographs."
 )
-LOSS = "In training and on held-out good photographs; a density may exceed 1, a loss be negative."
+LOSS = "The loss in training and on held-out parts. A density may exceed 1, a loss be below 0."
 LABELS = "No epoch, no setting and no threshold was chosen by the labels of the test photographs."
 
 
@@ -100,7 +100,7 @@ def score_report(
         table = _flagged_table(model, images, names, judgement, order[:n_flagged][:LISTED])
         p_value = (
             "The p-value is the share of good parts that look at least as unusual, as far as "
-            f"{threshold.n} good photographs can tell. Marks are told in pixels of the photograph."
+            f"{threshold.n} good photographs can tell. Marks are given in pixels."
         )
         shown = "All that is" if n_flagged <= LISTED else f"The first {LISTED} of what is"
         figures.append((f"{shown} flagged", p_value, table))

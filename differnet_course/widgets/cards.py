@@ -13,10 +13,10 @@ from differnet_lite.images import ImageLike, as_rgb
 
 __all__ = ["Cards"]
 
-THUMBNAIL, CARD = 40, 52  # px: of a thumbnail, and width of its card
+THUMBNAIL, CARD = 84, 96  # px: of a thumbnail, and width of its card
 NEIGHBOURS = 3  # images shown on each side of theta
-STRIP = "background:white;color:{};padding:4px;display:flex;flex-wrap:wrap;font-size:11px"
-ROW = "display:flex;flex-wrap:wrap;gap:4px;min-height:{}px;width:{}px"
+STRIP = "background:white;color:{};padding:4px;display:flex;flex-wrap:wrap;gap:18px;font-size:12px"
+ROW = "display:flex;flex-wrap:wrap;gap:6px;min-height:{}px;width:{}px"
 
 
 class Cards:
@@ -64,7 +64,7 @@ class Cards:
     def _group(self, title: str, shown: Sequence[int], more: int, flagged: np.ndarray) -> str:
         cards = "".join(self._card(i, bool(flagged[i])) for i in shown) or "<i>none</i>"
         rest = f"<i>and {more} more</i>" if more else ""
-        row = ROW.format(THUMBNAIL + 40, NEIGHBOURS * (CARD + 4) - 4)
+        row = ROW.format(THUMBNAIL + 40, NEIGHBOURS * (CARD + 6) - 6)
         return f"<div><b>{title}</b><div style='{row}'>{cards}{rest}</div></div>"
 
     def _card(self, i: int, flagged: bool) -> str:
@@ -73,7 +73,7 @@ class Cards:
         verdicts = ("missed", "false alarm") if wrong else ("passed", "detected")
         frame = f"3px solid {VERMILLION}" if wrong else f"3px dotted {BLUE}"
         return (
-            f"<div style='width:{CARD}px;text-align:center'>"
+            f"<div style='width:{CARD}px;text-align:center;overflow-wrap:anywhere'>"
             f"<div style='border:{frame};display:inline-block'>{self.pictures[i]}</div>"
             f"<div>{html.escape(self.names[i])}<br>"
             f"<b>{'✗' if wrong else '✓'} {verdicts[flagged]}</b></div></div>"
@@ -81,6 +81,6 @@ class Cards:
 
 
 def _picture(image: ImageLike) -> str:
-    """A thumbnail, a JPEG of some 2 kB as a data URI."""
+    """A thumbnail, a JPEG of some 4 kB as a data URI."""
     source = jpeg_uri(jpeg_bytes(as_rgb(image).resize((THUMBNAIL, THUMBNAIL)), 75))
     return f"<img src='{source}' width={THUMBNAIL} height={THUMBNAIL} alt='' style='display:block'>"

@@ -1,4 +1,4 @@
-"""The studies of notebooks 05 and 06."""
+"""The studies of notebook 05."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from differnet_course.metrics import auroc
-from differnet_course.studies import paired_difference, scale_contributions, simulated_rates
+from differnet_course.studies import paired_difference, scale_contributions
 from differnet_lite.flow import build_flow
 from differnet_lite.scoring import Scorer, flow_score
-from differnet_lite.thresholds import conformal_threshold, pac_threshold, quantile_threshold
 
 Y = torch.randn(5, 4, 12, generator=torch.Generator().manual_seed(0))
 
@@ -22,13 +21,6 @@ def test_contributions_of_the_scales_add_up_to_the_score(pool):
     excess = scorer.scores(Y) - scorer.scores(torch.zeros(1, 1, 12))
     assert parts.shape == (5, 3)
     np.testing.assert_allclose(parts.sum(1), excess, rtol=2e-2, atol=2e-3)
-
-
-def test_conformal_keeps_its_promise_and_the_quantile_does_not():
-    assert simulated_rates(conformal_threshold, 19, 0.05).mean() == pytest.approx(0.05, abs=0.005)
-    assert simulated_rates(quantile_threshold, 19, 0.05).mean() > 0.08
-    assert (simulated_rates(pac_threshold, 99, 0.05) > 0.05).mean() < 0.1
-    assert simulated_rates(pac_threshold, 19, 0.05).size == 0
 
 
 def test_a_paired_interval_is_narrower_than_two_of_their_own():
