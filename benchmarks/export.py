@@ -1,6 +1,6 @@
 """An exported ONNX file beside the package: differences of scores and of maps.
 
-    python benchmarks/export.py ../shared/data/mvtec_448/bottle [--images 12]
+    python benchmarks/export.py ../shared/data/mvtec_448/bottle [--train 24] [--images 12]
 
 The model has the defaults, and is loaded in float32, as the file is. Scores should differ by at
 most 1e-3 of the threshold, and maps by at most 1 % of their own largest value. Needs the extra
@@ -26,12 +26,15 @@ def main() -> None:
     """Print the differences."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path, help="in the MVTec layout")
+    parser.add_argument("--train", type=int, default=24, help="training images used")
     parser.add_argument("--images", type=int, default=12, help="test images compared")
     args = parser.parse_args()
     category = load_category(args.folder)
     chosen = category.test[:: max(1, len(category.test) // args.images)]
     with tempfile.TemporaryDirectory() as made:
-        fitted = DifferNet(progress=False).fit(category.train).save(Path(made) / "part")
+        fitted = (
+            DifferNet(progress=False).fit(category.train[: args.train]).save(Path(made) / "part")
+        )
         model = DifferNet.load(fitted, dtype="float32", progress=False)
         start = time.perf_counter()
         path = export_onnx(model, Path(made) / "part.onnx")

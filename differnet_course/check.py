@@ -74,7 +74,8 @@ def exercise(label: str, answer: Any = FROM_NOTEBOOK) -> None:
     if answer is FROM_NOTEBOOK:
         answer = sys._getframe(1).f_globals.get(task.name)
     verdict = judge(task, answer, label=label)
-    _kinds[label] = verdict.kind
+    if answer is not None:  # a cell that was not run takes no mark away
+        _kinds[label] = verdict.kind
     _show(dataclasses.replace(verdict, progress=_line(label[0])))
     if os.environ.get("NBGRADER_EXECUTION"):
         if not verdict.passed:

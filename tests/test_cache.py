@@ -21,7 +21,7 @@ from PIL import Image
 from differnet_lite import cache as cache_module
 from differnet_lite.cache import FeatureCache, FeatureError, default_cache
 from differnet_lite.features import MultiScaleExtractor
-from differnet_lite.images import ImageError, digest
+from differnet_lite.images import digest
 from differnet_lite.transforms import Transformations
 
 Picture = Callable[..., np.ndarray]
@@ -295,24 +295,6 @@ def test_a_disk_that_fills_up_on_the_way(
     assert spy.count == 5
 
 
-def test_an_interruption_loses_one_batch_and_leaves_whole_files(
-    make: Any, photographs: list[Path], tmp_path: Path
-) -> None:
-    expected = make(folder=None)[0].features(photographs, ANGLES)
-    cache, spy = make(interrupt_at=2)
-    with pytest.raises(KeyboardInterrupt):
-        cache.features(photographs, ANGLES)
-    assert spy.batches == [2, 2]
-    whole = kept(tmp_path / "cache")
-    assert len(whole) == 2
-    assert all(len(path.read_bytes()) == 32 + 4 * 2 * 256 for path in whole)
-    assert not list(tmp_path.rglob("*.tmp"))
-    cache, spy = make()
-    with no_warnings():
-        assert_same_views(cache.features(photographs, ANGLES), expected)
-    assert spy.count == 3
-
-
 @pytest.mark.parametrize("poison", [float("nan"), float("inf")])
 def test_features_that_are_not_finite_are_an_error_and_are_not_kept(
     make: Any, photographs: list[Path], tmp_path: Path, poison: float
@@ -336,18 +318,6 @@ def test_jittered_features_do_not_depend_on_the_company(make: Any, photographs: 
     assert_same_views(together, alone)
     plain = make(folder=None)[0].features(photographs, ANGLES)
     assert ((together - plain).norm(dim=2) / plain.norm(dim=2)).min() > 1e-3
-
-
-def test_bad_images_are_named_and_no_image_is_no_feature(
-    make: Any, photographs: list[Path]
-) -> None:
-    cache, _ = make()
-    assert cache.features([], ANGLES).shape == (0, 2, 256)
-    photographs[3].write_bytes(photographs[3].read_bytes()[:200])
-    with pytest.raises(ImageError, match=r"3\.png"):
-        cache.features(photographs, ANGLES)
-    with pytest.raises(FileNotFoundError, match=r"gone\.png"):
-        cache.features([photographs[0], photographs[0].with_name("gone.png")], ANGLES)
 
 
 def test_clearing_deletes_what_a_cache_wrote_and_nothing_else(

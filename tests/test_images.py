@@ -42,15 +42,6 @@ def test_palette_with_and_without_transparency(tmp_path: Path) -> None:
     assert np.asarray(as_rgb(tmp_path / "c.gif")).tolist() == [[[10, 20, 30], [200, 100, 50]]]
 
 
-def test_cmyk_jpeg(tmp_path: Path) -> None:
-    Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(tmp_path / "red.jpg", quality=95)
-    with Image.open(tmp_path / "red.jpg") as opened:
-        assert opened.mode == "CMYK"
-    np.testing.assert_allclose(
-        np.asarray(as_rgb(tmp_path / "red.jpg")), np.broadcast_to([255, 0, 0], (16, 16, 3)), atol=6
-    )
-
-
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (8000, 60)])
 def test_extreme_sizes_fill_the_square(tmp_path: Path, size: tuple[int, int]) -> None:
     Image.new("RGB", size, (10, 130, 250)).save(tmp_path / "a.png")
@@ -236,10 +227,3 @@ def test_decoding_in_parallel_keeps_the_order_and_stays_lazy(picture: Picture) -
     assert [next(stream) for _ in range(3)] == [0, 1, 2]
     assert len(taken) <= 8
     stream.close()
-
-
-def test_an_error_in_a_thread_arrives_at_its_place(tmp_path: Path, picture: Picture) -> None:
-    stream = iter_decoded([picture(), tmp_path / "gone.png"], size=8, batch=1)
-    assert next(stream).shape == (1, 3, 8, 8)
-    with pytest.raises(FileNotFoundError, match=r"gone\.png"):
-        next(stream)

@@ -15,10 +15,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from differnet_lite import CheckpointError, DifferNet, Transformations, files, load
+from differnet_lite import CheckpointError, DifferNet, Transformations, load
 from differnet_lite import model_file as model_file_module
 from differnet_lite.model_file import FORMAT, read_file, rebuilding, write_file
-from differnet_lite.settings import Settings
 from differnet_lite.trunk import load_trunk
 
 RANDOM_ANGLES = Transformations(n_train=2, n_test=3, fill="black", interpolation="nearest")
@@ -64,34 +63,6 @@ def test_loaded_maps_and_decisions_are_the_saved_ones(
     np.testing.assert_allclose(
         loaded.anomaly_maps(test_images[:2]), maps, rtol=1e-4, atol=1e-4 * maps.max()
     )
-
-
-def test_the_file_holds_plain_tensors_and_json(model: DifferNet, tmp_path: Path) -> None:
-    path = model.save(tmp_path / "a.safetensors")
-    assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
-    with safe_open(path, framework="pt") as file:
-        header = json.loads(file.metadata()["differnet_lite"])
-    assert Settings.from_json(header["settings"]) == model.settings
-    names = {f"flow{k}.{name}" for k, flow in enumerate(model.flows_) for name in flow.state_dict()}
-    places = ("scale", "mean", "factor", "border", "maxima", "usual")
-    expected = names | {"calibration_scores"} | {f"places.{name}" for name in places}
-    assert set(load_file(path)) == expected
-
-
-def test_an_interrupted_save_leaves_the_old_file(
-    model: DifferNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = model.save(tmp_path / "a.safetensors")
-    before = path.read_bytes()
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(files.os, "replace", full)
-    with pytest.raises(OSError, match="No space left"):
-        model.save(path)
-    assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
-    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize("embedded", [True, False])

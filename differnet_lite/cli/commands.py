@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _note  # type: ignore[assignment]
-            status = COMMANDS[args.command](args)
+            status = _function(args.command)(args)
         sys.stdout.flush()
         return status
     except BrokenPipeError:  # whoever read the output has seen enough
@@ -71,10 +71,15 @@ def _silence() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _score(args: argparse.Namespace) -> int:
-    from differnet_lite.cli.scoring import score
+def _function(command: str) -> Callable[[argparse.Namespace], int]:
+    """What runs a command; only what it needs is imported."""
+    if command in ("demo", "prepare"):
+        return getattr(course("commands"), command)
+    if command in ("score", "evaluate"):
+        from differnet_lite.cli.scoring import score
 
-    return score(args)
+        return score
+    return {"fit": _fit, "export": _export, "cache": _cache}[command]
 
 
 def _fit(args: argparse.Namespace) -> int:
@@ -148,14 +153,6 @@ def _export(args: argparse.Namespace) -> int:
     return 0
 
 
-def _demo(args: argparse.Namespace) -> int:
-    return int(course("commands").demo(args))
-
-
-def _prepare(args: argparse.Namespace) -> int:
-    return int(course("commands").prepare(args))
-
-
 def _cache(args: argparse.Namespace) -> int:
     from differnet_lite.cache import FeatureCache, default_cache
 
@@ -167,14 +164,3 @@ def _cache(args: argparse.Namespace) -> int:
         FeatureCache.clear_folder(folder)
         print("cleared")
     return 0
-
-
-COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
-    "fit": _fit,
-    "score": _score,
-    "evaluate": _score,
-    "export": _export,
-    "demo": _demo,
-    "prepare": _prepare,
-    "cache": _cache,
-}

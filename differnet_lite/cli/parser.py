@@ -86,9 +86,9 @@ def _fit(command: argparse.ArgumentParser) -> None:
     add("--white", type=float, help="value of white beyond 8 bits, as 4095 (default: as in folder)")
     add(
         "--checkpoint",
-        metavar="FILE",
-        help="state of the training, from which the same command resumes; deleted when the model "
-        "is saved (default none; paper OUT.training)",
+        metavar="DIR",
+        help="folder for the state of the training, from which the same command resumes; deleted "
+        "when the model is saved (default none; paper OUT.training)",
     )
     _common(command, alpha=False, seed=True)
 

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -230,38 +230,3 @@ def test_a_closed_pipe_ends_quietly(run: Callable[..., Any]) -> None:
     done = run("cache", stdout=writing)
     os.close(writing)
     assert (done.returncode, done.stderr) == (0, "")
-
-
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has it")
-def test_a_full_output_is_one_line(run: Callable[..., Any]) -> None:
-    with open("/dev/full", "w") as full:
-        done = run("cache", stdout=full)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder of a user who names no other one."""
-    for name in ("DIFFERNET_LITE_CACHE", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    yield tmp_path / "home"
-    if (tmp_path / "home").is_dir():
-        (tmp_path / "home").chmod(0o700)
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has another home")
-@pytest.mark.parametrize(
-    "what", ["a file", pytest.param("read-only", marks=pytest.mark.skipif(ROOT, reason="is root"))]
-)
-def test_a_home_that_cannot_be_written_costs_the_cache_only(
-    what: str, saved: Path, photographs: list[Path], home: Path, command: Command
-) -> None:
-    if what == "a file":
-        home.write_text("not a folder")
-    else:
-        home.mkdir(0o500)
-    status, _, err = command("score", saved, photographs[0].parent)
-    assert status == 0
-    assert err.count("going on without") == 1 and "DIFFERNET_LITE_CACHE" in err
