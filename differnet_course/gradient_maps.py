@@ -1,4 +1,4 @@
-r"""Three anomaly maps from the gradient g = d tau / d y of the score with respect to the features.
+r"""Two anomaly maps from the gradient g = d tau / d y of the score with respect to the features.
 
 The package draws the *distance* map (`differnet_lite.maps`). These ask the flow instead.
 
@@ -14,17 +14,6 @@ F(p)^q, with the pooling's q. So to first order the score splits into one term f
 
 where \bar F^q are the mean powers of normal images; with q = 2 the fraction is 1 / (y + \bar y).
 Each term is drawn where it arose.
-
-*deviation*. The flow says which channels count, and normal images say how far each of them strays:
-
-.. math::
-    \sum_c w_c \frac{(F_c(p) - \bar F_c(p))^2}{\sigma_c^2(p) + 0.1\, \bar\sigma_c^2 + 10^{-3}} ,
-    \qquad w_c \propto |g_c| \, \bar\sigma_c
-
-with the variance \sigma^2 over normal images and its mean \bar\sigma^2 over positions; the weights
-of a scale sum to 1. It is no share of the score, but it keeps what cancels in the pooled mean. The
-formula was chosen among six by the built-in categories' masks, with MVTec's bottle in the same
-runs: its figures are not those of an unseen category.
 
 References:
     Rudolph, Wandt, Rosenhahn, "Same Same But DifferNet", arXiv 2008.12577, section 4.4.
@@ -49,9 +38,7 @@ from differnet_lite.resampling import iter_views, turn_back
 
 __all__ = ["BLURS", "GradientMaps"]
 
-BLURS = {"attribution": 4.0, "deviation": 4.0, "gradient": 3.0}  # px; 3 is the paper's
-SPATIAL_SHARE = 0.1  # of the mean variance, added to that of a place: few images know it badly
-VARIANCE_FLOOR = 1e-3  # of a channel that hardly ever fires
+BLURS = {"gradient": 3.0, "attribution": 4.0}  # px; 3 is the paper's
 
 
 class GradientMaps:
@@ -59,14 +46,13 @@ class GradientMaps:
 
     Args:
         model: a fitted model.
-        normal_images: training images; "attribution" and "deviation" compare with their maps.
-            None leaves "gradient" alone.
-        n_images: so many of them are taken, evenly chosen. 32 images in 16 views take 5 to 10
-            seconds on two cores.
+        normal_images: training images; "attribution" compares with their maps. None leaves
+            "gradient" alone.
+        n_images: so many of them are taken, evenly chosen.
 
     Attributes:
         methods: the maps that can be drawn.
-        means, deviations: of the normal images' maps, S tensors (T, C, h_s, w_s) float16.
+        powers: mean q-th powers of the normal images' maps, S tensors (T, C, h_s, w_s) float16.
 
     Raises:
         NotFittedError: the model has not been fitted.
@@ -76,12 +62,12 @@ class GradientMaps:
         self,
         model: DifferNet,
         normal_images: Sequence[ImageLike] | None = None,
-        n_images: int = 32,
+        n_images: int = 20,
     ) -> None:
         check_is_fitted(model)
         self.model = model
-        self.means: list[Tensor] = []
-        self.deviations: list[Tensor] = []
+        self.powers: list[Tensor] = []
+        self.q = model.extractor.pooling
         self.methods: tuple[str, ...] = ("gradient",)
         if normal_images is not None:
             chosen = evenly(len(normal_images), min(n_images, len(normal_images)))
@@ -95,6 +81,7 @@ class GradientMaps:
         method: str = "gradient",
         sigma: float | None = None,
         n_angles: int | None = None,
+        scale: int | None = None,
     ) -> np.ndarray:
         """A map (size, size) float32, at least 0, comparable between images of one model.
 
@@ -103,8 +90,10 @@ class GradientMaps:
             method: one of `methods`; a ValueError lists them.
             sigma: deviation of a Gaussian blur, pixels; None takes the method's, see `BLURS`.
             n_angles: number of the model's views that are used, evenly chosen; None uses all.
+            scale: position of the one scale that is taken; None takes all.
         """
-        layers = self.layers(image, method, n_angles=n_angles)
+        scales = self.layers(image, method, n_angles=n_angles)
+        layers = scales.sum(0) if scale is None else scales[scale]
         if method != "gradient":
             layers = layers.mean(0, keepdim=True)
         blurred = _blur(layers, BLURS[method] if sigma is None else sigma)
@@ -126,9 +115,10 @@ class GradientMaps:
     def layers(
         self, image: ImageLike, method: str, *, n_angles: int | None = None, side: int | None = None
     ) -> Tensor:
-        """What each view adds to the map, signed, turned back to the image's pose, not blurred.
+        """What scales and views add to the map, signed, turned back to the image's pose.
 
-        (T, 1, side, side), of "gradient" (T, 3, side, side); `side` in pixels, the input's if None.
+        (S, T, 1, side, side), of "gradient" (S, T, 3, side, side); `side` in pixels, the input's if
+        None. Not blurred.
         """
         if method not in self.methods:
             hint = "" if method not in BLURS else "; pass normal_images to GradientMaps"
@@ -137,23 +127,23 @@ class GradientMaps:
         n_views = len(self.model.angles_)
         chosen = evenly(n_views, n_views if n_angles is None else n_angles)
         views = self.views(image, chosen)
+        side = views.shape[-1] if side is None else side
         with torch.no_grad():
             maps = self.model.extractor.feature_maps(views)
         features = self.model.extractor.pool(maps)[None]  # (1, T, D)
         gradient = self.model.scorer.gradient(features)[0]
-        side = views.shape[-1] if side is None else side
         if method == "gradient":
-            layers = F.adaptive_avg_pool2d(self._at_pixels(views, gradient), side)
+            by_scale = [F.adaptive_avg_pool2d(x, side) for x in self._at_pixels(views, gradient)]
         else:
-            terms = self.terms(method, maps, gradient, chosen)
-            layers = torch.stack([_enlarged(scale, side) for scale in terms]).sum(0)
+            by_scale = [_enlarged(terms, side) for terms in self.terms(maps, gradient, chosen)]
+        layers = torch.stack(by_scale, 1)  # (T, S, C, side, side)
         transformations = self.model.settings.transformations
         ways = transformations.views(self.model.angles_)
         turned = [
-            turn_back(layer[None], ways[k], fill=transformations.fill)
+            turn_back(layer, ways[k], fill=transformations.fill)
             for layer, k in zip(layers, chosen, strict=True)
         ]
-        return torch.cat(turned)
+        return torch.stack(turned, 1)
 
     def views(self, image: ImageLike, chosen: Sequence[int]) -> Tensor:
         """The views (T, 3, size, size) in [0, 1] of an image at some positions of `angles_`."""
@@ -164,71 +154,60 @@ class GradientMaps:
         return torch.cat([views[k] for k in chosen])
 
     def terms(
-        self, method: str, maps: Sequence[Tensor], gradient: Tensor, chosen: Sequence[int]
+        self, maps: Sequence[Tensor], gradient: Tensor, chosen: Sequence[int]
     ) -> list[Tensor]:
-        """What each position of the trunk's maps adds, (T, h_s, w_s) for each scale.
+        """What each position of the trunk's maps adds to the score, (T, h_s, w_s) for each scale.
 
         Args:
-            method: "attribution" or "deviation".
             maps: S tensors (T, C, h_s, w_s), of the views at the chosen angles.
             gradient: (T, D), d tau / d y of these views.
             chosen: positions of the angles.
         """
+        return [part.sum(1) for part in self.channel_terms(maps, gradient, chosen)]
+
+    def channel_terms(
+        self, maps: Sequence[Tensor], gradient: Tensor, chosen: Sequence[int]
+    ) -> list[Tensor]:
+        """`terms` before the sum over channels, (T, C, h_s, w_s) for each scale."""
         terms = []
-        for s, (scale, g) in enumerate(zip(maps, gradient.chunk(len(maps), dim=1), strict=True)):
-            if method == "attribution":
-                usual = self.powers[s][list(chosen)].to(scale.device).float()
-                change = scale.float().abs().pow(self.model.extractor.pooling)
-                weight = g * self._secant(change, usual)
-                terms.append(torch.einsum("tchw,tc->thw", change - usual, weight))
-                continue
-            change = scale.float() - self.means[s][list(chosen)].to(scale.device).float()
-            variance = self.deviations[s][list(chosen)].to(scale.device).float().square()
-            mean = variance.mean((2, 3), keepdim=True)  # (T, C, 1, 1)
-            weight = g.abs() * mean[..., 0, 0].sqrt()
-            weight = weight / weight.sum(1, keepdim=True).clamp_min(1e-12)
-            squares = change.square() / (variance + SPATIAL_SHARE * mean + VARIANCE_FLOOR)
-            terms.append(torch.einsum("tchw,tc->thw", squares, weight))
+        parts = gradient.chunk(len(maps), dim=1)
+        for mean, scale, g in zip(self.powers, maps, parts, strict=True):
+            usual = mean[list(chosen)].to(scale.device).float()
+            powers = scale.float().abs().pow(self.q)
+            weight = g * _secant(powers.mean((2, 3)), usual.mean((2, 3)), self.q)
+            terms.append((powers - usual) * weight[:, :, None, None])
         return terms
 
-    def _secant(self, powers: Tensor, usual: Tensor) -> Tensor:
-        """(y - y') / (y^q - y'^q) of the means over places of (T, C, h, w): (T, C)."""
-        q = self.model.extractor.pooling
-        first = powers.mean((2, 3)).clamp_min(SMALLEST**q)
-        second = usual.mean((2, 3)).clamp_min(SMALLEST**q)
-        slope = first.pow(1 / q - 1) / q  # of a feature that is as usual
-        difference = first - second
-        same = difference.abs() <= 1e-4 * first
-        change = first.pow(1 / q) - second.pow(1 / q)
-        return torch.where(same, slope, change / torch.where(same, 1.0, difference))
+    def _at_pixels(self, views: Tensor, gradient: Tensor) -> list[Tensor]:
+        """The gradient (T, D) carried back to the pixels of each view, scale by scale.
 
-    def _at_pixels(self, views: Tensor, gradient: Tensor) -> Tensor:
-        """The gradient (T, D) carried back to the pixels of each view, (T, 3, size, size)."""
+        S tensors (T, 3, size, size).
+        """
+        n_scales = self.model.settings.n_scales
         with torch.enable_grad():
             pixels = views.detach().requires_grad_(True)
-            total = (self.model.extractor(pixels) * gradient).sum()
-        return torch.autograd.grad(total, pixels)[0]
+            score = self.model.extractor(pixels) * gradient  # to first order, by feature
+            parts = [part.sum() for part in score.chunk(n_scales, dim=1)]
+        return [torch.autograd.grad(part, pixels, retain_graph=True)[0] for part in parts]
 
     @torch.no_grad()
     def _learn(self, images: Sequence[ImageLike]) -> None:
-        """Means and deviations of normal images' maps; sums in float64 do not heed their order."""
+        """Mean powers of normal images' maps; sums in float64 do not heed their order."""
         sums = [torch.zeros((), dtype=torch.float64)] * self.model.settings.n_scales
-        squares = list(sums)
-        powers = list(sums)
-        q = self.model.extractor.pooling
         for image in images:
             views = self.views(image, range(len(self.model.angles_)))
             for s, scale in enumerate(self.model.extractor.feature_maps(views)):
-                exact = scale.float().cpu().double()
-                sums[s] = sums[s] + exact
-                squares[s] = squares[s] + exact.square()
-                powers[s] = powers[s] + exact.abs().pow(q)
-        for total, square in zip(sums, squares, strict=True):
-            mean = total / len(images)
-            variance = (square / len(images) - mean.square()).clamp_min(0)
-            self.means.append(mean.half())
-            self.deviations.append(variance.sqrt().half())
-        self.powers = [(total / len(images)).half() for total in powers]
+                sums[s] = sums[s] + scale.float().cpu().double().abs().pow(self.q)
+        self.powers = [(total / len(images)).half() for total in sums]
+
+
+def _secant(power: Tensor, usual: Tensor, q: float) -> Tensor:
+    """(y - y') / (y^q - y'^q) of y^q and y'^q, the slope where they are alike."""
+    first, second = power.clamp_min(SMALLEST**q), usual.clamp_min(SMALLEST**q)
+    difference = first - second
+    alike = difference.abs() <= 1e-4 * first
+    change = first.pow(1 / q) - second.pow(1 / q)
+    return torch.where(alike, first.pow(1 / q - 1) / q, change / difference.where(~alike, 1.0))
 
 
 def _enlarged(terms: Tensor, side: int) -> Tensor:

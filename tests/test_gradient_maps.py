@@ -1,4 +1,4 @@
-"""Gradient, attribution and deviation maps: to first order, by autograd and by differences."""
+"""Gradient and attribution maps: to first order, by autograd and by differences."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
-from differnet_course.gradient_maps import GradientMaps
+from differnet_course.gradient_maps import BLURS, GradientMaps, _blur
 from differnet_lite import DifferNet, NotFittedError, Settings, Transformations
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.flow import CouplingFlow, build_flow
@@ -23,7 +23,7 @@ from differnet_lite.scoring import Scorer, score_views
 
 ANGLES = (0.0, 45.0, 90.0)
 ROTATED = Transformations(angles=ANGLES)
-EVERY = pytest.mark.parametrize("method", ["attribution", "deviation", "gradient"])
+EVERY = pytest.mark.parametrize("method", ["attribution", "gradient"])
 
 
 class Model(BaseEstimator):
@@ -100,7 +100,7 @@ def test_attribution_sums_to_the_first_order_change_of_the_score(
     normal = [power[:1].float() for power in apart.powers]
     y = apart.model.extractor.pool(trunk)
     y_normal = torch.cat([power.mean((2, 3)) for power in normal], 1).clamp_min(1e-12).sqrt()
-    terms = apart.terms("attribution", trunk, g, [0])
+    terms = apart.terms(trunk, g, [0])
     total = sum(float(term.double().mean()) for term in terms)
     expected = float((g.double() * (y - y_normal).double()).sum())
     assert total == pytest.approx(expected, rel=1e-3) and abs(expected) > 1e-3
@@ -110,21 +110,6 @@ def test_attribution_sums_to_the_first_order_change_of_the_score(
     drawn = apart.anomaly_map(pictures[0], method="attribution", n_angles=1, sigma=0)
     wanted = enlarged(terms).clip(0)
     np.testing.assert_allclose(drawn, wanted, rtol=1e-3, atol=1e-3 * wanted.max())
-
-
-def test_deviation_is_its_formula(apart: GradientMaps, pictures: list[np.ndarray]) -> None:
-    trunk, gradient = first_view(apart, pictures[1])
-    terms = []
-    for s, scale in enumerate(trunk):
-        mean, deviation = (x[s][0].double().numpy() for x in (apart.means, apart.deviations))
-        usual = (deviation**2).mean((1, 2))
-        weights = gradient[0, 256 * s : 256 * (s + 1)].abs().double().numpy() * np.sqrt(usual)
-        weights /= weights.sum()
-        squares = (scale[0].double().numpy() - mean) ** 2
-        squares /= deviation**2 + 0.1 * usual[:, None, None] + 1e-3
-        terms.append(torch.from_numpy(np.tensordot(weights, squares, 1))[None])
-    drawn = apart.anomaly_map(pictures[1], method="deviation", n_angles=1, sigma=0)
-    np.testing.assert_allclose(drawn, enlarged(terms), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("angle", [0.0, 90.0])
@@ -168,7 +153,6 @@ def test_maps_are_turned_back(extractor: Any, pictures: Any, score: Any, method:
         maps_of(pictures, extractor, score, Transformations(angles=(angle,)))
         for angle in (90.0, 0.0)
     )
-    upright.means, upright.deviations = at_90.means, at_90.deviations
     upright.powers = at_90.powers
     drawn = at_90.anomaly_map(pictures[1], method=method, sigma=0)
     turned = np.rot90(pictures[1]).copy()
@@ -177,16 +161,31 @@ def test_maps_are_turned_back(extractor: Any, pictures: Any, score: Any, method:
     assert np.linalg.norm(drawn - np.rot90(wanted)) > 0.1 * np.linalg.norm(drawn)
 
 
-def test_normal_maps_are_means_and_deviations_over_images(
+@EVERY
+def test_the_same_view_four_times_gives_the_map_of_one(
+    tiny_extractor: MultiScaleExtractor, picture: Any, method: str
+) -> None:
+    """A view counts as one of T, not T times: four equal views are as hot as one, not four."""
+    drawn = []
+    for angles in ((0.0,), (0.0,) * 4):
+        alike = Transformations(angles=angles)
+        maps = maps_of(
+            [picture(1), picture(2)], tiny_extractor, lambda rows: rows.square().mean(1), alike
+        )
+        drawn.append(maps.anomaly_map(picture(0), method=method))
+    assert drawn[0].max() > 0
+    np.testing.assert_allclose(drawn[1], drawn[0], rtol=1e-3, atol=1e-4 * drawn[0].max())
+
+
+def test_usual_powers_are_means_over_images(
     apart: GradientMaps, pictures: list[np.ndarray]
 ) -> None:
     x = torch.stack([decode(p, 256) for p in pictures]) / 255
     with torch.no_grad():
         trunk = apart.model.extractor.feature_maps(torch.rot90(x, 1, (2, 3)))
     for s, maps in enumerate(trunk):  # the third angle
-        mean, deviation = maps.mean(0), maps.std(0, correction=0)
-        torch.testing.assert_close(apart.means[s][2].float(), mean, rtol=2e-3, atol=2e-3)
-        torch.testing.assert_close(apart.deviations[s][2].float(), deviation, rtol=5e-3, atol=5e-3)
+        squares = maps.square().mean(0)
+        torch.testing.assert_close(apart.powers[s][2].float(), squares, rtol=2e-3, atol=2e-3)
 
 
 @EVERY
@@ -204,12 +203,28 @@ def test_a_crude_defect_is_hotter_than_the_rest(
     assert drawn[inside].mean() > 2 * clean[inside].mean(), "one scale for all images"
 
 
+def test_the_blur_is_the_methods_own(apart: GradientMaps, pictures: list[np.ndarray]) -> None:
+    assert BLURS == {"gradient": 3.0, "attribution": 4.0}
+    for method, sigma in BLURS.items():
+        drawn = apart.anomaly_map(pictures[0], method=method, n_angles=1)
+        same, sharper = (
+            apart.anomaly_map(pictures[0], method=method, n_angles=1, sigma=blur)
+            for blur in (sigma, sigma - 1)
+        )
+        np.testing.assert_array_equal(drawn, same)
+        assert not np.allclose(drawn, sharper)
+    point = torch.zeros(1, 1, 65, 65)
+    point[0, 0, 32, 32] = 1
+    profile = _blur(point, 3.0)[0, 0].sum(0)
+    assert (profile * (torch.arange(65.0) - 32) ** 2).sum().sqrt().item() == pytest.approx(3, 0.01)
+
+
 def test_what_cannot_be_drawn_is_said(apart: GradientMaps, pictures: Any, score: Any) -> None:
     bare = maps_of(None, apart.model.extractor, score)
     assert bare.methods == ("gradient",)
     with pytest.raises(ValueError, match="expected one of gradient; pass normal_images"):
         bare.anomaly_map(pictures[0], method="attribution")
-    with pytest.raises(ValueError, match="'gradcam': expected one of attribution, deviation"):
+    with pytest.raises(ValueError, match="'gradcam': expected one of gradient, attribution"):
         apart.anomaly_map(pictures[0], method="gradcam")
     with pytest.raises(ValueError, match="4"):
         apart.anomaly_map(pictures[0], n_angles=4)

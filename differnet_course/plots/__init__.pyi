@@ -19,6 +19,7 @@ from .images import plot_feature_maps as plot_feature_maps
 from .images import plot_images as plot_images
 from .maps import plot_gallery as plot_gallery
 from .maps import plot_map as plot_map
+from .maps import plot_methods as plot_methods
 from .promise import plot_promise as plot_promise
 from .rates import plot_calibration as plot_calibration
 from .rates import plot_rate_histograms as plot_rate_histograms

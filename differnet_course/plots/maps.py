@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -21,7 +21,7 @@ from differnet_lite.checks import finite
 from differnet_lite.images import ImageLike, as_rgb
 from differnet_lite.maps import MapLevels
 
-__all__ = ["plot_gallery", "plot_map"]
+__all__ = ["plot_gallery", "plot_map", "plot_methods"]
 
 MAP_CELLS, MAP_BYTES = 56, 60_000  # longest side of a map, and of a JPEG, in a figure of one
 GALLERY_CELLS, GALLERY_BYTES = 48, 12_000  # the same in a gallery
@@ -166,6 +166,61 @@ def plot_gallery(
         width=width + (104 if levels is None else 154),
         height=height + 16 + top,
         margin={"l": 12, "r": 92 if levels is None else 142, "t": top, "b": 16},
+        dragmode=False,
+    )
+    return figure.update_layout(coloraxis_colorbar=BAR)
+
+
+def plot_methods(
+    images: Sequence[ImageLike],
+    methods: Mapping[str, tuple[Sequence[ArrayLike], MapLevels]],
+    *,
+    titles: Sequence[str],
+    masks: Sequence[np.ndarray],
+    title: str = "",
+    side: int = 180,
+) -> go.Figure:
+    """A row for each of N images: the photograph, and its map by each method over it.
+
+    Args:
+        images: N images, (H, W, 3) uint8 or Pillow images.
+        methods: name to N maps and what these are compared with.
+        titles: N titles, for the photographs.
+        masks: N boolean masks (H, W) of defects; drawn as an outline over the maps.
+        title: of the figure.
+        side: of each image, px.
+    """
+    row_height = HEAD + side
+    width = (1 + len(methods)) * (side + GAP) - GAP
+    height = len(images) * row_height
+    figure = go.Figure()
+    for i, (image, words, mask) in enumerate(zip(images, titles, masks, strict=True)):
+        rgb = as_rgb(image)
+        picture = picture_layer(rgb, 224, GALLERY_BYTES)
+        panels: list[tuple[str, list[go.Image | go.Heatmap | go.Contour]]] = [(words, [picture])]
+        for name, (maps, levels) in methods.items():
+            cells = _cells(name, maps[i])
+            heat, line = level_layers(cells, rgb.size, levels, GALLERY_CELLS)
+            text = f"{name}: {cells.max() / levels.level:.1f} x level"
+            panels.append((text, [picture, heat, line, outline_layer(mask, rgb.size)]))
+        for k, (text, layers) in enumerate(panels):
+            left, top = k * (side + GAP), i * row_height + HEAD
+            domains = (
+                [left / width, (left + side) / width],
+                [1 - (top + side) / height, 1 - top / height],
+            )
+            _add_panel(figure, i * len(panels) + k + 1, layers, rgb.size, domains)
+            at = {"x": (left + side / 2) / width, "y": 1 - (top - 2) / height}
+            paper = {"xref": "paper", "yref": "paper", "xanchor": "center", "yanchor": "bottom"}
+            figure.add_annotation(text=literal(text), showarrow=False, font_size=12, **at, **paper)
+    head = TITLE if title else 4
+    figure.update_layout(
+        template=TEMPLATE,
+        title_text=literal(title),
+        coloraxis=level_axis(next(iter(methods.values()))[1]),
+        width=width + 154,
+        height=height + head + 16,
+        margin={"l": 12, "r": 142, "t": head, "b": 16},
         dragmode=False,
     )
     return figure.update_layout(coloraxis_colorbar=BAR)

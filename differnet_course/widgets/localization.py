@@ -1,264 +1,221 @@
-"""An explorer of anomaly maps: image, kind of map, rate of the level, and more."""
+"""Interactive gradient localization: where a score comes from, by method, scale, views and blur."""
 
 from __future__ import annotations
 
+import asyncio
 import html
 from collections.abc import Sequence
 
 import ipywidgets as widgets
 import numpy as np
-import plotly.graph_objects as go
 from numpy.typing import ArrayLike
-from PIL import Image
 
-from differnet_course.gradient_maps import BLURS, GradientMaps
-from differnet_course.plots.layers import level_axis
+from differnet_course.plots.layers import outline_layer
 from differnet_course.plots.maps import plot_map
-from differnet_course.plots.style import SKY, colour_axis
 from differnet_course.widgets.layout import BESIDE, columns, labelled, slider_style
-from differnet_course.widgets.maps_state import CELLS, WORK, MapStates
+from differnet_course.widgets.maps_state import KeptMaps, MapOptions, own_blur
 from differnet_course.widgets.plot import Plot
-from differnet_lite import DifferNet
-from differnet_lite.images import ImageLike
-from differnet_lite.maps import SIGMA, MapLevels
-from differnet_lite.overlay import ramp_position
+from differnet_lite.maps import MapLevels
 
 __all__ = ["LocalizationExplorer"]
 
 LABEL = "64px"
-ALPHAS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
-NO_LEVELS = MapLevels(1.0, 1.0, 1.0)  # of maps that have none
-OPACITY = 0.6  # of maps without levels
+TEXT = "<div style='line-height: 1.4'>{}</div>"
+NOTHING = np.zeros((8, 8), bool)
 
 
 class LocalizationExplorer(widgets.HBox):
-    """See where a defect is, and how a map depends on its level, its colours and the rotations.
+    """Look at a photograph's maps, and click on a place for its terms.
 
-    "distance" maps have a level for each rate. The others have none: under "more" stand their
-    rotations, blur and colour scale. They are computed when first asked for, and kept; the label
-    says so while they are. Blur and turning back work at 112 px.
+    All maps have the same colours: from what 999 of 1,000 places of good photographs stay below,
+    over a line at the level, to eight times the level. The map that is asked for is computed first.
+    What its level needs, and the other photographs, follow while the page stays alive.
 
     Args:
-        model: a fitted model.
-        images: images to choose from, normal ones too.
-        maps: draws the other maps; None draws "gradient" alone.
-        titles: their names; None numbers them.
+        kept: the photographs and their maps.
+        titles: names of the photographs; None numbers them.
         masks: boolean masks (H, W) of defects, or None where there is none; drawn as an outline.
 
     Attributes:
-        image_slider, method_buttons, alpha_slider, angles_slider, blur_slider, scale_buttons:
-            the controls; set their `value` to move the explorer from code.
-        label: says in words what is shown, or that it is computing.
-        figure: four traces: photograph, map, line around what is marked, outline of the defect.
+        image_menu, method_buttons, scale_buttons, angles_slider, blur_slider: the controls; set
+            their `value` to move the explorer from code.
+        label: says in words what is shown.
+        terms: says what the clicked place adds to the score.
+        figure: photograph, map, line at the level, outline of the defect, clicked place.
 
     Raises:
-        NotFittedError: the model has not been fitted.
-        ValueError: there is no image, or the lengths differ.
+        ValueError: as many titles and masks as photographs are expected.
     """
 
     def __init__(
         self,
-        model: DifferNet,
-        images: Sequence[ImageLike],
+        kept: KeptMaps,
         *,
-        maps: GradientMaps | None = None,
         titles: Sequence[str] | None = None,
         masks: Sequence[ArrayLike | None] | None = None,
     ) -> None:
-        count = len(images)
-        self.model = model
-        self.names = list(titles or [f"image {i}" for i in range(count)])
-        outlines = list(masks or [None] * count)
-        if not count or {count} != {len(self.names), len(outlines)}:
+        self.kept = kept
+        names = list(titles or [f"image {i}" for i in range(kept.count)])
+        outlines = list(masks or [None] * kept.count)
+        if {kept.count} != {len(names), len(outlines)}:
             raise ValueError(
-                "expected at least one image, and as many titles and masks as images; "
-                f"got {count}, {len(self.names)} and {len(outlines)}"
+                "expected as many titles and masks as images; "
+                f"got {kept.count}, {len(names)} and {len(outlines)}"
             )
-        self._outlines = [_outline(mask) for mask in outlines]
-        self._states = MapStates(maps or GradientMaps(model), images)
+        self.names = [
+            name if names.count(name) == 1 else f"{name} ({i})" for i, name in enumerate(names)
+        ]
+        self.masks = [NOTHING if mask is None else np.asarray(mask) for mask in outlines]
         self._make_controls()
-        self.figure = self._draw()
+        levels = MapLevels(1.0, 1.0, 1 / 20)
+        self.figure = plot_map(self._photograph(0), np.zeros((56, 56)), levels=levels)
+        self.figure.data[1].hoverinfo = "none"  # so that a click is heard
+        self.figure.add_trace(outline_layer(self.masks[0], (self.size, self.size)))
+        ring = {"symbol": "circle-open", "size": 22, "color": "black", "line": {"width": 2.5}}
+        self.figure.add_scatter(mode="markers", marker=ring, hoverinfo="skip", showlegend=False)
+        self.figure.update_layout(height=440, width=540, dragmode=False)
         self.plot = Plot(self.figure)
-        self._drawn = 0
-        self._show()
-        colours = labelled("colours", self.scale_buttons, LABEL)
-        more = widgets.VBox([self.angles_slider, self.blur_slider, colours])
+        self.plot.observe(lambda change: self._click(**change["new"]), names="clicked")
+        self._working: asyncio.Task[None] | None = None
+        self._show(first=True)
         controls = [
-            self.image_slider,
-            labelled("map", self.method_buttons, LABEL),
-            self.alpha_slider,
-            widgets.Accordion([more], titles=["more"], selected_index=None),
+            self.image_menu,
+            self.method_buttons,
+            labelled("scale, px", self.scale_buttons, LABEL),
+            self.angles_slider,
+            self.blur_slider,
             self.label,
+            self.terms,
         ]
         super().__init__(columns(controls, [self.plot]), layout=BESIDE)
 
+    @property
+    def size(self) -> int:
+        """The side of a photograph in pixels, as the model sees it."""
+        return self.kept.maps.model.settings.size
+
     def map(self) -> np.ndarray:
         """The map that is shown, (56, 56) float32, at least 0."""
-        return self._states.map(
-            self.method_buttons.value,
-            self.image_slider.value,
-            self.angles_slider.value,
-            self.blur_slider.value,
-        )
+        return self.kept.map(self.method_buttons.value, self.image_menu.value, **self._options())
 
-    @property
-    def levels(self) -> MapLevels | None:
-        """What the map that is shown is compared with; None if its method has no level."""
-        if self.method_buttons.value != "distance":
-            return None
-        return self.model.map_levels(self.alpha_slider.value, if_too_few="fallback")
+    def finish(self) -> None:
+        """Compute all that the map's level still needs, and show it."""
+        for k in self._missing():
+            self.kept.compute(self.method_buttons.value, k, self.angles_slider.value)
+        self._show()
+
+    def look_at(self, x: float, y: float) -> None:
+        """As a click on the pixel (x, y): draw a ring there, and say what the place adds."""
+        self.figure.data[4].x = [x]
+        self.figure.data[4].y = [y]
+        self.plot.draw()
+        terms = self.kept.terms(self.image_menu.value, x, y)
+        lines = [
+            f"{px} px: <b>{100 * share:+.1f} %</b>, most by channels {', '.join(map(str, most))}"
+            for px, (share, most) in zip(self.sides, terms, strict=True)
+        ]
+        where = f"<b>At x {x:.0f}, y {y:.0f} px</b>, share of the score's rise above good parts:"
+        self.terms.value = TEXT.format("<br>".join([where, *lines]))
 
     def _make_controls(self) -> None:
         wide = slider_style(LABEL)
-        numbered = [
-            (name if self.names.count(name) == 1 else f"{name} ({i})", i)
-            for i, name in enumerate(self.names)
-        ]
-        self.image_slider = widgets.SelectionSlider(options=numbered, description="image", **wide)
-        methods = self._states.methods
-        self.method_buttons = widgets.ToggleButtons(
-            options=methods, style={"button_width": "104px"}
-        )
-        places = self.model.places_
-        smallest = 1 if places is None else 1 / (len(places.maxima) + 1)
-        reachable = [alpha for alpha in ALPHAS if alpha >= smallest] or [ALPHAS[-1]]
-        self.alpha_slider = widgets.SelectionSlider(
-            options=[(f"{100 * alpha:g} %", alpha) for alpha in reachable],
-            value=0.05 if 0.05 in reachable else reachable[0],
-            description="level",
-            **wide,
-        )
-        counts = self._states.n_angles
+        numbered = [(name, i) for i, name in enumerate(self.names)]
+        self.image_menu = widgets.Dropdown(options=numbered, description="image", **wide)
+        methods = self.kept.methods
+        self.method_buttons = widgets.ToggleButtons(options=methods, style={"button_width": "auto"})
+        n_scales = self.kept.maps.model.settings.n_scales
+        self.sides = [self.size // 2**s for s in range(n_scales)]  # px, of the image pyramid
+        scales = [("all", None), *((str(side), s) for s, side in enumerate(self.sides))]
+        self.scale_buttons = widgets.ToggleButtons(options=scales, style={"button_width": "46px"})
+        counts = self.kept.n_angles
+        start = 4 if 4 in counts else counts[-1]
         self.angles_slider = widgets.SelectionSlider(
-            options=counts, value=counts[-1], description="rotations", **wide
+            options=counts, value=start, description="views", **wide
         )
+        blur = own_blur(methods[0])
         self.blur_slider = widgets.FloatSlider(
-            value=_blur(methods[0]),
-            max=24,
-            step=1,
-            description="blur, px",
-            readout_format=".0f",
-            **wide,
-        )
-        self.scale_buttons = widgets.ToggleButtons(
-            options=[("one for all", True), ("each its own", False)],
-            style={"button_width": "104px"},
+            value=blur, max=24, step=1, description="blur, px", readout_format=".0f", **wide
         )
         self.label = widgets.HTML()
+        self.terms = widgets.HTML()
         self.method_buttons.observe(self._change_method, names="value")
-        rest = (self.image_slider, self.alpha_slider, self.angles_slider, self.blur_slider)
-        for control in (*rest, self.scale_buttons):
+        self.image_menu.observe(lambda _: self._show(first=True), names="value")
+        for control in (self.scale_buttons, self.angles_slider, self.blur_slider):
             control.observe(lambda _: self._show(), names="value")
 
-    def _draw(self) -> go.Figure:
-        levels = self.levels or NO_LEVELS
-        figure = plot_map(self._photograph(0), np.zeros((CELLS, CELLS)), levels=levels)
-        cell = self.model.settings.size / WORK
-        figure.add_contour(
-            z=self._outlines[0],
-            x0=cell / 2 - 0.5,
-            dx=cell,
-            y0=cell / 2 - 0.5,
-            dy=cell,
-            showscale=False,
-            hoverinfo="skip",
-            autocontour=False,
-            contours={"coloring": "none", "start": 40, "end": 40, "size": 1},
-            line={"color": SKY, "width": 2},
-            showlegend=False,
-        )
-        return figure.update_layout(height=440, width=540)
+    def _options(self) -> MapOptions:
+        return {
+            "n_angles": self.angles_slider.value,
+            "blur": self.blur_slider.value,
+            "scale": self.scale_buttons.value,
+        }
 
     def _change_method(self, change: dict[str, str]) -> None:
         before = self.blur_slider.value
-        self.blur_slider.value = _blur(change["new"])
+        self.blur_slider.value = own_blur(change["new"])
         if self.blur_slider.value == before:
             self._show()
 
-    def _show(self) -> None:
-        index = self.image_slider.value
-        method = self.method_buttons.value
-        n = self.angles_slider.value
-        levels = self.levels
-        if not self._states.is_ready(method, index, n):
-            self._say_busy(f"the {method} map of {self.names[index]}, {n} rotations")
+    def _missing(self) -> list[int]:
+        return self.kept.missing(self.method_buttons.value, self.angles_slider.value)
+
+    def _show(self, *, first: bool = False) -> None:
+        """Draw the map; `first` for another photograph, whose hottest place is then clicked."""
+        k, method = self.image_menu.value, self.method_buttons.value
+        if k in self._missing():
+            self.plot.busy = f"computing the {method} map"
         values = self.map()
-        common = self.scale_buttons.value
-        self.alpha_slider.disabled = levels is None
+        levels = self.kept.level(method, **self._options(), computed=True)
         for control in (self.angles_slider, self.blur_slider, self.scale_buttons):
-            control.disabled = levels is not None  # the level is that of one blur alone
-        if levels is None:
-            low = 0.0 if common else float(values.min())
-            high = self._states.top(method, self._say_busy) if common else float(values.max())
-            high = high if high > low else low + 1.0
-            shown = values.round(3 - int(np.floor(np.log10(high - low))))
-            whose = "one scale for all images" if common else "this image's own scale"
-            axis = colour_axis(low, high, f"map value, {whose}, no unit")
-            share = (values > (low + high) / 2).mean()
-            verdict = f"{100 * share:.0f} % of the image is above half the scale"
-        else:
-            shown = ramp_position(values, levels)
-            axis = level_axis(levels)
-            verdict = (
-                f"{100 * (values >= levels.level).mean():.1f} % of the image reaches the level "
-                f"{levels.level:.3g}, which {100 * levels.alpha:.3g} % of normal images reach "
-                "anywhere"
-            )
-        self._redraw(index, shown.astype(np.float32), axis, levels is not None)
-        row, column = np.unravel_index(int(values.argmax()), values.shape)
-        cell = self.model.settings.size / CELLS
-        turns = "" if levels else f" of {n} rotation{'s' * (n > 1)}"
-        self.label.value = (
-            f"<b>{html.escape(self.names[index])}</b>: score tau {self._states.scores[index]:.2f}; "
-            f"{method} map{turns}, blur {self.blur_slider.value:.0f} px: largest value "
-            f"{float(values.max()):.3g} at x {cell * (column + 0.5):.0f}, "
-            f"y {cell * (row + 0.5):.0f} px; {verdict}"
+            control.disabled = method == "distance"  # its level is that of one blur alone
+        new = plot_map(self._photograph(k), values, levels=levels)
+        for trace, drawn in zip(self.figure.data, new.data, strict=False):
+            trace.update(drawn.to_plotly_json())
+        self.figure.data[1].hoverinfo = "none"
+        self.figure.data[3].update(outline_layer(self.masks[k], (self.size, self.size)))
+        self.figure.layout.coloraxis = new.layout.coloraxis
+        self.plot.draw()
+        self.plot.busy = ""
+        self._describe(values, levels)
+        if first:
+            row, column = np.unravel_index(int(values.argmax()), values.shape)
+            cell = self.size / len(values)
+            self.look_at(cell * (column + 0.5), cell * (row + 0.5))
+        self._go_on()
+
+    def _describe(self, values: np.ndarray, levels: MapLevels) -> None:
+        name = html.escape(self.names[self.image_menu.value])
+        score = self.kept.scores[self.image_menu.value]
+        marked = (values >= levels.level).mean()
+        self.label.value = TEXT.format(
+            f"<b>{name}</b>: score {score:.2f}. The hottest place is "
+            f"{values.max() / levels.level:.2f} times the level, {100 * marked:.1f} % of the image "
+            f"reaches it. About {100 * levels.alpha:.0f} % of good photographs reach it anywhere."
         )
 
-    def _redraw(
-        self, index: int, shown: np.ndarray, axis: dict[str, object], has_level: bool
-    ) -> None:
-        photograph, heat, line, defect = self.figure.data
-        if index != self._drawn:
-            drawn = plot_map(self._photograph(index), shown, levels=NO_LEVELS)
-            photograph.source = drawn.data[0].source
-            defect.z = self._outlines[index]
-            self._drawn = index
-        heat.z = shown
-        heat.opacity = 1.0 if has_level else OPACITY
-        line.visible = has_level
-        if has_level:
-            line.z = shown
-        self.figure.layout.coloraxis = axis
-        self.plot.draw()
+    def _go_on(self) -> None:
+        """Compute the rest while the page stays alive; without a notebook's loop, at once."""
+        if self._missing() and (self._working is None or self._working.done()):
+            try:
+                self._working = asyncio.get_running_loop().create_task(self._compute_rest())
+            except RuntimeError:
+                self.finish()
 
-    def _say_busy(self, what: str) -> None:
-        self.label.value = f"<b>computing</b> {html.escape(what)} &hellip;"
+    async def _compute_rest(self) -> None:
+        while missing := self._missing():
+            k = missing[0]
+            self.kept.compute(self.method_buttons.value, k, self.angles_slider.value)
+            if k >= self.kept.count:
+                self._show()  # with a better level
+            await asyncio.sleep(0.05)  # clicks and cells come first
 
-    def _photograph(self, index: int) -> np.ndarray:
-        return self._states.pixels[index].permute(1, 2, 0).numpy()
+    def _click(self, x: float, y: float, **_: object) -> None:
+        self.look_at(x, y)
+
+    def _photograph(self, k: int) -> np.ndarray:
+        return self.kept.pixels[k].permute(1, 2, 0).numpy()
 
     def __repr__(self) -> str:
         return (
             f"LocalizationExplorer of {len(self.names)} images: run this cell to move its controls"
         )
-
-
-def _blur(method: str) -> float:
-    """The blur of a method, pixels."""
-    return SIGMA if method == "distance" else BLURS[method]
-
-
-def _outline(mask: ArrayLike | None) -> np.ndarray:
-    """A mask as the share of each cell that it covers, (WORK, WORK) uint8 percent.
-
-    The rim is 0, so that outlines close.
-    """
-    values = np.zeros((WORK, WORK)) if mask is None else np.asarray(mask)
-    if values.ndim != 2 or not values.size:
-        raise ValueError(f"masks: expected masks (H, W) or None, got shape {values.shape}")
-    picture = Image.fromarray((values != 0).astype(np.float32) * 100)
-    cells = np.asarray(picture.resize((WORK, WORK), Image.Resampling.BOX)).astype(np.uint8).copy()
-    cells[[0, -1]] = 0
-    cells[:, [0, -1]] = 0
-    return cells

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
 import pytest
 
@@ -12,8 +14,8 @@ from differnet_course.gradient_maps import BLURS, GradientMaps
 from differnet_course.samples import render
 from differnet_course.widgets import LocalizationExplorer
 from differnet_course.widgets.layout import COLUMN
-from differnet_course.widgets.maps_state import CELLS
-from differnet_lite import DifferNet, NotFittedError, Transformations
+from differnet_course.widgets.maps_state import CELLS, KeptMaps
+from differnet_lite import DifferNet, Transformations
 from differnet_lite.overlay import MARKED
 
 
@@ -46,119 +48,123 @@ def maps(model, parts):
 
 
 @pytest.fixture
-def explorer(model, maps, parts, defective):
-    image, mask = defective
-    return LocalizationExplorer(
-        model, [image, parts[0]], maps=maps, titles=["stain", "good"], masks=[mask, None]
-    )
+def kept(maps, parts, defective):
+    return KeptMaps(maps, [defective[0], parts[0]], parts[1:4])
 
 
-@pytest.mark.parametrize("method", ["attribution", "deviation", "gradient"])
-@pytest.mark.parametrize("n", [1, 4])
-def test_maps_are_those_of_gradient_maps(explorer, maps, defective, method, n):
-    """Up to a few per cent of the largest value, as the explorer works at 112 px."""
-    explorer.method_buttons.value = method
-    explorer.angles_slider.value = n
+@pytest.fixture
+def explorer(kept, defective):
+    return LocalizationExplorer(kept, titles=["stain", "good"], masks=[defective[1], None])
+
+
+@pytest.mark.parametrize("method", ["attribution", "gradient"])
+@pytest.mark.parametrize(("n", "scale"), [(1, None), (4, None), (4, 1)])
+def test_maps_are_those_of_gradient_maps(kept, maps, defective, method, n, scale):
+    """Up to a few per cent of the largest value, as kept maps are of 112 px."""
     for blur in (BLURS[method], 10.0):
-        explorer.blur_slider.value = blur
-        ours = explorer.map()
-        whole = maps.anomaly_map(defective[0], method=method, n_angles=n, sigma=blur)
+        ours = kept.map(method, 0, n_angles=n, blur=blur, scale=scale)
+        whole = maps.anomaly_map(defective[0], method=method, n_angles=n, sigma=blur, scale=scale)
         theirs = whole.reshape(CELLS, 8, CELLS, 8).mean((1, 3))
         assert np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] > 0.995
         assert ours.max() == pytest.approx(theirs.max(), rel=0.08)
 
 
-def test_distance_maps_have_the_models_levels(explorer, model, defective):
-    assert explorer.method_buttons.value == "distance"
+def test_a_level_is_the_largest_value_of_good_photographs(kept, model, defective):
+    level = kept.level("gradient", n_angles=1, blur=5.0)
+    largest = [kept.map("gradient", k, n_angles=1, blur=5.0).max() for k in (2, 3, 4)]
+    assert level.level == max(largest) and level.alpha == 1 / 4 and level.usual < level.level
+    assert kept.missing("gradient", 1) == [0, 1] and kept.missing("distance", 1) == []
+    assert kept.level("distance") == model.map_levels(0.05, if_too_few="fallback")
     whole = model.anomaly_maps([defective[0]])[0]
-    largest = whole.reshape(CELLS, 8, CELLS, 8).max((1, 3))
-    np.testing.assert_allclose(explorer.map(), largest, rtol=1e-6)
-    shares = []
-    for _, alpha in explorer.alpha_slider.options:
-        explorer.alpha_slider.value = alpha
-        levels = model.map_levels(alpha)
-        marked = np.asarray(explorer.figure.data[1].z) >= MARKED - 1e-6
-        np.testing.assert_array_equal(marked, largest >= levels.level)
-        assert explorer.levels == levels and f"{levels.level:.3g}" in explorer.label.value
-        shares.append(marked.mean())
-    assert shares == sorted(shares) and explorer.figure.data[2].visible
-    for control in (explorer.angles_slider, explorer.blur_slider, explorer.scale_buttons):
-        assert control.disabled
-    score = float(model.anomaly_scores([defective[0]])[0])
-    assert f"score tau {score:.2f}" in explorer.label.value
+    np.testing.assert_allclose(
+        kept.map("distance", 0), whole.reshape(CELLS, 8, CELLS, 8).max((1, 3)), rtol=1e-6
+    )
+
+
+def test_the_terms_of_all_places_sum_to_the_whole(kept, defective):
+    rows, columns = 13, 13
+    size = kept.maps.model.settings.size
+    places = [
+        kept.terms(0, (c + 0.5) * size / columns, (r + 0.5) * size / rows)[0][0]
+        for r in range(rows)
+        for c in range(columns)
+    ]
+    halves = [
+        kept.terms(0, (c + 0.5) * size / 2, (r + 0.5) * size / 2)[2][0]
+        for r in range(2)
+        for c in range(2)
+    ]
+    sixths = [
+        kept.terms(0, (c + 0.5) * size / 6, (r + 0.5) * size / 6)[1][0]
+        for r in range(6)
+        for c in range(6)
+    ]
+    assert sum(places) + sum(halves) + sum(sixths) == pytest.approx(1, abs=1e-3)
 
 
 def test_every_control_changes_the_drawing(explorer):
     def state():
-        photograph, heat, _, outline = explorer.figure.data
-        colours = explorer.figure.layout.coloraxis
-        drawn = [np.array(trace.z).tobytes() for trace in (heat, outline)]
-        return photograph.source, *drawn, explorer.label.value, colours.cmin, colours.cmax
+        return tuple(str(explorer.plot.get_state(f"trace{k}")) for k in range(5))
 
     seen = [state()]
     for control, value in (
-        (explorer.alpha_slider, 0.2),
-        (explorer.method_buttons, "attribution"),
+        (explorer.scale_buttons, 1),
         (explorer.angles_slider, 1),
         (explorer.blur_slider, 16),
-        (explorer.scale_buttons, False),
-        (explorer.image_slider, 1),
-        (explorer.method_buttons, "gradient"),
+        (explorer.method_buttons, "attribution"),
+        (explorer.image_menu, 1),
+        (explorer.method_buttons, "distance"),
     ):
         control.value = value
         assert state() not in seen, control.description
         seen.append(state())
-    assert not explorer.figure.data[2].visible
-    assert "gradient map of 1 rotation, blur 3 px" in explorer.label.value
+    marked = np.asarray(explorer.figure.data[1].z) >= MARKED
+    assert f"{100 * marked.mean():.1f} % of the image" in explorer.label.value
+    assert explorer.blur_slider.disabled
 
 
-def test_one_scale_for_all_or_each_its_own(explorer):
-    explorer.method_buttons.value = "attribution"
-    largest = []
-    for index in (0, 1):
-        explorer.image_slider.value = index
-        largest.append(explorer.map().max())
-    assert explorer.figure.layout.coloraxis.cmax == pytest.approx(max(largest))
-    explorer.scale_buttons.value = False
-    assert explorer.figure.layout.coloraxis.cmax == pytest.approx(largest[1]) and (
-        largest[1] < largest[0]
-    )
-
-
-def test_it_says_that_it_is_computing_and_keeps_what_it_computed(explorer):
+def test_it_says_that_it_is_computing_and_a_click_says_the_terms(explorer, kept):
     texts = []
-    explorer.label.observe(lambda change: texts.append(change["new"]), names="value")
-    explorer.method_buttons.value = "gradient"
-    assert any("computing" in text for text in texts) and "computing" not in texts[-1]
-    explorer.angles_slider.value = 1
-    texts.clear()
-    explorer.angles_slider.value = 4  # computed before
-    assert texts and not any("computing" in text for text in texts)
+    explorer.plot.observe(lambda change: texts.append(change["new"]), names="busy")
+    explorer.method_buttons.value = "attribution"
+    assert texts == ["computing the attribution map", ""] and not kept.missing("attribution", 4)
+    before = explorer.terms.value
+    explorer.plot.clicked = {"trace": 1, "index": [3, 4], "x": 100.0, "y": 200.0}
+    assert "At x 100, y 200 px" in explorer.terms.value != before
+    assert [*explorer.figure.data[4].x, *explorer.figure.data[4].y] == [100, 200]
+    assert f"{100 * kept.terms(0, 100, 200)[0][0]:+.1f} %" in explorer.terms.value
 
 
-def test_titles_may_repeat_and_hold_markup_and_the_rest_be_left_out(model, parts):
-    explorer = LocalizationExplorer(model, parts[:2], titles=["<i>part</i>"] * 2)
-    names = [name for name, _ in explorer.image_slider.options]
+def test_in_a_notebook_the_rest_is_computed_between_its_cells(kept):
+    async def notebook():
+        explorer = LocalizationExplorer(kept)
+        left = len(kept.missing("gradient", 4))
+        while kept.missing("gradient", 4):
+            await asyncio.sleep(0.1)
+        return explorer, left
+
+    explorer, left = asyncio.run(notebook())
+    assert left == 3  # of five: the photograph that is shown, and a good one for its level
+    assert "About 25 % of good photographs" in explorer.label.value
+
+
+def test_titles_may_repeat_and_hold_markup(kept):
+    explorer = LocalizationExplorer(kept, titles=["<i>part</i>"] * 2)
+    names = [name for name, _ in explorer.image_menu.options]
     assert names == ["<i>part</i> (0)", "<i>part</i> (1)"]
     assert "&lt;i&gt;" in explorer.label.value
-    assert explorer.method_buttons.options == ("distance", "gradient")
-    assert not np.asarray(explorer.figure.data[3].z).any()
     assert repr(explorer) == "LocalizationExplorer of 2 images: run this cell to move its controls"
 
 
-def test_errors_say_what_was_expected(model, parts):
-    with pytest.raises(NotFittedError, match="fit"):
-        LocalizationExplorer(DifferNet(), parts[:1])
+def test_errors_say_what_was_expected(kept, maps, parts):
     with pytest.raises(ValueError, match="at least one image"):
-        LocalizationExplorer(model, [])
+        KeptMaps(maps, [], parts)
     with pytest.raises(ValueError, match="as many titles"):
-        LocalizationExplorer(model, parts[:2], titles=["one"])
-    with pytest.raises(ValueError, match=r"masks: expected masks \(H, W\)"):
-        LocalizationExplorer(model, parts[:1], masks=[np.zeros(3)])
+        LocalizationExplorer(kept, titles=["one"])
 
 
 def test_controls_stand_beside_the_picture(explorer):
     left, right = explorer.children
     assert right.children == (explorer.plot,)
-    assert left.children[0] is explorer.image_slider and left.children[-1] is explorer.label
+    assert left.children[0] is explorer.image_menu and left.children[-1] is explorer.terms
     assert explorer.figure.layout.width + COLUMN <= 830 and explorer.figure.layout.height < 560
