@@ -162,45 +162,46 @@ def plot_batch(
     return style.legend_above(figure, True)
 
 
-def plot_views(
-    scores: ArrayLike, angles: Sequence[float], kinds: Sequence[str], *, title: str
-) -> go.Figure:
-    """Scores of all views as a heat map on a logarithmic scale: images, sorted by kind, by angles.
+def plot_views(scores: ArrayLike, kinds: Sequence[str], *, title: str = "") -> go.Figure:
+    """What an image's views score: a bar from the lowest view to the highest, a mark at the median.
+
+    Images stand side by side, by kind, each kind in order of its medians; the axis is logarithmic.
 
     Args:
         scores: (N, T), positive.
-        angles: T angles, degrees.
         kinds: N kinds; "good" comes first.
-        title: of the colour bar.
+        title: of the figure.
     """
     values = np.asarray(scores, dtype=float)
+    medians = np.median(values, axis=1)
     kind_of = np.array([str(kind) for kind in kinds])
-    order = sorted(range(len(values)), key=lambda i: (kind_of[i] != "good", kind_of[i], i))
-    names = list(dict.fromkeys(kind_of[order]))
-    counts = np.array([np.sum(kind_of == name) for name in names])
-    ends = np.cumsum(counts)
-    logs = np.log10(values[order])
-    low, high = np.quantile(logs, [0.01, 0.98])  # one bright view must not dim the rest
-    marks = np.linspace(low, high, 5)
-    heat = go.Heatmap(
-        z=np.float32(logs.round(3)),
-        zmin=round(low, 3),
-        zmax=round(high, 3),
-        x=[f"{a:g}°" for a in angles],
-        colorscale="Cividis",
-        colorbar=style.colour_bar(title) | {"tickformat": None, "tickvals": marks.tolist()},
-        customdata=np.float32(values[order].round(3)),
-        hovertemplate="%{x}<br>score %{customdata:.3g}<extra></extra>",
-    )
-    figure = go.Figure(heat)
-    figure.data[0].colorbar.ticktext = [f"{10**mark:.2g}" for mark in marks]
-    for end in ends[:-1]:
-        figure.add_hline(y=end - 0.5, line={"color": "white", "width": 2})
-    middles = ends - counts / 2 - 0.5
-    figure.update_yaxes(autorange="reversed", tickvals=middles.tolist(), ticktext=names)
-    figure.update_yaxes(showgrid=False, title_text="images, by kind")
-    figure.update_xaxes(title_text="angle of the view", showgrid=False)
-    return figure.update_layout(template=style.TEMPLATE, height=460, margin_t=30)
+    figure = go.Figure()
+    start = 0
+    ticks = []
+    for row, kind in enumerate(_ordered(kind_of)):
+        chosen = np.flatnonzero(kind_of == kind)
+        chosen = chosen[np.argsort(medians[chosen], kind="stable")]
+        y = medians[chosen]
+        above = values[chosen].max(1) - y
+        below = y - values[chosen].min(1)
+        bar = {"type": "data", "symmetric": False, "array": above, "arrayminus": below}
+        figure.add_scatter(
+            x=np.arange(start, start + len(chosen)),
+            y=y,
+            error_y=bar | {"thickness": 1.2, "width": 0},
+            mode="markers",
+            name=style.literal(kind),
+            marker={"color": style.COLOURS[row % 6], "symbol": style.SYMBOLS[row % 11], "size": 7},
+            hovertemplate="%{fullData.name}<br>median %{y:.3g}<extra></extra>",
+        )
+        ticks.append(start + (len(chosen) - 1) / 2)
+        start += len(chosen) + 3
+    names = [trace.name for trace in figure.data]
+    figure.update_xaxes(tickvals=ticks, ticktext=names, showgrid=False)
+    figure.update_xaxes(title_text="images, by kind, in order of their medians")
+    figure.update_yaxes(style.log_axis(values), title_text="score of a view (logarithmic)")
+    look = {"template": style.TEMPLATE, "width": 860, "height": 430, "showlegend": False}
+    return figure.update_layout(look, title_text=title)
 
 
 def plot_groups(

@@ -21,7 +21,7 @@ PHOTOGRAPH = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uin
 FIGURES = {
     "scores": lambda: plots.plot_scores(SCORES, KINDS, threshold=1.1),
     "batch": lambda: plots.plot_batch(SCORES, SCORES / 2, 4.0, names=KINDS),
-    "views": lambda: plots.plot_views(np.ones((2, 3)), [0, 90, 180], ["good", "dent"], title="t"),
+    "views": lambda: plots.plot_views(np.ones((2, 3)), ["good", "dent"]),
     "groups": lambda: plots.plot_groups([1, 2], [3, 4], ["a", "b"], x_title="x", y_title="y"),
     "roc": lambda: plots.plot_roc([0, 0, 1, 1], [1, 3, 2, 4]),
     "map": lambda: plots.plot_map(PHOTOGRAPH, np.eye(8)),
@@ -189,6 +189,14 @@ def test_histograms_and_shifts_hold_what_they_are_given():
     shifts = plots.plot_shifts({"dsebm": -0.2, "1-nn": 1.5})
     marks = [(trace.name, *trace.x) for trace in shifts.data if trace.mode == "markers"]
     assert marks == [("DSEBM", -0.2), ("1-NN", 1.5)]
+
+
+def test_views_stand_by_kind_in_order_of_medians_from_the_lowest_to_the_highest():
+    scores = np.array([[3.0, 5, 6], [2, 2, 2], [1, 1, 4]])
+    good, dent = plots.plot_views(scores, ["dent", "good", "good"], title="t").data
+    assert (good.name, list(good.y), list(dent.y)) == ("good", [1, 2], [5])
+    assert list(good.error_y.array) == [3, 0] and list(good.error_y.arrayminus) == [0, 0]
+    assert list(dent.error_y.arrayminus) == [2] and max(good.x) < min(dent.x)
 
 
 def test_groups_keep_their_order_their_points_and_their_names():
