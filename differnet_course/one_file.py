@@ -191,7 +191,7 @@ class DifferNet:
         y = features(self.trunk, images).mean(1)  # (N, T, D) to (N, D): the mean view; ours
         z, _ = self.flow(y)  # (N, D)
         scores = z.square().mean(1)  # (N,)
-        return torch.where(scores <= 100, scores, 100 + 100 * (scores / 100).log()).numpy()  # ours
+        return torch.where(scores <= 300, scores, 300 + 300 * (scores / 300).log()).numpy()  # ours
 
 
 if __name__ == "__main__":

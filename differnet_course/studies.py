@@ -1,4 +1,4 @@
-r"""What a score is made of, and how much two scores differ: the studies of notebook 05.
+"""How much two scores differ: the paired interval of notebook 05.
 
 Nothing here is needed to train, score or decide.
 """

@@ -65,7 +65,8 @@ def fit_by_hand(
             seed=model.seed + k,
             progress=False,
         )
-        scores.append(Scorer(flow_score(flow)).scores(features))
+        score_rows = flow_score(flow, soft_limit=settings.soft_limit)
+        scores.append(Scorer(score_rows).scores(features))
         histories.append(history)
     return np.array(scores), [h["train"] for h in histories], [h["held_out"] for h in histories]
 
