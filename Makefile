@@ -19,7 +19,7 @@ test-fast: .venv/installed-dev lint  # two at a time, with one thread each: with
 test-notebooks: .venv/installed-dev  # two at a time: each fixes one thread, so that its digits are the same everywhere
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval notebooks/ -n 2 --dist loadfile
 
-test-all: test                   ## and what takes long: eight methods, all labs through nbgrader, a cluster, ONNX, every explorer
+test-all: test                   ## and what takes long: nine methods, all labs through nbgrader, a cluster, ONNX, every explorer
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TWO) -m slow
 
 coverage: .venv/installed-dev    ## which lines and branches the tests run, in %
