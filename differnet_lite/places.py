@@ -44,30 +44,27 @@ def place_statistics(
     n = len(images)
     if n < 3:
         return None
-    batches: list[list[Tensor]] = []
-    for batch in iter_decoded(images, size=extractor.size, batch=8, white=white):
-        layers = place_features(extractor, batch.to(extractor.device).float() / 255)
-        batches.append([layer.cpu() for layer in layers])  # MPS has no float64
-    joint = [torch.cat(parts) for parts in zip(*batches, strict=True)]
-    scale = torch.stack([layer.square().sum(1).mean().sqrt() for layer in joint]).clamp_min(1e-12)
-    phi = joined(joint, scale)  # (n, D, h, w)
+    phi, scale = _phi(extractor, images, white)  # (n, D, h, w)
     mean = phi.mean(0)
-    residuals = (phi - mean).flatten(2)  # (n, D, P)
+    residuals = phi.sub_(mean).flatten(2)  # (n, D, P)
     n_places = residuals.shape[2]
-    scatter = torch.stack([(r @ r.T).double() for r in residuals]).sum(0)
+    scatter = torch.zeros(len(mean), len(mean), dtype=torch.float64)
+    for r in residuals:
+        scatter += r @ r.T
     factor = _factor(scatter / ((n - 1) * n_places))
     axes = _axes(factor, residuals.view(n, *mean.shape)[:, :, ::COARSE, ::COARSE])  # (K, D)
     share = n / (n - 1)
-    common = torch.empty(n, n_places)  # |u|^2 without the directions
+    squares = torch.empty(n, n_places)  # |u|^2
     rows = torch.empty(n_places, n, len(axes))  # a
     for i, r in enumerate(residuals):
         left_out = (scatter - share * (r @ r.T).double()) / ((n - 2) * n_places)
         u = _factor(left_out) @ r
-        a = axes @ u
-        common[i] = u.square().sum(0) - a.square().sum(0)
-        rows[:, i] = a.T
+        squares[i] = u.square().sum(0)
+        rows[:, i] = (axes @ u).T
+    rows -= rows.mean(1, keepdim=True)  # each image has its own factor: nearly 0, made exact
     weight = max(WEIGHTS, key=lambda w: _left_out(rows, w)[1])
-    distances = share**2 * common + _left_out(rows, weight)[0].T
+    common = squares - rows.square().sum(2).T  # |u|^2 in the other directions
+    distances = (share**2 * common + _left_out(rows, weight)[0].T).clamp_min(0)
     distances = distances.view(n, *mean.shape[1:]) / mean.shape[0]
     own = torch.linalg.inv(torch.linalg.cholesky(_shrunk(rows, weight, n - 1)))
     border = _border(distances.mean(0))
@@ -85,6 +82,20 @@ def place_statistics(
     )
     # rounded as in a file, and in its layout, so that a loaded model draws the same
     return PlaceStatistics.from_tensors(statistics.tensors())
+
+
+def _phi(
+    extractor: MultiScaleExtractor, images: Sequence[ImageLike], white: float | None
+) -> tuple[Tensor, Tensor]:
+    """Phi (n, D, h, w) of images, on the CPU (MPS has no float64), and the layers' norms (L,)."""
+    batches: list[list[Tensor]] = []
+    for batch in iter_decoded(images, size=extractor.size, batch=8, white=white):
+        layers = place_features(extractor, batch.to(extractor.device).float() / 255)
+        batches.append([layer.cpu() for layer in layers])
+    joint = [torch.cat(parts) for parts in zip(*batches, strict=True)]
+    norms = torch.stack([layer.square().sum(1).mean().sqrt() for layer in joint])
+    scale = norms.clamp_min(1e-12)
+    return joined(joint, scale), scale
 
 
 def _axes(factor: Tensor, residuals: Tensor) -> Tensor:
@@ -112,13 +123,13 @@ def _shrunk(rows: Tensor, weight: float, degrees: int) -> Tensor:
 
 
 def _left_out(rows: Tensor, weight: float) -> tuple[Tensor, float]:
-    """Distances (P, n) of rows (P, n, K) against the others', and their mean log-likelihood."""
+    """Distances (P, n) of centred rows (P, n, K) against the others', their mean log-likelihood."""
     n = rows.shape[1]
     share = n / (n - 1)
     lower = torch.linalg.cholesky(_shrunk(rows, weight, n - 2))
     inside = torch.linalg.solve_triangular(lower, rows.transpose(1, 2), upper=False)
     inside = inside.square().sum(1)  # (P, n), with the row itself in the covariance
-    kept = (1 - weight * share / (n - 2) * inside).clamp_min(1e-6)
+    kept = (1 - weight * share / (n - 2) * inside).clamp_min(1e-6)  # above 0: rows are centred
     distances = share**2 * inside / kept
     log_det = 2 * lower.diagonal(dim1=1, dim2=2).log().sum(1, keepdim=True) + kept.log()
     return distances, -0.5 * float((log_det + distances).mean())

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from differnet_course.samples import render
 from differnet_lite import DifferNet, TooFewNormalsError, places
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.images import decode
@@ -211,3 +212,21 @@ def test_masks_and_maps_of_a_detector(model: DifferNet, test_images: list[Path])
     masks = model.predict_masks(paths, alpha=0.2)
     np.testing.assert_array_equal(masks, anomaly_maps >= model.map_levels(0.2).level)
     assert model.anomaly_maps([]).shape == (0, 256, 256)
+
+
+def test_a_part_that_is_missing_is_coloured() -> None:
+    """A switch without its knob: the panel is usual elsewhere, and not here."""
+    extractor = MultiScaleExtractor(device="cpu", dtype="float32")
+    switches = [render("switch", np.random.default_rng(k))[0] for k in range(25)]
+    statistics = place_statistics(extractor, switches[:24])
+    x, y = np.meshgrid(np.arange(448) - 223, np.arange(448) - 223)
+    radius = np.hypot(x, y)
+    knob = radius < 104
+    panel = switches[24][(radius > 150) & (radius < 165)]
+    spoilt = switches[24].copy()
+    spoilt[knob] = np.median(panel, axis=0)
+    images = torch.stack([decode(image, 448) for image in (spoilt, switches[24])]).float() / 255
+    without, whole = distance_map(extractor, statistics, images).numpy()
+    levels = statistics.levels(0.05)
+    assert without[knob].max() > levels.level > whole[knob].max()
+    assert (without[knob] > levels.usual).mean() > 0.7
