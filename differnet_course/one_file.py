@@ -30,7 +30,7 @@ WEIGHTS = Path(__file__).parents[1] / "differnet_lite" / "weights" / "alexnet_fe
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's red, green and blue
 T = 16  # views; the paper: 4 at random in training, 64 in testing
 BLOCKS, HIDDEN, CLAMP = 8, 128, 3.0  # the paper: width 2048
-NOISE = 0.01  # deviation, in units of the features; ours
+NOISE = 0.02  # deviation, in units of the features; ours
 BATCH, DRAWS, LEARNING_RATE = 24, 4, 4e-4
 
 

@@ -11,7 +11,7 @@ What differs, and why:
 | pooling over places | mean | root mean square | a small defect counts for more (notebook 03) |
 | a feature vector | of one view | mean over views | what differs between views is no defect |
 | first step of the flow | none | whitening | ReLU features are often 0 (notebook 04) |
-| noise in training | none | the same as in the whitening | as above |
+| noise in training | none | 0.02, as in the whitening | as above |
 | start of training | random couplings | identity | starts at the Mahalanobis distance |
 | Adam's eps | 1e-4 | 1e-8 | gradients of loss / D are far below 1e-4: Adam turns into slow SGD |
 | width of the subnets | 2048 | 128 | 172 million parameters for a few hundred images |
@@ -92,7 +92,7 @@ class Settings:
     pooling: float = 2.0
     dtype: str = "auto"
     whiten: bool = True
-    noise: float = 0.01
+    noise: float = 0.02
     start_as_identity: bool = True
     n_blocks: int = 8
     hidden: int = 128

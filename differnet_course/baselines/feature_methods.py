@@ -103,7 +103,7 @@ class Mahalanobis:
         Features for Anomaly Detection", arXiv 2005.14140; here one Gaussian on the last maps.
     """
 
-    noise: float = 0.01
+    noise: float = 0.02
 
     def fit(self, rows: Tensor) -> Self:
         """Mean and whitening of rows (M, D)."""

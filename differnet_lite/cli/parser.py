@@ -81,7 +81,7 @@ def _fit(command: argparse.ArgumentParser) -> None:
         "small zooms and shifts",
     )
     add("--epochs", type=int, help="passes over the images (default 32; paper 192)")
-    add("--noise", type=float, help="added to features in training (default 0.01; paper 0)")
+    add("--noise", type=float, help="added to features in training (default 0.02; paper 0)")
     add("--size", type=int, help="side of the network's input, px (default 448)")
     add("--white", type=float, help="value of white beyond 8 bits, as 4095 (default: as in folder)")
     add(
