@@ -87,7 +87,7 @@ EXPLORERS = {
     ),
     "LocalizationExplorer": Explorer(
         "small = {'size': 256, 'hidden': 8, 'n_blocks': 2, 'epochs': 1, 'calibration': 'none'}\n"
-        "views = Transformations.grid(2)\n"
+        "views = Transformations.grid(8)\n"
         "model = DifferNet(transformations=views, cache=None, progress=False, **small)\n"
         "maps = GradientMaps(model.fit(images), images)\n"
         "kept = KeptMaps(maps, images[:2], images[2:4])\n"
@@ -388,7 +388,8 @@ def test_an_answer_is_hidden_until_it_is_opened_by_keyboard(site, offline):
 def test_pictures_show_without_javascript(site, offline, tmp_path):
     """In the site, and in what nbconvert makes of a notebook by itself."""
     tab, problems = offline(javascript=False)
-    command = [sys.executable, "-m", "nbconvert", "--to", "html", "--output-dir", tmp_path]
+    command = [sys.executable, "-m", "nbconvert", "--to", "html", "--embed-images"]
+    command += ["--output-dir", tmp_path]
     subprocess.run([*command, *NOTEBOOKS], check=True, capture_output=True, timeout=300)
     for notebook in NOTEBOOKS:
         outputs = [

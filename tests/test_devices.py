@@ -176,6 +176,8 @@ def test_maps_are_made_there() -> None:
         scale=torch.ones(len(layers)),
         mean=torch.zeros(n_channels, h, w),
         factor=torch.zeros(n_channels, n_channels),
+        directions=torch.zeros(4, n_channels),
+        own=torch.zeros(h * w, 4, 4),
         border=torch.ones(h, w),
         maxima=torch.ones(3),
         usual=torch.ones(1),

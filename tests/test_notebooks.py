@@ -46,7 +46,7 @@ def pictures_of(notebook) -> list[bytes]:
 def test_it_is_valid_small_executed_and_of_no_machine(notebook):
     nbformat.validate(notebook)
     text = nbformat.writes(notebook)
-    assert len(text) < 1_500_000
+    assert len(text) < 1_600_000  # notebook 07 shows 20 photographs in one figure
     assert not re.search(r"/(home|work|tmp|root)/", text)
     assert "widgets" not in notebook.metadata
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]

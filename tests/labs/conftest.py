@@ -16,6 +16,7 @@ from differnet_course import check
 from differnet_course.labs.draws import Draw, OtherSizes
 from differnet_course.labs.verdicts import Verdict
 
+collect_ignore_glob = ["answers_*.py"]  # they are read by test_answers, and have no doctests
 ROOT = Path(__file__).resolve().parents[2]
 LABS = ROOT / "notebooks" / "labs"
 

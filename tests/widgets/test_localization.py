@@ -66,7 +66,7 @@ def test_maps_are_those_of_gradient_maps(kept, maps, defective, method, n, scale
         whole = maps.anomaly_map(defective[0], method=method, n_angles=n, sigma=blur, scale=scale)
         theirs = whole.reshape(CELLS, 8, CELLS, 8).mean((1, 3))
         assert np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] > 0.995
-        assert ours.max() == pytest.approx(theirs.max(), rel=0.08)
+        assert ours.max() == pytest.approx(theirs.max(), rel=0.12)
 
 
 def test_a_level_is_the_largest_value_of_good_photographs(kept, model, defective):
@@ -112,11 +112,11 @@ def test_every_control_changes_the_drawing(explorer):
         (explorer.angles_slider, 1),
         (explorer.blur_slider, 16),
         (explorer.method_buttons, "attribution"),
-        (explorer.image_menu, 1),
         (explorer.method_buttons, "distance"),
+        (explorer.image_menu, 1),
     ):
         control.value = value
-        assert state() not in seen, control.description
+        assert state() not in seen, (control.description, value)
         seen.append(state())
     marked = np.asarray(explorer.figure.data[1].z) >= MARKED
     assert f"{100 * marked.mean():.1f} % of the image" in explorer.label.value
