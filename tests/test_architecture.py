@@ -59,9 +59,9 @@ def test_it_grows_no_more() -> None:
     detector = ROOT / "differnet_lite" / "detector.py"  # the one class, from photographs to scores
     long = [path for path in FILES.values() if lines(path) > 300]
     assert long == [detector] and lines(detector) <= 535
-    assert lines(*ROOT.glob("differnet_lite/**/*.py")) <= 5990
-    assert lines(*FILES.values()) <= 17_250
-    assert lines(*ROOT.glob("[!.]*/**/*.py")) <= 31_900
+    assert lines(*ROOT.glob("differnet_lite/**/*.py")) <= 5950
+    assert lines(*FILES.values()) <= 17_050
+    assert lines(*ROOT.glob("[!.]*/**/*.py")) <= 31_100
     code = """import sys; from differnet_lite import DifferNet
 print(*(m.__file__ for name, m in sys.modules.items() if name.startswith("differnet_lite")))"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
