@@ -21,7 +21,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -99,18 +99,6 @@ class GradientMaps:
         blurred = _blur(layers, BLURS[method] if sigma is None else sigma)
         drawn = blurred.abs().mean((0, 1)) if method == "gradient" else blurred[0, 0].clamp_min(0)
         return drawn.cpu().numpy()
-
-    def iter_maps(
-        self,
-        images: Sequence[ImageLike],
-        *,
-        method: str = "gradient",
-        sigma: float | None = None,
-        n_angles: int | None = None,
-    ) -> Iterator[np.ndarray]:
-        """`anomaly_map` of one image after the other, in constant memory."""
-        for image in images:
-            yield self.anomaly_map(image, method=method, sigma=sigma, n_angles=n_angles)
 
     def layers(
         self, image: ImageLike, method: str, *, n_angles: int | None = None, side: int | None = None

@@ -181,26 +181,24 @@ def aupimo(
         >>> aupimo([mask, 0 * mask], [mask.astype(float), np.zeros((8, 8))]).round(6)
         array([1.])
     """
-    _flat(masks, maps)  # refuses what does not fit together
+    y, s = _flat(masks, maps)
     low, high = bounds
     real("bounds", low, above=0)
     real("bounds", high, above=low, most=1)
-    defective = [bool(np.any(mask)) for mask in masks]
-    if all(defective):
+    marks = y.reshape(len(masks), -1) == 1
+    values = s.reshape(len(masks), -1)
+    defective = marks.any(1)
+    if defective.all():
         raise ValueError("masks: expected a normal image, without a defect, among them; got none")
-    normal = np.concatenate(
-        [np.ravel(m) for m, bad in zip(maps, defective, strict=True) if not bad]
-    )
-    normal = np.sort(normal)[::-1]
+    normal = np.sort(values[~defective], axis=None)[::-1]
     rates = np.geomspace(low, high, 200)
     # the smallest threshold that so many normal pixels pass at most: just above the next one
     thresholds = np.nextafter(normal[(rates * len(normal)).astype(int)], np.inf)
     areas = []
-    for mask, values, bad in zip(masks, maps, defective, strict=True):
-        if bad:
-            inside = np.sort(values[np.asarray(mask, dtype=bool)])
-            overlap = 1 - np.searchsorted(inside, thresholds) / len(inside)
-            areas.append(np.trapezoid(overlap, np.log(rates)) / np.log(high / low))
+    for image, mask in zip(values[defective], marks[defective], strict=True):
+        inside = np.sort(image[mask])
+        overlap = 1 - np.searchsorted(inside, thresholds) / len(inside)
+        areas.append(np.trapezoid(overlap, np.log(rates)) / np.log(high / low))
     return np.array(areas)
 
 

@@ -42,7 +42,7 @@ from differnet_lite.maps import MapLevels, PlaceStatistics, distance_map, evenly
 from differnet_lite.places import place_statistics
 from differnet_lite.resume import History
 from differnet_lite.sampling import fresh_view_sampler, view_sampler
-from differnet_lite.scoring import Scorer, flow_score
+from differnet_lite.scoring import Scorer, scorer_of
 from differnet_lite.settings import PRESETS, Settings
 from differnet_lite.shown import (
     Summary,
@@ -275,7 +275,7 @@ class DifferNet(BaseEstimator):
             )
             flows.append(flow)
             histories.append(history)
-            scores[split.calibrate] = self._scorer_of([flow]).scores(unseen)
+            scores[split.calibrate] = scorer_of([flow], s).scores(unseen)
         n_map_images = min(s.map_images, len(trained))
         chosen_for_maps = evenly(len(trained), n_map_images) if n_map_images else []
         map_images = [train[trained[i]] for i in chosen_for_maps]
@@ -305,7 +305,7 @@ class DifferNet(BaseEstimator):
     def scorer(self) -> Scorer:
         """From features (N, T, D) to scores: the mean of the flows'."""
         self._check_fitted()
-        return self._scorer_of(self.flows_)
+        return scorer_of(self.flows_, self.settings)
 
     def iter_anomaly_scores(self, images: Images) -> Iterator[np.ndarray]:
         """Anomaly scores batch by batch, in constant memory, for any number of images.
@@ -462,11 +462,6 @@ class DifferNet(BaseEstimator):
 
     def __sklearn_is_fitted__(self) -> bool:
         return "calibration_scores_" in vars(self)
-
-    def _scorer_of(self, flows: Sequence[CouplingFlow]) -> Scorer:
-        s = self.settings
-        score_rows = flow_score(*flows, use_log_det=s.use_log_det, soft_limit=s.soft_limit)
-        return Scorer(score_rows, s.pool_views)
 
     def _check_fitted(self) -> None:
         if not self.__sklearn_is_fitted__():

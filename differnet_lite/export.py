@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.files import replacing
 from differnet_lite.maps import PlaceStatistics, distance_map
-from differnet_lite.scoring import Scorer, flow_score
+from differnet_lite.scoring import scorer_of
 
 if TYPE_CHECKING:
     from differnet_lite.detector import DifferNet
@@ -45,10 +45,7 @@ class ScoringModule(nn.Module):
         self.extractor = extractor
         flows = [copy.deepcopy(flow).cpu() for flow in model.flows_]
         self.flows = nn.ModuleList(flows)
-        score_rows = flow_score(
-            *flows, use_log_det=settings.use_log_det, soft_limit=settings.soft_limit
-        )
-        self.scorer = Scorer(score_rows, settings.pool_views)
+        self.scorer = scorer_of(flows, settings)
         self.places: PlaceStatistics | None = model.places_
         self.transformations = settings.transformations
         self.angles = model.angles_

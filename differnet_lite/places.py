@@ -62,9 +62,10 @@ def place_statistics(
         squares[i] = u.square().sum(0)
         rows[:, i] = (axes @ u).T
     rows -= rows.mean(1, keepdim=True)  # each image has its own factor: nearly 0, made exact
-    weight = max(WEIGHTS, key=lambda w: _left_out(rows, w)[1])
+    candidates = {w: _left_out(rows, w) for w in WEIGHTS}
+    weight = max(WEIGHTS, key=lambda w: candidates[w][1])
     common = squares - rows.square().sum(2).T  # |u|^2 in the other directions
-    distances = (share**2 * common + _left_out(rows, weight)[0].T).clamp_min(0)
+    distances = (share**2 * common + candidates[weight][0].T).clamp_min(0)
     distances = distances.view(n, *mean.shape[1:]) / mean.shape[0]
     own = torch.linalg.inv(torch.linalg.cholesky(_shrunk(rows, weight, n - 1)))
     border = _border(distances.mean(0))

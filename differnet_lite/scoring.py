@@ -13,15 +13,16 @@ with the logarithm: the order of images is the same, and the number can be read 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from differnet_lite.flow import CouplingFlow
+from differnet_lite.settings import Settings
 
-__all__ = ["Scorer", "flow_score", "latents", "score_views", "soften"]
+__all__ = ["Scorer", "flow_score", "latents", "score_views", "scorer_of", "soften"]
 
 RowScore = Callable[[Tensor], Tensor]  # rows (M, D) to scores (M,), differentiable
 
@@ -129,3 +130,11 @@ class Scorer:
         with torch.enable_grad():
             total = self.score_rows(rows.flatten(0, 1)).sum()
         return torch.autograd.grad(total, rows)[0].expand_as(features)
+
+
+def scorer_of(flows: Sequence[CouplingFlow], settings: Settings) -> Scorer:
+    """From features to the mean score of some flows, as the settings say."""
+    score_rows = flow_score(
+        *flows, use_log_det=settings.use_log_det, soft_limit=settings.soft_limit
+    )
+    return Scorer(score_rows, settings.pool_views)

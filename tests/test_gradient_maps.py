@@ -194,7 +194,7 @@ def test_a_crude_defect_is_hotter_than_the_rest(
 ) -> None:
     spoilt, noise = pictures[0].copy(), np.random.default_rng(0).integers(0, 256, (50, 50, 3))
     spoilt[150:200, 40:90] = noise  # off centre
-    clean, drawn = apart.iter_maps([pictures[0], spoilt], method=method)
+    clean, drawn = (apart.anomaly_map(x, method=method) for x in (pictures[0], spoilt))
     assert drawn.shape == (256, 256) and drawn.dtype == np.float32 and drawn.min() >= 0
     inside = np.zeros((256, 256), bool)
     inside[150:200, 40:90] = True

@@ -56,6 +56,21 @@ def by_hand(phi: Tensor, x: Tensor) -> Tensor:
     return squares.view(x.shape[1:]) / len(x)
 
 
+def assert_drawn(
+    extractor: MultiScaleExtractor,
+    statistics: PlaceStatistics,
+    image: np.ndarray,
+    distance: Tensor,
+    tolerance: float,
+) -> None:
+    """The map of an image is a distance (h, w), divided by the border's factor and drawn."""
+    expected = drawn((distance / statistics.border)[None].float(), 256)
+    anomaly_map = distance_map(extractor, statistics, pixels_of(image))
+    assert anomaly_map.shape == (1, 256, 256)
+    atol = tolerance * float(expected.max())
+    torch.testing.assert_close(anomaly_map, expected, rtol=tolerance, atol=atol)
+
+
 @pytest.fixture(scope="module")
 def common(extractor: MultiScaleExtractor, normal: list[np.ndarray]) -> PlaceStatistics:
     """Statistics with w = 0: one covariance for all places."""
@@ -84,11 +99,7 @@ def test_a_map_with_one_covariance_is_its_formula(
 ) -> None:
     image = picture(50, 256, 6.0)
     phi = phi_of(extractor, [*normal, image], common.scale)
-    distance = by_hand(phi[:-1], phi[-1]) / common.border
-    expected = drawn(distance[None].float(), 256)
-    anomaly_map = distance_map(extractor, common, pixels_of(image))
-    assert anomaly_map.shape == (1, 256, 256)
-    torch.testing.assert_close(anomaly_map, expected, rtol=2e-3, atol=2e-3 * float(expected.max()))
+    assert_drawn(extractor, common, image, by_hand(phi[:-1], phi[-1]), 2e-3)
 
 
 def test_leaving_one_out_is_exact_with_one_covariance(
@@ -135,10 +146,7 @@ def test_a_place_has_its_own_covariance(
     a = statistics.directions.double() @ r  # (K, P)
     squares = (r * whitened).sum(0) - a.square().sum(0)
     squares += torch.einsum("pjk,kp->jp", statistics.own.double(), a).square().sum(0)
-    distance = (squares / len(r)).view(phi.shape[2:]) / statistics.border
-    expected = drawn(distance[None].float(), 256)
-    anomaly_map = distance_map(extractor, statistics, pixels_of(image))
-    torch.testing.assert_close(anomaly_map, expected, rtol=5e-3, atol=5e-3 * float(expected.max()))
+    assert_drawn(extractor, statistics, image, (squares / len(r)).view(phi.shape[2:]), 5e-3)
 
 
 def test_the_level_is_the_conformal_quantile_of_the_maxima(statistics: PlaceStatistics) -> None:

@@ -21,7 +21,7 @@ from differnet_lite import DifferNet, load_category
 from differnet_lite.flow import CouplingFlow
 from differnet_lite.folders import Category, DatasetError
 from differnet_lite.sampling import fresh_view_sampler, view_sampler
-from differnet_lite.scoring import Scorer, flow_score
+from differnet_lite.scoring import scorer_of
 from differnet_lite.training import train_flow
 
 __all__ = ["epoch_by_epoch", "last_and_best", "run_epochs"]
@@ -60,8 +60,7 @@ def epoch_by_epoch(category: Category, model: DifferNet, *, tests: int = TESTS) 
 
     def look(epoch: int, history: dict[str, list[float]], flow: CouplingFlow) -> None:
         if epoch in looks:
-            scorer = Scorer(flow_score(flow, use_log_det=s.use_log_det), s.pool_views)
-            area = auroc(category.labels, scorer.scores(judged))
+            area = auroc(category.labels, scorer_of([flow], s).scores(judged))
             rows.append({"epoch": epoch, "auroc": area, "train": history["train"][-1]})
 
     train_flow(

@@ -23,7 +23,7 @@ from differnet_course.samples import render
 from differnet_lite import DifferNet, load_category
 from differnet_lite.files import replacing
 from differnet_lite.sampling import view_sampler
-from differnet_lite.scoring import Scorer, flow_score
+from differnet_lite.scoring import scorer_of
 from differnet_lite.settings import DEFAULT, Settings
 from differnet_lite.splits import cross_splits, held_out_split
 from differnet_lite.thresholds import (
@@ -70,7 +70,7 @@ def learn_flow(features: Tensor, settings: Settings, seed: int) -> Score:
     sample = view_sampler(features, views_per_image=s.views_per_image, pool_views=s.pool_views)
     n, _, n_features = features.shape
     flow, _ = train_flow(sample, n, s, n_features=n_features, seed=seed, progress=False)
-    scorer = Scorer(flow_score(flow, use_log_det=s.use_log_det), s.pool_views)
+    scorer = scorer_of([flow], s)
     return lambda rows: scorer.scores(rows[:, None])
 
 

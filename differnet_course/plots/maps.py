@@ -136,39 +136,15 @@ def plot_gallery(
             layers = [picture, *level_layers(values, rgb.size, levels, GALLERY_CELLS)]
         if mask is not None:  # not on the plain image: there one sees the defect itself
             layers.append(outline_layer(mask, rgb.size))
-        for number, panel, y in (
-            (2 * i + 1, [picture], top),
-            (2 * i + 2, layers, top + side + 4),
-        ):
-            domains = (
-                [left / width, (left + side) / width],
-                [1 - (y + side) / height, 1 - y / height],
-            )
-            _add_panel(figure, number, panel, rgb.size, domains)
+        whole = (width, height)
+        _add_panel(figure, 2 * i + 1, [picture], rgb.size, _domains(left, top, side, whole))
+        below = _domains(left, top + side + 4, side, whole)
+        _add_panel(figure, 2 * i + 2, layers, rgb.size, below)
         longest = round(26 * side / 168)
         lines = [literal(shortened(line, longest)) for line in str(words).split("\n")[:2]]
-        figure.add_annotation(
-            text="<br>".join(lines),
-            x=(left + side / 2) / width,
-            y=1 - (top - 2) / height,
-            xref="paper",
-            yref="paper",
-            xanchor="center",
-            yanchor="bottom",
-            showarrow=False,
-            font_size=12,
-        )
-    top = TITLE if title else 4
-    figure.update_layout(
-        template=TEMPLATE,
-        title_text=literal(title),
-        coloraxis=colour_axis(*limits, bar) if levels is None else level_axis(levels),
-        width=width + (104 if levels is None else 154),
-        height=height + 16 + top,
-        margin={"l": 12, "r": 92 if levels is None else 142, "t": top, "b": 16},
-        dragmode=False,
-    )
-    return figure.update_layout(coloraxis_colorbar=BAR)
+        _add_heading(figure, "<br>".join(lines), left + side / 2, top, whole)
+    axis = colour_axis(*limits, bar) if levels is None else level_axis(levels)
+    return _finished(figure, title, axis, (width, height), right=92 if levels is None else 142)
 
 
 def plot_methods(
@@ -194,6 +170,7 @@ def plot_methods(
     width = (1 + len(methods)) * (side + GAP) - GAP
     height = len(images) * row_height
     figure = go.Figure()
+    whole = (width, height)
     for i, (image, words, mask) in enumerate(zip(images, titles, masks, strict=True)):
         rgb = as_rgb(image)
         picture = picture_layer(rgb, 224, GALLERY_BYTES)
@@ -205,22 +182,50 @@ def plot_methods(
             panels.append((text, [picture, heat, line, outline_layer(mask, rgb.size)]))
         for k, (text, layers) in enumerate(panels):
             left, top = k * (side + GAP), i * row_height + HEAD
-            domains = (
-                [left / width, (left + side) / width],
-                [1 - (top + side) / height, 1 - top / height],
-            )
+            domains = _domains(left, top, side, whole)
             _add_panel(figure, i * len(panels) + k + 1, layers, rgb.size, domains)
-            at = {"x": (left + side / 2) / width, "y": 1 - (top - 2) / height}
-            paper = {"xref": "paper", "yref": "paper", "xanchor": "center", "yanchor": "bottom"}
-            figure.add_annotation(text=literal(text), showarrow=False, font_size=12, **at, **paper)
-    head = TITLE if title else 4
+            _add_heading(figure, literal(text), left + side / 2, top, whole)
+    axis = level_axis(next(iter(methods.values()))[1])
+    return _finished(figure, title, axis, whole, right=142)
+
+
+def _domains(
+    left: float, top: float, side: float, whole: tuple[float, float]
+) -> tuple[list[float], list[float]]:
+    """Shares of a figure's plot, `whole` px wide and high, that a square of `side` px covers."""
+    width, height = whole
+    across = [left / width, (left + side) / width]
+    return across, [1 - (top + side) / height, 1 - top / height]
+
+
+def _add_heading(
+    figure: go.Figure, text: str, middle: float, top: float, whole: tuple[float, float]
+) -> None:
+    """Words above an image whose middle and top are given in px."""
+    width, height = whole
+    paper = {"xref": "paper", "yref": "paper", "xanchor": "center", "yanchor": "bottom"}
+    at = {"x": middle / width, "y": 1 - (top - 2) / height}
+    figure.add_annotation(text=text, showarrow=False, font_size=12, **at, **paper)
+
+
+def _finished(
+    figure: go.Figure,
+    title: str,
+    axis: dict[str, object],
+    whole: tuple[int, int],
+    *,
+    right: int,
+) -> go.Figure:
+    """The layout around panels of `whole` px, with room for the colour bar at the right."""
+    width, height = whole
+    top = TITLE if title else 4
     figure.update_layout(
         template=TEMPLATE,
         title_text=literal(title),
-        coloraxis=level_axis(next(iter(methods.values()))[1]),
-        width=width + 154,
-        height=height + head + 16,
-        margin={"l": 12, "r": 142, "t": head, "b": 16},
+        coloraxis=axis,
+        width=width + right + 12,
+        height=height + 16 + top,
+        margin={"l": 12, "r": right, "t": top, "b": 16},
         dragmode=False,
     )
     return figure.update_layout(coloraxis_colorbar=BAR)

@@ -82,7 +82,7 @@ def score(args: argparse.Namespace) -> int:
         names = [row.path for row in done]
         scores = np.array([row.score for row in done], float)
         judgement = model.calibration_.judge(scores, batch.alpha, if_too_few="fallback")
-        bad = [] if category is None else [*np.array(category.test)[category.labels]]
+        bad = set() if category is None else {*np.array(category.test)[category.labels]}
         normal = np.array([Path(name) not in bad for name in names], bool)  # as far as is known
         its_judgement = dataclasses.replace(
             judgement, scores=scores[normal], anomalous=judgement.anomalous[normal]
