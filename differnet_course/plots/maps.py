@@ -25,6 +25,7 @@ __all__ = ["plot_gallery", "plot_map", "plot_methods"]
 
 MAP_CELLS, MAP_BYTES = 56, 60_000  # longest side of a map, and of a JPEG, in a figure of one
 GALLERY_CELLS, GALLERY_BYTES = 48, 12_000  # the same in a gallery
+TABLE_CELLS, TABLE_BYTES = 36, 6_000  # the same in a table of methods
 GAP, HEAD, TITLE = 10, 42, 36  # px: between images; room for an image's title, for the figure's
 BAR = {"lenmode": "pixels", "len": 330, "y": 1, "yanchor": "top", "thickness": 10}
 
@@ -173,11 +174,11 @@ def plot_methods(
     whole = (width, height)
     for i, (image, words, mask) in enumerate(zip(images, titles, masks, strict=True)):
         rgb = as_rgb(image)
-        picture = picture_layer(rgb, 224, GALLERY_BYTES)
+        picture = picture_layer(rgb, side, TABLE_BYTES)
         panels: list[tuple[str, list[go.Image | go.Heatmap | go.Contour]]] = [(words, [picture])]
         for name, (maps, levels) in methods.items():
             cells = _cells(name, maps[i])
-            heat, line = level_layers(cells, rgb.size, levels, GALLERY_CELLS)
+            heat, line = level_layers(cells, rgb.size, levels, TABLE_CELLS)
             text = f"{name}: {cells.max() / levels.level:.1f} x level"
             panels.append((text, [picture, heat, line, outline_layer(mask, rgb.size)]))
         for k, (text, layers) in enumerate(panels):
