@@ -12,7 +12,7 @@ import joblib
 import pandas as pd
 
 from differnet_course.experiments.chosen_epoch import last_and_best, run_epochs
-from differnet_course.experiments.promise import DETECTORS, run_promise
+from differnet_course.experiments.promise import run_promise
 from differnet_course.experiments.running import run
 from differnet_course.experiments.studies import STUDIES, as_text
 from differnet_course.samples import SAMPLE_CATEGORIES, make_sample_category
@@ -22,54 +22,59 @@ __all__ = ["main"]
 
 QUESTIONS = {name: study.question for name, study in STUDIES.items()} | {
     "epochs": "What does a figure owe to choosing the epoch on the test set?",
-    "promise": "Is the promise kept? False-alarm rates of every rule on fresh normal images.",
+    "promise": "Is the promise kept? False-alarm rates of four rules on fresh normal images.",
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one study; 0 if all went well, 1 if every cell failed, 2 for bad input."""
-    args = _parser().parse_args(arguments)
-    out = Path(args.out)
+    options = vars(_parser().parse_args(arguments))
+    study = options.pop("study")
+    out = Path(options.pop("out"))
     try:
         out.mkdir(parents=True, exist_ok=True)
         folders = [
             make_sample_category(name) if name in SAMPLE_CATEGORIES else Path(name)
-            for name in args.categories
+            for name in options.pop("categories")
         ]
-        if args.study in STUDIES:
-            return _study(args, folders, out)
-        options = {name: value for name, value in vars(args).items() if name not in COMMON}
-        if args.study == "epochs":
+        if study in STUDIES:
+            return _compare(study, folders, out, **options)
+        if study == "epochs":
             print(last_and_best(run_epochs(folders, out, **options)).round(4).to_string())
-        else:
-            for cell in run_promise(folders, out, **options):
-                print(f"\n{cell['category']}, {cell['detector']}, n = {cell['n']}")
-                print(pd.DataFrame(cell["rates"]).to_string(index=False))
+            return 0
+        for cell in run_promise(folders, out, **options):
+            print(f"\n{cell['category']}, n = {cell['n']}")
+            print(pd.DataFrame(cell["rates"]).to_string(index=False))
         return 0
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
 
-def _study(args: argparse.Namespace, folders: list[Path], out: Path) -> int:
-    study = STUDIES[args.study]
-    cells = study.cells(folders, args.methods or study.methods, range(args.seeds))
+def _compare(
+    name: str,
+    folders: Sequence[Path],
+    out: Path,
+    *,
+    methods: Sequence[str] | None,
+    seeds: int,
+    jobs: int,
+    scheduler: str | None,
+) -> int:
+    study = STUDIES[name]
+    cells = study.cells(folders, methods or study.methods, range(seeds))
     with contextlib.ExitStack() as stack:
-        if args.scheduler:
+        if scheduler:
             from distributed import Client
 
-            stack.enter_context(Client(args.scheduler, timeout=10))
+            stack.enter_context(Client(scheduler, timeout=10))
             stack.enter_context(joblib.parallel_config(backend="dask"))
-        n_jobs = None if args.scheduler else args.jobs
-        table = run(cells, out, name=args.study, n_jobs=n_jobs, device=args.device)
+        table = run(cells, out, name=name, n_jobs=None if scheduler else jobs)
     print(as_text(study.summary(table)))
     failed = table[table["error"].notna()]
     for (method, error), rows in failed.groupby(["method", "error"], sort=False):
         print(f"failed: {method}, {len(rows)} cell(s): {error}", file=sys.stderr)
     return 1 if len(failed) == len(table) else 0
-
-
-COMMON = ("study", "categories", "out")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -90,18 +95,14 @@ def _parser() -> argparse.ArgumentParser:
         add("--categories", nargs="+", default=["flange"], metavar="CATEGORY", help=text)
         add("--out", default="results", help="folder for the results")
         if name == "promise":
-            add("--detector", choices=list(DETECTORS), default="mahalanobis", help="what learns")
             add("--sizes", nargs="+", type=int, default=[20, 50, 100, 200], help="normal images")
             add("--repetitions", type=int, default=300, help="of each size")
             add("--normals", dest="n_normals", type=int, default=2000, help="fresh normal images")
-            add("--seed", type=int, default=0, help="of the draws")
             continue
-        add("--device", default="auto", help="auto, cpu, cuda or mps")
         add("--seeds", type=int, default=3, help="number of seeds, from 0")
         if name == "epochs":
             add("--preset", choices=list(PRESETS), default="paper", help="of the model")
             add("--views", type=int, metavar="N", help="N random views, the same in all epochs")
-            add("--epochs", type=int, help="those of the preset")
         else:
             add("--methods", nargs="+", choices=STUDIES[name].methods, help="some of the methods")
             add("--jobs", type=int, default=-1, help="local processes, -1 for one a core")

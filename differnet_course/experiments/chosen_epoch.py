@@ -1,8 +1,8 @@
 """What a figure owes to choosing the epoch on the test set: the last one beside the best one.
 
 The authors' program scores the test set 24 times while it trains and prints the highest AUROC it
-saw; so do many figures that are compared with it. Whoever inspects parts has no test labels, and
-gets the last epoch. Here both are of one training, so that what differs is the choice alone.
+saw. Whoever inspects parts has no test labels, and gets the last epoch. Here both are of one
+training, so that what differs is the choice alone.
 """
 
 from __future__ import annotations
@@ -11,41 +11,30 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 
-from differnet_course.experiments.running import content, made_here, write_table
+from differnet_course.experiments.running import content, made_here, memory
 from differnet_course.metrics import auroc
 from differnet_lite import DifferNet, load_category
 from differnet_lite.flow import CouplingFlow
-from differnet_lite.folders import Category, DatasetError
+from differnet_lite.folders import Category
 from differnet_lite.sampling import fresh_view_sampler, view_sampler
 from differnet_lite.scoring import scorer_of
 from differnet_lite.training import train_flow
 
 __all__ = ["epoch_by_epoch", "last_and_best", "run_epochs"]
 
-TESTS = 24  # how often the authors' program looks at the test set
+TESTS = 24  # how often the authors' program looks at the test set, evenly, at last after training
 
 
-def epoch_by_epoch(category: Category, model: DifferNet, *, tests: int = TESTS) -> pd.DataFrame:
-    """Train one flow on all normals, and look at the test set on the way.
-
-    Args:
-        category: with normal and anomalous test images.
-        model: whose settings, seed and device are taken; it is not fitted itself.
-        tests: how often the test set is scored, evenly, the last time after the last epoch.
+def epoch_by_epoch(category: Category, model: DifferNet) -> pd.DataFrame:
+    """Train one flow on all normals by a model's settings, and look at the test set on the way.
 
     Returns:
-        A row for each test: epoch, auroc and train, the loss in nats per dimension. The last one's
+        A row for each look: epoch, auroc and train, the loss in nats per dimension. The last one's
         scores are those of the same model fitted with calibration="none".
-
-    Raises:
-        DatasetError: the test set lacks normal or anomalous images.
     """
-    if len(set(category.labels)) < 2:
-        raise DatasetError(f"{category.root}: expected test images with and without a defect")
     s = model.settings
     train = list(category.train)
     if s.transformations.angles is None:
@@ -55,7 +44,7 @@ def epoch_by_epoch(category: Category, model: DifferNet, *, tests: int = TESTS) 
         features = model.features(train)
         sample = view_sampler(features, views_per_image=n_views, pool_views=s.pool_views)
     judged = model.features(list(category.test))
-    looks = {round(s.epochs * k / tests) for k in range(1, tests + 1)}
+    looks = {round(s.epochs * k / TESTS) for k in range(1, TESTS + 1)}
     rows: list[dict[str, float]] = []
 
     def look(epoch: int, history: dict[str, list[float]], flow: CouplingFlow) -> None:
@@ -77,10 +66,7 @@ def epoch_by_epoch(category: Category, model: DifferNet, *, tests: int = TESTS) 
 
 
 def last_and_best(table: pd.DataFrame) -> pd.DataFrame:
-    """For each category and preset: AUROC of the last and of the best epoch, over seeds.
-
-    Args:
-        table: rows of `epoch_by_epoch` with columns category, preset and seed.
+    """For each category and preset of `run_epochs`: AUROC of the last and of the best epoch.
 
     Returns:
         Columns category, preset, seeds, last, best, gain (means over seeds), last_sd, best_sd and
@@ -102,41 +88,24 @@ def run_epochs(
     seeds: int,
     preset: str = "paper",
     views: int | None = None,
-    epochs: int | None = None,
-    device: str = "auto",
 ) -> pd.DataFrame:
     """`epoch_by_epoch` of every folder and seed, as epochs.csv; finished trainings are kept.
 
-    Args:
-        folders: categories.
-        out: for `cells/` and `epochs.csv`.
-        seeds: their number, from 0.
-        preset: of the model.
-        views: so many random views, the same in all epochs: the trunk runs once for each.
-        epochs: None takes those of the preset.
-        device: of the model.
+    With `views` so many random views are the same in all epochs: the trunk runs once for each.
     """
-    trained = joblib.Memory(out / "cells", verbose=0).cache(_trained, ignore=["folder", "device"])
+    trained = memory(out).cache(_trained, ignore=["folder"])
     tables = [
-        trained(content(load_category(folder)), preset, views, epochs, seed, folder, device)
+        trained(content(load_category(folder)), preset, views, seed, folder)
         for folder in folders
         for seed in range(seeds)
     ]
     table = pd.concat(tables, ignore_index=True)
-    write_table(table, out / "epochs.csv")
+    table.to_csv(out / "epochs.csv", index=False)
     return table
 
 
-def _trained(
-    images: str,
-    preset: str,
-    views: int | None,
-    epochs: int | None,
-    seed: int,
-    folder: Path,
-    device: str,
-) -> pd.DataFrame:
-    model = DifferNet(preset, epochs=epochs, seed=seed, device=device, progress=False)
+def _trained(images: str, preset: str, views: int | None, seed: int, folder: Path) -> pd.DataFrame:
+    model = DifferNet(preset, seed=seed, progress=False)
     name = preset
     if views is not None:
         angles = np.random.default_rng(0).uniform(0, 360, views).round(3).tolist()

@@ -2,20 +2,16 @@
 
 joblib does the work: `Parallel` runs the cells, `Memory` keeps each result in a folder, so the
 same call goes on after an interruption. Under `joblib.parallel_config(backend="dask")` the cells
-run on a Dask cluster, whose workers need the images and the results at the same paths:
-
-    with Client("tcp://127.0.0.1:8786"), joblib.parallel_config(backend="dask"):
-        table = run(cells(...), "results")
+run on a Dask cluster, whose workers need the images and the results at the same paths.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,69 +24,24 @@ from tqdm.auto import tqdm
 import differnet_lite
 from differnet_course import metrics
 from differnet_course.baselines import make_detector
-from differnet_lite.files import replacing
 from differnet_lite.folders import Category, load_category
 from differnet_lite.images import digest, in_parallel
 
-__all__ = ["cells", "content", "made_here", "options_json", "run", "subset", "write_table"]
+__all__ = ["Cell", "content", "made_here", "memory", "run", "subset"]
 
 Cell = dict[str, Any]
 T = TypeVar("T")
 
+FACTOR = ["factor", "level", "default"]  # of ablations
 COLUMNS = [
     *("method", "category", "seed", "n_train", "options", "auroc", "n_test", "fit_s", "score_s"),
     *("error", "when", "version", "machine", "threads"),
 ]
-FACTOR = ["factor", "level", "default"]  # of ablations
 ON_FEATURES = ("differnet", "ocsvm", "1-nn", "mahalanobis")
 
 
-def cells(
-    *,
-    methods: Sequence[str] | Mapping[str, Mapping[str, Any]],
-    categories: Sequence[str | os.PathLike[str]],
-    seeds: Sequence[int] = (0,),
-    settings: Sequence[Mapping[str, Any]] = ({},),
-    n_train: Sequence[int | None] = (None,),
-) -> list[Cell]:
-    """Every method on every category with every seed, setting and number of training images.
-
-    Args:
-        methods: names, or a mapping from each name to options of that method alone.
-        categories: folders in the MVTec layout, with labelled test images, of different names.
-        seeds: one or more.
-        settings: options for every method; they win over a method's own.
-        n_train: numbers of training images, see `subset`; None takes all.
-
-    Example:
-        >>> [cell["seed"] for cell in cells(methods=["ocsvm"], categories=["a"], seeds=[0, 1])]
-        [0, 1]
-    """
-    by_method = methods if isinstance(methods, Mapping) else {name: {} for name in methods}
-    return [
-        {
-            "method": method,
-            "category": os.path.abspath(folder),
-            "seed": seed,
-            "options": {**options, **setting},
-            "n_train": n,
-        }
-        for seed in seeds
-        for folder in categories
-        for setting in settings
-        for n in n_train
-        for method, options in by_method.items()
-    ]
-
-
 def run(
-    cells: Sequence[Cell],
-    folder: str | os.PathLike[str],
-    *,
-    name: str = "table",
-    n_jobs: int | None = None,
-    device: str = "auto",
-    progress: bool = True,
+    cells: Sequence[Cell], folder: str | Path, *, name: str = "table", n_jobs: int | None = None
 ) -> pd.DataFrame:
     """Run the cells that are not done yet, and return the table of all.
 
@@ -98,41 +49,29 @@ def run(
     its labels. A cell that failed is a row with its error, and is tried again in the next run.
 
     Args:
-        cells: what to run.
+        cells: of `Study.cells`.
         folder: for `cells/` (finished cells; several runs may share it) and `name.csv`.
         name: of the table.
         n_jobs: number of local processes, -1 for one a core; None is joblib's default.
-        device: of the detectors.
-        progress: whether to show progress bars.
 
     Returns:
-        One row a cell, in their order, with AUROC from 0 to 1, seconds of fitting and scoring
-        (without the trunk's features, which are kept), and the error, if any.
-
-    Raises:
-        FileNotFoundError, DatasetError, ImageError: a category cannot be used.
+        One row a cell, with AUROC from 0 to 1, seconds of fitting and scoring (without the trunk's
+        features, which are kept), and the error, if any.
     """
     contents = {path: content(load_category(path)) for path in {c["category"] for c in cells}}
-    memory = joblib.Memory(Path(folder) / "cells", verbose=0)
-    measured = memory.cache(_measured, ignore=["folder", "device"])
-    calls = (joblib.delayed(_row)(measured, c, contents[c["category"]], device) for c in cells)
+    measured = memory(folder).cache(_measured, ignore=["folder"])
+    calls = (joblib.delayed(_row)(measured, c, contents[c["category"]]) for c in cells)
     parallel = joblib.Parallel(n_jobs=n_jobs, batch_size=1, return_as="generator")
-    rows = list(tqdm(parallel(calls), "cells", len(cells), disable=not progress))
-    columns = [*(name for name in FACTOR if rows and name in rows[0]), *COLUMNS]
+    rows = list(tqdm(parallel(calls), "cells", len(cells)))
+    columns = [*FACTOR, *COLUMNS] if "factor" in cells[0] else COLUMNS
     table = pd.DataFrame(rows, columns=columns)
-    write_table(table, Path(folder) / f"{name}.csv")
+    table.to_csv(Path(folder) / f"{name}.csv", index=False)
     return table
 
 
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a CSV file, whole or not at all."""
-    with replacing(path) as file:
-        file.write(table.to_csv(index=False).encode())
-
-
-def options_json(options: Mapping[str, Any]) -> str:
-    """Options as JSON with sorted keys."""
-    return json.dumps(options, sort_keys=True, default=dataclasses.asdict)
+def memory(folder: str | Path) -> joblib.Memory:
+    """Keeps the results of a folder's studies."""
+    return joblib.Memory(Path(folder) / "cells", verbose=0)
 
 
 def subset(images: Sequence[T], n: int | None, seed: int) -> list[T]:
@@ -167,27 +106,26 @@ def content(category: Category) -> str:
     return joblib.hash([names, list(in_parallel(digest, paths))])
 
 
-def _row(measured: Any, cell: Cell, images: str, device: str) -> dict[str, Any]:
+def _row(measured: Any, cell: Cell, images: str) -> dict[str, Any]:
     """The stored row of a cell, a new one, or one with an error, which is not stored."""
     names = cell | {"category": Path(cell["category"]).name}
     key = {name: value for name, value in names.items() if name not in FACTOR}
     try:
-        figures = measured(key, images, differnet_lite.__version__, cell["category"], device)
+        figures = measured(key, images, differnet_lite.__version__, cell["category"])
     except Exception as error:
         figures = made_here() | {"error": f"{type(error).__name__}: {error}"}
-    return names | figures | {"options": options_json(cell["options"])}
+    options = json.dumps(cell["options"], sort_keys=True, default=dataclasses.asdict)
+    return names | figures | {"options": options}
 
 
-def _measured(cell: Cell, images: str, version: str, folder: str, device: str) -> dict[str, Any]:
+def _measured(cell: Cell, images: str, version: str, folder: str) -> dict[str, Any]:
     """Fit, score the test set once, and compare with its labels.
 
-    `cell`, `images` and `version` are all that a result depends on, but for its last digits.
+    A result depends on `cell`, `images` and `version` alone, but for its last digits.
     """
     category = load_category(folder)
     train = subset(category.train, cell["n_train"], cell["seed"])
-    detector = make_detector(
-        cell["method"], seed=cell["seed"], device=device, progress=False, **cell["options"]
-    )
+    detector = make_detector(cell["method"], seed=cell["seed"], progress=False, **cell["options"])
     if cell["method"] in ON_FEATURES:
         detector.features([*train, *category.test])  # kept, and no part of the seconds
     start = time.perf_counter()

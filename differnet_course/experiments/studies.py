@@ -1,18 +1,19 @@
 """The paper's studies: what they compare, and what to read from their tables.
 
-DifferNet runs without held-out images here: no threshold is needed, so every method trains on
-the same images. Where a method cannot use one training image, its row holds the error.
+No threshold is needed here, so DifferNet trains without held-out images, as the others do.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from differnet_course.experiments.running import Cell, cells
+from differnet_course.experiments.running import Cell
 from differnet_course.published import METHODS, published_auroc
 from differnet_lite.settings import DEFAULT
 from differnet_lite.transforms import Transformations
@@ -51,7 +52,7 @@ class Study:
         question: in words.
         methods: that it compares unless told otherwise.
         by: columns of the table that tell the rows of the summary apart.
-        n_train: numbers of training images.
+        n_train: numbers of training images; None takes all.
         ablations: factors and their levels, see `ABLATIONS`.
     """
 
@@ -62,18 +63,28 @@ class Study:
     ablations: Mapping[str, Mapping[str, Options]] = dataclasses.field(default_factory=dict)
 
     def cells(
-        self, categories: Sequence[Any], methods: Sequence[str], seeds: Sequence[int]
+        self, categories: Sequence[str | Path], methods: Sequence[str], seeds: Sequence[int]
     ) -> list[Cell]:
-        """What to run; cells of ablations have a factor, a level, and whether it is the default."""
-        options = {method: OWN.get(method, {}) for method in methods}
-        common: dict[str, Any] = {"methods": options, "categories": categories, "seeds": seeds}
-        if not self.ablations:
-            return cells(**common, n_train=self.n_train)
-        return [
-            cell | {"factor": factor, "level": level, "default": not settings}
+        """What to run; cells of ablations have a factor, a level, and whether it is default."""
+        variants: list[tuple[Cell, Options]] = [
+            ({"factor": factor, "level": level, "default": not settings}, settings)
             for factor, levels in self.ablations.items()
             for level, settings in levels.items()
-            for cell in cells(**common, settings=[settings])
+        ]
+        return [
+            names
+            | {
+                "method": method,
+                "category": os.path.abspath(folder),
+                "seed": seed,
+                "options": OWN.get(method, {}) | settings,
+                "n_train": n,
+            }
+            for names, settings in variants or [({}, {})]
+            for seed in seeds
+            for folder in categories
+            for n in self.n_train
+            for method in methods
         ]
 
     def summary(self, table: pd.DataFrame) -> pd.DataFrame:
@@ -85,7 +96,7 @@ class Study:
         if "n_train" in self.by:
             return short.sort_values(["category", "n_train"], kind="stable", ignore_index=True)
         if not self.ablations and table["category"].nunique() > 1:
-            return pd.concat([short, _over_categories(table)], ignore_index=True)
+            return pd.concat([short, _over_categories(table, short)], ignore_index=True)
         return short
 
 
@@ -111,16 +122,11 @@ STUDIES = {
 
 
 def summarise(table: pd.DataFrame, by: Sequence[str] = ("category", "method")) -> pd.DataFrame:
-    """Mean and spread over seeds.
-
-    Args:
-        table: of `run`.
-        by: columns that tell the rows of the summary apart.
+    """Mean and spread over seeds of a table of `run`, for each combination of the columns `by`.
 
     Returns:
-        A row for each combination, in the order of the table, with `auroc` (mean over the seeds
-        that succeeded, 0 to 1), `std` (of a sample), `low` and `high`, `seeds`, `failed`,
-        `seconds` (mean of fitting and scoring) and the `paper`'s AUROC, where it has one.
+        Columns `auroc` (mean over the seeds that succeeded, 0 to 1), `std` (of a sample), `low` and
+        `high`, `seeds`, `failed`, `seconds` (mean of fitting and scoring) and the `paper`'s AUROC.
     """
     seconds = table["fit_s"].astype(float) + table["score_s"].astype(float)
     table = table.assign(seconds=seconds, auroc=table["auroc"].astype(float))
@@ -132,19 +138,14 @@ def summarise(table: pd.DataFrame, by: Sequence[str] = ("category", "method")) -
     return short.assign(paper=pd.Series([published_auroc(*pair) for pair in pairs], dtype=float))
 
 
-def _over_categories(table: pd.DataFrame) -> pd.DataFrame:
+def _over_categories(table: pd.DataFrame, short: pd.DataFrame) -> pd.DataFrame:
     """A row for each method: `summarise` of each seed's mean; a seed that lacks one has none."""
-    categories = list(dict.fromkeys(table["category"]))
-    columns = {name: table[name].astype(float) for name in ("auroc", "fit_s", "score_s")}
-    groups = table.assign(**columns).groupby(["method", "seed"], sort=False)
-    means = groups[list(columns)].mean()
-    means["auroc"] = means["auroc"].where(groups["auroc"].count() == len(categories))
-    short = summarise(means.reset_index().assign(category=f"mean of {len(categories)}"))
-    published = [
-        pd.Series([published_auroc(method, category) for category in categories], dtype=float)
-        for method in short["method"]
-    ]
-    return short.assign(paper=[values.mean(skipna=False) for values in published])
+    columns = ["auroc", "fit_s", "score_s"]
+    groups = table.astype(dict.fromkeys(columns, float)).groupby(["method", "seed"], sort=False)
+    means = groups[columns].agg(pd.Series.mean, skipna=False).reset_index()
+    papers = short.groupby("method", sort=False)["paper"].agg(pd.Series.mean, skipna=False)
+    name = f"mean of {table['category'].nunique()}"
+    return summarise(means.assign(category=name)).assign(paper=papers.to_numpy())
 
 
 def as_text(summary: pd.DataFrame) -> str:
@@ -163,16 +164,10 @@ def as_text(summary: pd.DataFrame) -> str:
 
 
 def provenance(table: pd.DataFrame, study: str) -> str:
-    """How to make a table of `run` again, and where it was made, as the table says: three lines.
-
-    Args:
-        table: of `run`, or read from its CSV file.
-        study: name of the study that made it.
-    """
+    """How to make a table of `run` again, and where it was made: three lines."""
     versions = " and ".join(dict.fromkeys(table["version"]))
     machines = " and ".join(dict.fromkeys(table["machine"]))
-    start = str(table["when"].min()).replace("T", " ")[:16]
-    end = str(table["when"].max()).replace("T", " ")[:16]
+    start, end = (str(time).replace("T", " ")[:16] for time in table["when"].agg(["min", "max"]))
     names = ["factor", "level", "default"]  # the default is a level of several factors
     fits = table.drop(columns=names, errors="ignore").drop_duplicates()
     return (

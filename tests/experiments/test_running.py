@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 from PIL import Image
 
 from differnet_course import metrics
-from differnet_course.experiments import cells, run, subset
+from differnet_course.experiments.running import run, subset
+from differnet_course.experiments.studies import Study
 from differnet_lite import DatasetError, load_category
 
 from .conftest import Fake
@@ -19,8 +21,20 @@ from .conftest import Fake
 VOLATILE = ["fit_s", "score_s", "when", "threads"]
 
 
-def small_run(some: list[dict[str, Any]], out: Path, **options: Any) -> pd.DataFrame:
-    return run(some, out, n_jobs=1, progress=False, **options)
+def cells(
+    *,
+    methods: Sequence[str],
+    categories: Sequence[Path],
+    seeds: Sequence[int] = (0,),
+    n_train: Sequence[int | None] = (None,),
+    **options: Any,
+) -> list[dict[str, Any]]:
+    study = Study("?", methods, ("method",), n_train)
+    return [cell | {"options": options} for cell in study.cells(categories, methods, seeds)]
+
+
+def small_run(some: list[dict[str, Any]], out: Path) -> pd.DataFrame:
+    return run(some, out, n_jobs=1)
 
 
 def test_subsets_are_nested_and_seeded() -> None:
@@ -64,7 +78,7 @@ def test_a_result_depends_on_options_and_files(
         return len(fake.fits) - before
 
     assert fits() == 1 and fits() == 0
-    assert fits(methods={"a": {"x": 1}}) == fits(methods=["b"]) == fits(n_train=[3]) == 1
+    assert fits(x=1) == fits(methods=["b"]) == fits(n_train=[3]) == 1
     path = folder / "test" / "dent" / "0.png"
     before = path.read_bytes()
     Image.new("L", (8, 8), 250).save(path)
@@ -91,9 +105,8 @@ def test_a_failed_cell_is_a_row_and_is_tried_again(
 def test_a_dask_cluster_gives_the_same(category_folder: Path, tmp_path: Path) -> None:
     distributed = pytest.importorskip("distributed", reason="Dask is not installed")
     small = {"size": 64, "n_scales": 1, "dtype": "float32"}
-    some = cells(methods=["1-nn"], categories=[category_folder], seeds=(0, 1), settings=[small])
-    options: dict[str, Any] = {"device": "cpu", "progress": False}
-    local = run(some, tmp_path / "local", n_jobs=1, **options)
+    some = cells(methods=["1-nn"], categories=[category_folder], seeds=(0, 1), **small)
+    local = small_run(some, tmp_path / "local")
     with (
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
@@ -101,6 +114,6 @@ def test_a_dask_cluster_gives_the_same(category_folder: Path, tmp_path: Path) ->
         distributed.Client(cluster),
         joblib.parallel_config(backend="dask"),
     ):
-        table = run(some, tmp_path / "dask", **options)
+        table = run(some, tmp_path / "dask")
     assert table["error"].isna().all()
     pd.testing.assert_frame_equal(table.drop(columns=VOLATILE), local.drop(columns=VOLATILE))
