@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from differnet_lite import DifferNet, load_category
+from differnet_course.folders import load_category
+from differnet_lite import DifferNet
 from differnet_lite.export import export_onnx
 from differnet_lite.images import decode
 

@@ -32,7 +32,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from differnet_lite import DifferNet, Transformations, load_category
+from differnet_course.folders import load_category
+from differnet_lite import DifferNet, Transformations
 from differnet_lite.trunk import resolve_device
 
 TRAIN, TEST = 209, 83  # the category bottle

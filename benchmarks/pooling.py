@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from differnet_course.folders import load_category
 from differnet_course.metrics import auroc
-from differnet_lite import DifferNet, load_category
+from differnet_lite import DifferNet
 
 CHOICES = ((1, 0.01), (2, 0.01), (2, 0.02), (3, 0.02))  # power, deviation of the noise
 

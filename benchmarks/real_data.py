@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from differnet_course import evaluate
-from differnet_lite import DifferNet, __version__, load_category
+from differnet_course import evaluate, load_category
+from differnet_lite import DifferNet, __version__
 
 FIGURES = ("auroc", "average_precision", "false_alarm_rate", "detection_rate")
 

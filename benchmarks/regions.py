@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
+from differnet_course.folders import load_category
 from differnet_course.samples import SAMPLE_CATEGORIES, make_sample_category
-from differnet_lite import DifferNet, load_category
+from differnet_lite import DifferNet
 from differnet_lite.images import open_image
 from differnet_lite.regions import Region
 

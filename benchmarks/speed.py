@@ -27,8 +27,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from differnet_course.folders import load_category
 from differnet_course.samples import make_sample_category
-from differnet_lite import DifferNet, Transformations, load_category, training
+from differnet_lite import DifferNet, Transformations, training
 from differnet_lite.cache import FeatureCache
 from differnet_lite.features import IMAGENET_MEAN, IMAGENET_STD, MultiScaleExtractor
 from differnet_lite.flow import build_flow

@@ -3,5 +3,7 @@ from . import flows as flows
 from . import studies as studies
 from .evaluation import Evaluation as Evaluation
 from .evaluation import evaluate as evaluate
+from .folders import Category as Category
+from .folders import load_category as load_category
 from .samples import SAMPLE_CATEGORIES as SAMPLE_CATEGORIES
 from .samples import make_sample_category as make_sample_category

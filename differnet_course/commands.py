@@ -1,13 +1,18 @@
-"""The commands demo and prepare of `differnet-lite`: what they do is the course's."""
+"""The commands demo, evaluate and prepare of `differnet-lite`: what they do is the course's."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from differnet_course.evaluation import evaluate
+import numpy as np
+
+from differnet_course import evaluation
+from differnet_course.folders import load_category
 from differnet_course.plots import evaluation_report
 from differnet_course.prepare import prepare_mtd, prepare_mvtec
 from differnet_course.samples import (
@@ -17,10 +22,11 @@ from differnet_course.samples import (
 )
 from differnet_lite.checks import rate
 from differnet_lite.cli.output import check_output, escaped, print_table
+from differnet_lite.cli.scoring import UNREADABLE, scored
 from differnet_lite.detector import DifferNet
-from differnet_lite.folders import load_category
+from differnet_lite.listing import DatasetError
 
-__all__ = ["demo", "prepare"]
+__all__ = ["demo", "evaluate", "prepare"]
 
 
 def demo(args: argparse.Namespace) -> int:
@@ -44,13 +50,52 @@ def demo(args: argparse.Namespace) -> int:
         flush=True,
     )
     model.fit(category.train)
-    result = evaluate(model, category, alpha=alpha, maps=True)
+    result = evaluation.evaluate(model, category, alpha=alpha, maps=True)
     lines = [*result.table(), ("seconds", f"{time.perf_counter() - start:.0f}")]
     evaluation_report(args.report, model, result, lines)
     if not args.quiet:
         print_table(lines)
     print(f"report: {escaped(args.report)}")
     return 0
+
+
+def evaluate(args: argparse.Namespace) -> int:
+    """Compare a saved model with the labels of a folder; the exit status 0, or 3 as of score."""
+    start = time.perf_counter()
+    alpha = 0.05 if args.alpha is None else rate("--alpha", args.alpha)
+    category = load_category(args.folder)
+    if not 0 < category.labels.sum() < len(category.labels):
+        raise DatasetError(
+            f"{args.folder}: expected normal and anomalous images in test/; without labels take "
+            "`differnet-lite score`"
+        )
+    check_output("--report", args.report, [Path(args.model), *category.test])
+    model = DifferNet.load(args.model, device=args.device, progress=False)
+    results = list(scored(model, category.test))
+    readable = [i for i, (_, _, error) in enumerate(results) if not error]
+    for path, _, error in results:
+        if error:
+            print(f"not scored: {escaped(path)}: {escaped(error)}", file=sys.stderr)
+    category = dataclasses.replace(
+        category,
+        test=tuple(category.test[i] for i in readable),
+        kinds=tuple(category.kinds[i] for i in readable),
+        masks=tuple(category.masks[i] for i in readable),
+    )
+    scores = np.array([results[i][1] for i in readable], float)
+    normal = [path for path, bad in zip(category.test, category.labels, strict=True) if not bad]
+    of_normal = model.calibration_.judge(scores[~category.labels], alpha, if_too_few="fallback")
+    for note in model.notes(normal, of_normal):
+        print(f"note: {note}", file=sys.stderr)
+    result = evaluation.evaluate(
+        model, category, alpha=alpha, maps=bool(args.report), scores=scores
+    )
+    lines = [*result.table(), ("seconds", f"{time.perf_counter() - start:.0f}")]
+    if args.report:
+        evaluation_report(args.report, model, result, lines)
+    if not args.quiet:
+        print_table(lines)
+    return 0 if len(readable) == len(results) else UNREADABLE
 
 
 def prepare(args: argparse.Namespace) -> int:

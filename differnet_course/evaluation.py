@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from differnet_course import metrics
+from differnet_course.folders import Category, load_category, load_mask
 from differnet_course.metrics import Interval
 from differnet_lite.checks import vector
 from differnet_lite.detector import DifferNet
-from differnet_lite.folders import Category, DatasetError, load_category, load_mask
+from differnet_lite.listing import DatasetError
 from differnet_lite.maps import MapLevels
 from differnet_lite.thresholds import Threshold
 

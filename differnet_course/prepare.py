@@ -11,8 +11,9 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from differnet_lite.folders import DatasetError, load_category
+from differnet_course.folders import load_category
 from differnet_lite.images import open_image
+from differnet_lite.listing import DatasetError
 
 __all__ = ["MTD_COUNTS", "MTD_KINDS", "MVTEC_COUNTS", "prepare_mtd", "prepare_mvtec"]
 

@@ -2,9 +2,6 @@ from .cache import FeatureError as FeatureError
 from .detector import DifferNet as DifferNet
 from .detector import NotFittedError as NotFittedError
 from .detector import load as load
-from .discoveries import select as select
-from .folders import Category as Category
-from .folders import load_category as load_category
 from .images import ImageError as ImageError
 from .listing import DatasetError as DatasetError
 from .model_file import CheckpointError as CheckpointError

@@ -22,27 +22,9 @@ from torch import Tensor
 from differnet_lite.flow import CouplingFlow
 from differnet_lite.settings import Settings
 
-__all__ = ["Scorer", "flow_score", "latents", "score_views", "scorer_of", "soften"]
+__all__ = ["Scorer", "flow_score", "score_views", "scorer_of", "soften"]
 
 RowScore = Callable[[Tensor], Tensor]  # rows (M, D) to scores (M,), differentiable
-
-
-@torch.inference_mode()
-def latents(flow: CouplingFlow, rows: Tensor, *, batch_size: int = 4096) -> tuple[Tensor, Tensor]:
-    """Latents and log-determinants of every view.
-
-    Args:
-        flow: the flow.
-        rows: (N, V, D), what the flow sees.
-        batch_size: rows passed through the flow together.
-
-    Returns:
-        z (N, V, D) and log |det dz/dy| (N, V), on the CPU.
-    """
-    parts = [flow(part.to(flow.mean.device)) for part in rows.flatten(0, 1).split(batch_size)]
-    z = torch.cat([part.cpu() for part, _ in parts])
-    log_det = torch.cat([part.cpu() for _, part in parts])
-    return z.unflatten(0, rows.shape[:2]), log_det.unflatten(0, rows.shape[:2])
 
 
 def score_views(z: Tensor, log_det: Tensor, *, use_log_det: bool = False) -> Tensor:

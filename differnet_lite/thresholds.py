@@ -31,9 +31,8 @@ __all__ = [
     "Threshold",
     "TooFewNormalsError",
     "conformal_threshold",
+    "ordered_scores",
     "p_values",
-    "pac_threshold",
-    "quantile_threshold",
 ]
 
 
@@ -171,7 +170,7 @@ def conformal_threshold(
     """
     alpha = rate("alpha", alpha)
     one_of("if_too_few", if_too_few, ("raise", "fallback"))
-    ordered = _ordered(scores)
+    ordered = ordered_scores(scores)
     n = len(ordered)
     # by the p-values themselves: 20 * 0.95 would be 19.000000000000004, and 7 * (1 / 7) below 1
     k = n + 1 - int((np.arange(1, n + 2) / (n + 1) <= alpha).sum())
@@ -198,41 +197,6 @@ def conformal_threshold(
     return Threshold(value, alpha, n, "conformal", guaranteed)
 
 
-def pac_threshold(scores: ArrayLike, alpha: float = 0.05, *, delta: float = 0.1) -> Threshold:
-    """A threshold whose false-alarm rate is at most alpha with probability 1 - delta.
-
-    The probability is over calibration sets. Given theta = s_(k) the false-alarm rate is
-    Beta(n + 1 - k, k); the smallest k is taken with P(rate <= alpha) >= 1 - delta. Stricter than
-    `conformal_threshold`, which holds on average.
-
-    Raises:
-        TooFewNormalsError: even the largest score is not enough.
-        ValueError: as in `conformal_threshold`.
-    """
-    from scipy.special import betainc  # 0.3 s to import, and rarely wanted
-
-    alpha = rate("alpha", alpha)
-    rate("delta", delta)
-    ordered = _ordered(scores)
-    n = len(ordered)
-    k = np.arange(1, n + 1)
-    enough = np.flatnonzero(betainc(n + 1 - k, k, alpha) >= 1 - delta)  # P(Beta <= alpha)
-    if not len(enough):
-        needed = math.ceil(math.log(delta) / math.log(1 - alpha))
-        raise TooFewNormalsError(
-            f"a false-alarm rate of {alpha:.2%} with confidence {1 - delta:.0%} needs at least "
-            f"{needed} held-out normal images, got {n}"
-        )
-    return Threshold(float(np.nextafter(ordered[enough[0]], np.inf)), alpha, n, "pac", alpha)
-
-
-def quantile_threshold(scores: ArrayLike, alpha: float = 0.05) -> Threshold:
-    """The plain (1 - alpha) quantile: the common rule, which guarantees nothing at small n."""
-    alpha = rate("alpha", alpha)
-    ordered = _ordered(scores)
-    return Threshold(float(np.quantile(ordered, 1 - alpha)), alpha, len(ordered), "quantile", None)
-
-
 def p_values(calibration: ArrayLike, scores: ArrayLike) -> np.ndarray:
     """Conformal p-values (1 + #{s_i >= s}) / (n + 1): small for anomalies, never below 1 / (n + 1).
 
@@ -247,12 +211,12 @@ def p_values(calibration: ArrayLike, scores: ArrayLike) -> np.ndarray:
         >>> p_values([1, 2, 3, 4], [0, 2.5, 9]).tolist()
         [1.0, 0.6, 0.2]
     """
-    ordered = _ordered(calibration)
+    ordered = ordered_scores(calibration)
     at_least = len(ordered) - np.searchsorted(ordered, vector("scores", scores), side="left")
     return (1 + at_least) / (len(ordered) + 1)
 
 
-def _ordered(scores: ArrayLike) -> np.ndarray:
+def ordered_scores(scores: ArrayLike) -> np.ndarray:
     """The calibration scores in order; at least one."""
     ordered = np.sort(vector("calibration scores", scores))
     if not len(ordered):

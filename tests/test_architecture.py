@@ -59,7 +59,7 @@ def test_it_grows_no_more() -> None:
     detector = ROOT / "differnet_lite" / "detector.py"  # the one class, from photographs to scores
     long = [path for path in FILES.values() if lines(path) > 300]
     assert long == [detector] and lines(detector) <= 535
-    assert lines(*ROOT.glob("differnet_lite/**/*.py")) <= 5950
+    assert lines(*ROOT.glob("differnet_lite/**/*.py")) <= 5600
     assert lines(*FILES.values()) <= 17_050
     assert lines(*ROOT.glob("[!.]*/**/*.py")) <= 31_100
     code = """import sys; from differnet_lite import DifferNet

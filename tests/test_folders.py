@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from differnet_lite.folders import load_category
+from differnet_course.folders import load_category
 from differnet_lite.listing import DatasetError, training_images, training_set
 
 Put = Callable[..., Path]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from differnet_lite.folders import load_mask
+from differnet_course.folders import load_mask
 from differnet_lite.images import ImageError
 
 Put = Callable[..., Path]

@@ -30,7 +30,7 @@ def run(*arguments: str) -> str:
     ("statement", "avoided"),
     [
         ("import differnet_lite", HEAVY),
-        ("from differnet_lite import DifferNet, load_category, load", FIGURES),
+        ("from differnet_lite import DifferNet, load", FIGURES),
         ("from differnet_course import metrics", {"torch"}),
         ("from differnet_course import published", {"torch", "pandas"}),
     ],
@@ -42,7 +42,7 @@ def test_importing_loads_no_more_than_it_needs(statement: str, avoided: set[str]
 
 def test_every_public_name_is_there() -> None:
     names = set(differnet_lite.__all__)
-    assert {"DifferNet", "Transformations", "load", "load_category", "select"} <= names
+    assert {"DifferNet", "Transformations", "load"} <= names
     assert all(getattr(differnet_lite, name) is not None for name in names)
     with pytest.raises(AttributeError, match="attribute nonsense"):
         _ = differnet_lite.nonsense

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from differnet_course import evaluate
+from differnet_course import evaluate, load_category
 from differnet_course.prepare import MTD_COUNTS, MVTEC_COUNTS
-from differnet_lite import DifferNet, Transformations, load_category
+from differnet_lite import DifferNet, Transformations
 
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 REAL = Path(os.environ.get("DIFFERNET_LITE_REAL_DATA", BESIDE))

@@ -9,7 +9,7 @@ import torch
 from differnet_lite.flow import CouplingFlow, build_flow
 from differnet_lite.loss import nll
 from differnet_lite.sampling import whitening_matrix
-from differnet_lite.scoring import Scorer, flow_score, latents, score_views
+from differnet_lite.scoring import Scorer, flow_score, score_views
 
 
 @pytest.fixture(scope="module")
@@ -26,15 +26,6 @@ def flow(features: torch.Tensor) -> CouplingFlow:
 
 def scorer(flow: CouplingFlow, *, pool_views: bool = False, use_log_det: bool = False) -> Scorer:
     return Scorer(flow_score(flow, use_log_det=use_log_det), pool_views)
-
-
-def test_latents_are_the_flows_view_by_view(flow: CouplingFlow, features: torch.Tensor) -> None:
-    z, log_det = latents(flow, features, batch_size=4)
-    assert not z.requires_grad
-    for n in range(5):
-        z_alone, log_det_alone = flow(features[n])
-        torch.testing.assert_close(z[n], z_alone, rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(log_det[n], log_det_alone, rtol=1e-4, atol=1e-5)
 
 
 def test_the_score_is_the_mean_square_over_views_and_dimensions(

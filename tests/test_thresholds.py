@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
+from differnet_course.thresholds import pac_threshold, quantile_threshold
 from differnet_lite.thresholds import (
     Calibration,
     Threshold,
     TooFewNormalsError,
     conformal_threshold,
     p_values,
-    pac_threshold,
-    quantile_threshold,
 )
 
 

@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 
 from differnet_course.experiments.running import content, made_here, memory
+from differnet_course.folders import Category, load_category
 from differnet_course.metrics import auroc
-from differnet_lite import DifferNet, load_category
+from differnet_lite import DifferNet
 from differnet_lite.flow import CouplingFlow
-from differnet_lite.folders import Category
 from differnet_lite.sampling import fresh_view_sampler, view_sampler
 from differnet_lite.scoring import scorer_of
 from differnet_lite.training import train_flow

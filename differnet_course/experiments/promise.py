@@ -21,14 +21,15 @@ from tqdm.auto import tqdm
 
 from differnet_course.baselines.feature_methods import Mahalanobis, drawn_rows
 from differnet_course.experiments.running import memory
+from differnet_course.folders import load_category
 from differnet_course.samples import render
-from differnet_lite import DifferNet, load_category
+from differnet_course.thresholds import quantile_threshold
+from differnet_lite import DifferNet
 from differnet_lite.settings import DEFAULT
 from differnet_lite.splits import cross_splits, held_out_split
 from differnet_lite.thresholds import (
     TooFewNormalsError,
     conformal_threshold,
-    quantile_threshold,
 )
 
 __all__ = ["feature_pool", "repetition", "run_promise", "simulated_cell"]

@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 import differnet_lite
 from differnet_course import metrics
 from differnet_course.baselines import make_detector
-from differnet_lite.folders import Category, load_category
+from differnet_course.folders import Category, load_category
 from differnet_lite.images import digest, in_parallel
 
 __all__ = ["Cell", "content", "made_here", "memory", "run", "subset"]

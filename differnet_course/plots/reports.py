@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import plotly.graph_objects as go
 
+from differnet_course.folders import load_mask
 from differnet_course.plots.curves import plot_history
 from differnet_course.plots.maps import plot_gallery
 from differnet_course.plots.rates import plot_roc
 from differnet_course.plots.report import write_report
 from differnet_course.plots.scores import plot_batch, plot_scores
-from differnet_lite.folders import load_mask
 from differnet_lite.images import as_rgb, image_size
 from differnet_lite.maps import MapLevels
 from differnet_lite.regions import regions_of

@@ -73,9 +73,9 @@ def _silence() -> None:
 
 def _function(command: str) -> Callable[[argparse.Namespace], int]:
     """What runs a command; only what it needs is imported."""
-    if command in ("demo", "prepare"):
+    if command in ("demo", "evaluate", "prepare"):
         return getattr(course("commands"), command)
-    if command in ("score", "evaluate"):
+    if command == "score":
         from differnet_lite.cli.scoring import score
 
         return score

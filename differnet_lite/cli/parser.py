@@ -104,7 +104,7 @@ def _pattern(text: str) -> str:
 def _score(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("model", help="file that fit wrote")
-    add("images", nargs="+", help="photographs, folders, or a category (its test folder)")
+    add("images", nargs="+", help="photographs, or folders with their sub-folders")
     add("--csv", metavar="FILE", help="table to write, a row an image; - for standard output")
     add("--json", action="store_true", help="print a JSON object a line")
     add("--report", metavar="FILE", help="HTML page to write")
@@ -120,11 +120,9 @@ def _score(command: argparse.ArgumentParser) -> None:
 
 def _evaluate(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", help="file that fit wrote")
-    command.add_argument("images", nargs=1, metavar="folder", help="has test/good/, test/DEFECT/")
+    command.add_argument("folder", help="has test/good/, test/DEFECT/")
     command.add_argument("--report", metavar="FILE", help="HTML page to write")
     _common(command)
-    of_score = ("csv", "json", "maps", "all_maps", "fdr", "scheduler", "out")
-    command.set_defaults(top=0, **dict.fromkeys(of_score))
 
 
 def _demo(command: argparse.ArgumentParser) -> None:

@@ -15,9 +15,10 @@ from sklearn.svm import OneClassSVM
 
 from differnet_course.baselines import BASELINES, make_detector
 from differnet_course.baselines.feature_methods import OCSVM, Components
+from differnet_course.folders import load_category
 from differnet_course.metrics import auroc
 from differnet_course.samples import make_sample_category
-from differnet_lite import DifferNet, load_category
+from differnet_lite import DifferNet
 
 from .conftest import FEATURES, ON_FEATURES
 

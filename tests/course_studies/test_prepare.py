@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from differnet_course import prepare
+from differnet_course.folders import load_category
 from differnet_course.prepare import prepare_mtd, prepare_mvtec
-from differnet_lite.folders import DatasetError, load_category
+from differnet_lite.listing import DatasetError
 
 
 def _image(path: Path, value: int = 100, size: tuple[int, int] = (8, 6)) -> None:

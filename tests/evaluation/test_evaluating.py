@@ -12,8 +12,9 @@ import pytest
 
 from differnet_course import metrics
 from differnet_course.evaluation import Evaluation, evaluate
+from differnet_course.folders import load_category, load_mask
 from differnet_lite import DifferNet
-from differnet_lite.folders import DatasetError, load_category, load_mask
+from differnet_lite.listing import DatasetError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*cannot guarantee")
 

@@ -12,8 +12,9 @@ import pytest
 
 from differnet_course.experiments.__main__ import main
 from differnet_course.experiments.chosen_epoch import epoch_by_epoch, last_and_best
+from differnet_course.folders import load_category
 from differnet_course.metrics import auroc
-from differnet_lite import DifferNet, load_category
+from differnet_lite import DifferNet
 from differnet_lite.settings import PAPER
 
 

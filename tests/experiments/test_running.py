@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from differnet_course import metrics
+from differnet_course import load_category, metrics
 from differnet_course.experiments.running import run, subset
 from differnet_course.experiments.studies import Study
-from differnet_lite import DatasetError, load_category
+from differnet_lite import DatasetError
 
 from .conftest import Fake
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from differnet_course.folders import load_category
 from differnet_course.samples import DEFECTS, SAMPLE_CATEGORIES, make_sample_category, render
-from differnet_lite.folders import load_category
 
 SMALL: dict[str, Any] = {"n_train": 2, "n_test_good": 1, "n_per_defect": 1, "progress": False}
 KINDS = [(c, d) for c in SAMPLE_CATEGORIES for d in DEFECTS[c]]
