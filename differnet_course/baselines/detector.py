@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator
 from typing import Any, Self
 
 import numpy as np
@@ -12,7 +11,6 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from differnet_course.baselines.dsebm import DSEBM
 from differnet_course.baselines.feature_methods import (
@@ -45,9 +43,9 @@ BASELINES: dict[str, type[Density]] = {
     "autoencoder-l2": Autoencoder,
     "patchcore": PatchCore,
 }
-CHUNK = 64  # images read at a time
 
 
+@dataclasses.dataclass(eq=False, repr=False)
 class BaselineDetector(BaseEstimator):
     """A density model that scores photographs.
 
@@ -57,26 +55,15 @@ class BaselineDetector(BaseEstimator):
             `NetworkDensity` sees images of its own size, not rotated, as in the methods' papers.
         seed: of the drawn rows and the networks.
         device: of the networks.
-        progress: whether to show progress bars.
 
     Attributes:
         density_: the fitted density.
     """
 
-    def __init__(
-        self,
-        density: Density,
-        trunk: DifferNet,
-        *,
-        seed: int = 0,
-        device: str | torch.device = "auto",
-        progress: bool = True,
-    ) -> None:
-        self.density = density
-        self.trunk = trunk
-        self.seed = seed
-        self.device = device
-        self.progress = progress
+    density: Density
+    trunk: DifferNet
+    seed: int = 0
+    device: str | torch.device = "auto"
 
     def fit(self, images: Images) -> Self:
         """Train on normal images: a category, a folder or a list."""
@@ -85,17 +72,19 @@ class BaselineDetector(BaseEstimator):
         density = dataclasses.replace(self.density)
         self.density_: Density = density
         if isinstance(density, NetworkDensity):
-            density.fit(inputs, seed=self.seed, progress=self.progress)
+            density.fit(inputs, seed=self.seed)
         elif isinstance(density, Mahalanobis):
             density.fit(drawn_rows(inputs, settings, self.seed))
         else:
-            rows = Scorer(density.score, settings.pool_views).rows(inputs)
-            density.fit(rows.flatten(0, 1))
+            density.fit(Scorer(density.score, settings.pool_views).rows(inputs).flatten(0, 1))
         return self
 
     def inputs(self, images: Images) -> Tensor:
         """What the density sees: features (N, T, D), or pixels (N, 3, size, size) in [-1, 1]."""
-        return torch.cat(list(self._chunks(images)))
+        if not isinstance(self.density, NetworkDensity):
+            return self.features(images)
+        pixels = torch.cat(list(iter_decoded(as_images(images), size=self.density.size)))
+        return (pixels.float() / 127.5 - 1).to(resolve_device(self.device))
 
     def features(self, images: Images) -> Tensor:
         """The trunk's features (N, T, D), whatever the density sees."""
@@ -104,26 +93,11 @@ class BaselineDetector(BaseEstimator):
     def anomaly_scores(self, images: Images) -> np.ndarray:
         """(N,) float64; higher is more anomalous."""
         check_is_fitted(self, "density_")
-        scores = [np.empty(0)]
-        for inputs in self._chunks(images):
-            if isinstance(self.density_, NetworkDensity):
-                scores.append(self.density_.score(inputs).double().cpu().numpy())
-            else:
-                pool = self.trunk.settings.pool_views
-                scores.append(Scorer(self.density_.score, pool).scores(inputs))
-        return finite("score", np.concatenate(scores))
-
-    def _chunks(self, images: Images) -> Iterator[Tensor]:
-        images = as_images(images)
-        with tqdm(total=len(images), unit="image", disable=not self.progress, leave=False) as bar:
-            for start in range(0, len(images), CHUNK):
-                chunk = images[start : start + CHUNK]
-                if isinstance(self.density, NetworkDensity):
-                    pixels = torch.cat(list(iter_decoded(chunk, size=self.density.size)))
-                    yield (pixels.float() / 127.5 - 1).to(resolve_device(self.device))
-                else:
-                    yield self.trunk.features(chunk)
-                bar.update(len(chunk))
+        inputs = self.inputs(images)
+        if isinstance(self.density_, NetworkDensity):
+            return finite("score", self.density_.score(inputs).double().cpu().numpy())
+        scorer = Scorer(self.density_.score, self.trunk.settings.pool_views)
+        return finite("score", scorer.scores(inputs))
 
 
 def make_detector(
@@ -147,11 +121,9 @@ def make_detector(
         NearestNeighbour(n_components=8)
     """
     one_of("method", name, ("differnet", *BASELINES))
+    fields = {} if name == "differnet" else BASELINES[name].__dataclass_fields__
+    own = {key: settings.pop(key) for key in fields if key in settings}
+    trunk = DifferNet(seed=seed, device=device, cache=cache, progress=progress, **settings)
     if name == "differnet":
-        return DifferNet(seed=seed, device=device, cache=cache, progress=progress, **settings)
-    fields = [field.name for field in dataclasses.fields(BASELINES[name]) if field.init]
-    density = BASELINES[name](**{key: settings.pop(key) for key in fields if key in settings})
-    if isinstance(density, NetworkDensity) and settings:
-        raise TypeError(f"{name}: expected some of the settings {fields}, got {sorted(settings)}")
-    trunk = DifferNet(seed=seed, device=device, cache=cache, progress=False, **settings)
-    return BaselineDetector(density, trunk, seed=seed, device=device, progress=progress)
+        return trunk
+    return BaselineDetector(BASELINES[name](**own), trunk, seed=seed, device=device)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -52,17 +51,12 @@ class DSEBM(NetworkDensity):
 
     steps: int = 1000
     noise: float = 0.2
-    network_: Energy = dataclasses.field(init=False, repr=False)
 
-    def build(self) -> nn.Module:
-        """The energy."""
-        return Energy(self.size, self.width)
-
-    def stepper(self, images: Tensor) -> Callable[[Tensor, torch.Generator], Tensor]:
-        """Start with the best centre b of a network without h."""
-        with torch.no_grad():
-            self.network_.centre.copy_(images.mean(0))
-        return super().stepper(images)
+    def build(self, images: Tensor) -> nn.Module:
+        """The energy with the best centre b of a network without h."""
+        energy = Energy(self.size, self.width)
+        energy.centre.data = images.mean(0)
+        return energy
 
     def loss(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """The squared error of what the noise is removed from."""

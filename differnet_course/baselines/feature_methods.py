@@ -19,9 +19,9 @@ STD_FLOOR = 0.01  # dead channels have no deviation: dividing by it would blow t
 
 
 class Components:
-    """Standardised rows on their principal components, float64, on the CPU.
+    """Standardised rows on at most `n_components` principal components, float64, on the CPU.
 
-    Of M rows (M, D) at most M - 1 components are kept; a single row has none, and all D stay.
+    M rows have M - 1 components; a single row has none, and all D columns stay.
     """
 
     def __init__(self, rows: Tensor, n_components: int) -> None:
@@ -41,12 +41,9 @@ class Components:
 class NearestNeighbour:
     """1-NN: the Euclidean distance to the nearest training row, after z-scores and PCA.
 
-    With fewer rows than `n_components` the components are what the rows span, and the part of an
-    anomaly that lies outside of it is not seen.
-
     References:
         Nazare, de Mello, Ponti, "Are pre-trained CNNs good feature extractors for anomaly detection
-        in surveillance videos?", arXiv 1811.08495; the comparison in arXiv 2008.12577.
+        in surveillance videos?", arXiv 1811.08495.
     """
 
     n_components: int = 64
@@ -66,13 +63,11 @@ class NearestNeighbour:
 class OCSVM:
     """One-class support vector machine: an RBF boundary, with at most a share `nu` of rows outside.
 
-    The score is minus the decision function: 0 on the boundary, positive outside, constant far
-    away. arXiv 2008.12577 does not say how its features were scaled and reduced: z-scores and PCA
-    are the usual recipe, not necessarily the authors'.
+    The score is minus the decision function: 0 on the boundary, positive outside. arXiv 2008.12577
+    does not say how its features were scaled: z-scores and PCA are the usual recipe.
 
     References:
         Schölkopf et al., "Estimating the Support of a High-Dimensional Distribution", 2001.
-        Andrews et al., "Transfer Representation-Learning for Anomaly Detection", 2016.
     """
 
     n_components: int = 64
@@ -100,7 +95,7 @@ class Mahalanobis:
 
     References:
         Rippel, Mertens, Merhof, "Modeling the Distribution of Normal Data in Pre-Trained Deep
-        Features for Anomaly Detection", arXiv 2005.14140; here one Gaussian on the last maps.
+        Features for Anomaly Detection", arXiv 2005.14140.
     """
 
     noise: float = 0.02
@@ -116,11 +111,7 @@ class Mahalanobis:
 
 
 def drawn_rows(features: Tensor, settings: Settings, seed: int) -> Tensor:
-    """About 16 rows of each image's views (N, T, D), drawn as the flow's whitening draws them.
-
-    Returns:
-        (16 N, D): means over random halves of the views, or single views without `pool_views`.
-    """
+    """Rows (16 N, D) of images' views (N, T, D), drawn as the flow's whitening draws them."""
     n_views = settings.views_per_image
     sample = view_sampler(features, views_per_image=n_views, pool_views=settings.pool_views)
     generator = torch.Generator().manual_seed(seed)

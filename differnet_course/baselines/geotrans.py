@@ -16,11 +16,7 @@ N_SYMMETRIES = 8
 
 
 def symmetries(x: Tensor) -> Tensor:
-    """The 8 views T_k x of images (B, C, H, H): 4 quarter turns, without and with a mirror.
-
-    Returns:
-        (B, 8, C, H, H); view 0 is x itself.
-    """
+    """(B, 8, C, H, H) of (B, C, H, H): 4 quarter turns, without and with a mirror."""
     turned = [torch.rot90(base, k, (2, 3)) for base in (x, x.flip(3)) for k in range(4)]
     return torch.stack(turned, 1)
 
@@ -42,7 +38,7 @@ class GeoTrans(NetworkDensity):
 
     steps: int = 300
 
-    def build(self) -> nn.Module:
+    def build(self, images: Tensor) -> nn.Module:
         """(B, 3, H, W) -> logits (B, 8)."""
         w = self.width
         layers: list[nn.Module] = []

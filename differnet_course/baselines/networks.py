@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Self
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 __all__ = ["Autoencoder", "NetworkDensity", "decoder", "encoder"]
 
@@ -40,12 +38,8 @@ class NetworkDensity:
     batch_size: int = 16
     learning_rate: float = 1e-3
 
-    def __post_init__(self) -> None:
-        if self.size < 32 or self.size & (self.size - 1):
-            raise ValueError(f"size: expected a power of two, at least 32 pixels, got {self.size}")
-
-    def build(self) -> nn.Module:
-        """A new network; its weights come from torch's global generator."""
+    def build(self, images: Tensor) -> nn.Module:
+        """A new network for these images; its weights come from torch's global generator."""
         raise NotImplementedError
 
     def score_batch(self, x: Tensor) -> Tensor:
@@ -56,41 +50,37 @@ class NetworkDensity:
         """The loss of a batch; here the mean score."""
         return self.score_batch(x).mean()
 
-    def stepper(self, images: Tensor) -> Callable[[Tensor, torch.Generator], Tensor]:
-        """A function of a batch that makes one step and returns the loss; `images` are all."""
+    def stepper(self) -> Callable[[Tensor, torch.Generator], None]:
+        """A function of a batch and a generator that makes one step."""
         adam = torch.optim.Adam(self.network_.parameters(), lr=self.learning_rate)
 
-        def step(x: Tensor, generator: torch.Generator) -> Tensor:
-            loss = self.loss(x, generator)
-            adam.zero_grad(set_to_none=True)
-            loss.backward()
+        def step(x: Tensor, generator: torch.Generator) -> None:
+            adam.zero_grad()
+            self.loss(x, generator).backward()
             adam.step()
-            return loss.detach()
 
         return step
 
-    def fit(self, rows: Tensor, *, seed: int = 0, progress: bool = False) -> Self:
+    def fit(self, rows: Tensor, *, seed: int = 0) -> Self:
         """Train on images (N, 3, size, size), on their device."""
+        with torch.random.fork_rng(devices=[]):  # the caller's global generator stays
+            torch.default_generator.manual_seed(seed)
+            self.network_ = self.build(rows).to(rows.device).train()
+        step = self.stepper()
         generator = torch.Generator().manual_seed(seed)
-        name = type(self).__name__
-        with _contained(seed):
-            self.network_ = self.build().to(rows.device).train()
-            step = self.stepper(rows)
-            batches = _endless(len(rows), self.batch_size, generator)
-            for k in tqdm(range(self.steps), name, disable=not progress, leave=False):
-                loss = float(step(rows[next(batches).to(rows.device)], generator))
-                if not math.isfinite(loss):
-                    raise FloatingPointError(
-                        f"{name}: the training loss is {loss} in step {k + 1}; "
-                        f"lower the learning rate ({self.learning_rate:g})"
-                    )
+        order = torch.empty(0, dtype=torch.long)  # one random order of all N after the other
+        for _ in range(self.steps):
+            while len(order) < self.batch_size:
+                order = torch.cat([order, torch.randperm(len(rows), generator=generator)])
+            step(rows[order[: self.batch_size].to(rows.device)], generator)
+            order = order[self.batch_size :]
         self.network_.eval()
         return self
 
+    @torch.no_grad()
     def score(self, rows: Tensor) -> Tensor:
         """(N,) scores of images (N, 3, size, size)."""
-        with _contained(0), torch.no_grad():
-            return torch.cat([self.score_batch(x) for x in rows.split(16)])
+        return torch.cat([self.score_batch(x) for x in rows.split(16)])
 
 
 @dataclasses.dataclass
@@ -109,7 +99,7 @@ class Autoencoder(NetworkDensity):
     steps: int = 800
     latent: int = 100
 
-    def build(self) -> nn.Module:
+    def build(self, images: Tensor) -> nn.Module:
         """x -> code -> copy of x."""
         code = encoder(self.size, self.width, self.latent)
         return nn.Sequential(code, decoder(self.size, self.width, self.latent))
@@ -120,10 +110,7 @@ class Autoencoder(NetworkDensity):
 
 
 def encoder(size: int, width: int, latent: int) -> nn.Sequential:
-    """DCGAN's: strided convolutions (B, 3, size, size) -> (B, latent, 1, 1).
-
-    Batch norm after all but the first and last.
-    """
+    """DCGAN's strided convolutions: (B, 3, size, size) -> (B, latent, 1, 1)."""
     layers: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
     for _ in range(_n_halvings(size) - 1):
         layers.append(nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False))
@@ -148,22 +135,3 @@ def decoder(size: int, width: int, latent: int) -> nn.Sequential:
 def _n_halvings(size: int) -> int:
     """How often an image is halved until its map is 4 x 4."""
     return int(math.log2(size // LATENT_GRID))
-
-
-def _endless(n: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Batches of indices (batch_size,) without end: one random order of all n after the other."""
-    waiting = torch.empty(0, dtype=torch.long)
-    while True:
-        while len(waiting) < batch_size:
-            waiting = torch.cat([waiting, torch.randperm(n, generator=generator)])
-        yield waiting[:batch_size]
-        waiting = waiting[batch_size:]
-
-
-@contextmanager
-def _contained(seed: int) -> Iterator[None]:
-    """Seed torch's global generator and make cuDNN repeat itself; afterwards all is as it was."""
-    flags = torch.backends.cudnn.flags(deterministic=True, benchmark=False, allow_tf32=False)
-    with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad(), flags:
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed a GPU, too
-        yield

@@ -22,17 +22,14 @@ class PatchCore(NetworkDensity):
     r"""The largest distance of a patch to its nearest neighbour among remembered normal patches.
 
     A patch is a place of two middle layers of the frozen AlexNet, averaged over 3 x 3 cells: what
-    the *distance* map sees. No network is trained: of the settings of `NetworkDensity` only `size`
-    has a meaning. Made simpler: AlexNet for a wide ResNet-50, two layers on one grid, and no
-    re-weighting by the density of the memory. It sees images as they lie, without rotations.
+    the *distance* map sees. Of the settings of `NetworkDensity` only `size` has a meaning. Made
+    simpler: AlexNet for a wide ResNet-50, two layers on one grid, and no re-weighting by the
+    density of the memory. It sees images as they lie, without rotations.
 
     Args:
         size: side of the images, pixels; 64 or more.
         n_patches: most patches that are remembered.
         n_candidates: most patches that these are chosen from, drawn evenly from the images.
-
-    Attributes:
-        patches_: (M, D), the memory.
 
     References:
         Roth et al., "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022,
@@ -43,12 +40,8 @@ class PatchCore(NetworkDensity):
     n_patches: int = 2000
     n_candidates: int = 40_000
 
-    def __post_init__(self) -> None:
-        if self.size < 64:
-            raise ValueError(f"size: expected 64 pixels or more, got {self.size}")
-
-    @torch.inference_mode()
-    def fit(self, rows: Tensor, *, seed: int = 0, progress: bool = False) -> Self:
+    @torch.no_grad()
+    def fit(self, rows: Tensor, *, seed: int = 0) -> Self:
         """Remember patches of normal images (N, 3, size, size)."""
         generator = torch.Generator().manual_seed(seed)
         self.extractor_ = MultiScaleExtractor(

@@ -142,10 +142,11 @@ def _over_categories(table: pd.DataFrame, short: pd.DataFrame) -> pd.DataFrame:
     """A row for each method: `summarise` of each seed's mean; a seed that lacks one has none."""
     columns = ["auroc", "fit_s", "score_s"]
     groups = table.astype(dict.fromkeys(columns, float)).groupby(["method", "seed"], sort=False)
-    means = groups[columns].agg(pd.Series.mean, skipna=False).reset_index()
+    means = groups[columns].mean()
+    means["auroc"] = means["auroc"].where(groups["auroc"].count() == table["category"].nunique())
     papers = short.groupby("method", sort=False)["paper"].agg(pd.Series.mean, skipna=False)
     name = f"mean of {table['category'].nunique()}"
-    return summarise(means.assign(category=name)).assign(paper=papers.to_numpy())
+    return summarise(means.reset_index().assign(category=name)).assign(paper=papers.to_numpy())
 
 
 def as_text(summary: pd.DataFrame) -> str:
