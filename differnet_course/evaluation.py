@@ -12,7 +12,6 @@ import numpy as np
 from differnet_course import metrics
 from differnet_course.folders import Category, load_category, load_mask
 from differnet_course.metrics import Interval
-from differnet_lite.checks import vector
 from differnet_lite.detector import DifferNet
 from differnet_lite.listing import DatasetError
 from differnet_lite.maps import MapLevels
@@ -20,16 +19,14 @@ from differnet_lite.thresholds import Threshold
 
 __all__ = ["Evaluation", "evaluate"]
 
-PixelFigures = tuple[float | None, float | None, float | None]
-
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
     """What a detector does on a test set.
 
-    `threshold` was chosen on normal images alone. The rates are the flagged shares of the normal
-    and of the anomalous test images, and `by_kind` has the AUROC of each kind of defect. Figures of
-    maps (N, size, size) are None where there are no masks or no maps.
+    The rates are the flagged shares of the normal and of the anomalous test images, and `by_kind`
+    has the AUROC of each kind of defect. Figures of maps (N, size, size) are None where there are
+    no masks or no maps.
     """
 
     category: Category
@@ -86,14 +83,12 @@ def evaluate(
     Args:
         model: fitted.
         category: the category or its folder; needs normal and anomalous test images.
-        alpha: false-alarm rate of the threshold; with too few calibration images for it the
-            threshold is the fallback of `conformal_threshold`, and says so.
+        alpha: false-alarm rate of the threshold, or the smallest that can be promised.
         maps: draw anomaly maps, and measure them where masks are.
         scores: (N,) of the test images, where the detector has scored them already.
 
     Raises:
         DatasetError: the test set lacks normal or anomalous images.
-        ValueError: there is not one score for each test image.
     """
     if not isinstance(category, Category):
         category = load_category(Path(category))
@@ -113,38 +108,42 @@ def evaluate(
             stacklevel=2,
         )
     threshold = model.threshold(alpha, if_too_few="fallback")
-    scores = vector("scores", model.anomaly_scores(category.test) if scores is None else scores)
+    if scores is None:
+        scores = model.anomaly_scores(category.test)
     false_alarms, detections = metrics.rates(labels, scores >= threshold.value)
     drawn = None
     levels = None
-    pixel_figures: PixelFigures = (None, None, None)
+    pixel_figures: dict[str, float] = {}
     if maps:
         drawn = model.anomaly_maps(category.test)
         levels = model.map_levels(alpha, if_too_few="fallback")
         pixel_figures = _pixel_figures(category, drawn)
     return Evaluation(
-        category,
-        scores,
-        threshold,
-        metrics.bootstrap(metrics.auroc, labels, scores),
-        metrics.bootstrap(metrics.average_precision, labels, scores),
-        false_alarms,
-        detections,
-        metrics.auroc_by_kind(category.kinds, scores),
-        *pixel_figures,
-        drawn,
-        levels,
+        category=category,
+        scores=scores,
+        threshold=threshold,
+        auroc=metrics.bootstrap(metrics.auroc, labels, scores),
+        average_precision=metrics.bootstrap(metrics.average_precision, labels, scores),
+        false_alarm_rate=false_alarms,
+        detection_rate=detections,
+        by_kind=metrics.auroc_by_kind(category.kinds, scores),
+        maps=drawn,
+        levels=levels,
+        **pixel_figures,
     )
 
 
-def _pixel_figures(category: Category, maps: np.ndarray) -> PixelFigures:
+def _pixel_figures(category: Category, maps: np.ndarray) -> dict[str, float]:
     """Pixel AUROC, AUPRO and mean AUPIMO; an anomaly without a mask would count as normal."""
     if not category.has_masks:
-        return None, None, None
+        return {}
     pairs = zip(category.masks, category.labels, strict=True)
     rows = [i for i, (mask, label) in enumerate(pairs) if mask is not None or not label]
     side = maps.shape[-1]
     masks = [load_mask(category.masks[i], side, image=category.test[i]) for i in rows]
     chosen = [maps[i] for i in rows]
-    aupimo = float(metrics.aupimo(masks, chosen).mean())
-    return metrics.pixel_auroc(masks, chosen), metrics.aupro(masks, chosen), aupimo
+    return {
+        "pixel_auroc": metrics.pixel_auroc(masks, chosen),
+        "aupro": metrics.aupro(masks, chosen),
+        "aupimo": float(metrics.aupimo(masks, chosen).mean()),
+    }

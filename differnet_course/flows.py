@@ -1,22 +1,20 @@
-r"""Small, complete pieces for notebooks 01 and 02: two-dimensional flows and their training.
+"""Small flows for notebooks 01 and 02.
 
 Every flow here keeps the package's contract: `z, log_det = flow(y)` with
 log_det = log |det dz/dy|, and `y, log_det = flow.inverse(z)` with the log-det of the way back.
-The affine coupling itself is not here: the reader writes it in notebook 02. The figures are in
-`differnet_course.plots.flows`.
+The affine coupling itself is not here: the reader writes it in notebook 02.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from differnet_lite.flow import soft_clamp
-from differnet_lite.loss import nll
 
 __all__ = [
     "MADE",
@@ -25,12 +23,9 @@ __all__ = [
     "Inverse",
     "Permute",
     "density_on_grid",
-    "fit",
     "log_density",
     "two_moons",
 ]
-
-Direction = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 def two_moons(n: int, *, noise: float = 0.08, seed: int = 0) -> Tensor:
@@ -53,19 +48,15 @@ class Chain(nn.Module):
 
     def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Latent z (N, D) and log |det dz/dy| (N,)."""
-        return self._through([part.forward for part in self.parts], y)
+        total = y.new_zeros(len(y))
+        for part in self.parts:
+            y, log_det = part(y)
+            total = total + log_det
+        return y, total
 
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Data y (N, D) and log |det dy/dz| (N,)."""
-        directions = [part.inverse for part in reversed(self.parts)]
-        return self._through(directions, z)  # type: ignore[arg-type]
-
-    def _through(self, directions: Sequence[Direction], x: Tensor) -> tuple[Tensor, Tensor]:
-        total = x.new_zeros(len(x))
-        for direction in directions:
-            x, log_det = direction(x)
-            total = total + log_det
-        return x, total
+        return Chain([Inverse(part) for part in reversed(self.parts)])(z)
 
 
 class Permute(nn.Module):
@@ -137,9 +128,8 @@ class _MaskedLinear(nn.Linear):
 class MADE(nn.Module):
     r"""One autoregressive layer (of MAF): :math:`z_i = y_i \exp(s_i(y_{<i})) + t_i(y_{<i})`.
 
-    Masks on the weights see to it that s_i and t_i depend on y_1 .. y_{i-1} only, so that a single
-    network pass gives z. The way back needs y_1 to get y_2 and so on: D passes. `Inverse` turns it
-    around (IAF).
+    By masks on the weights s_i and t_i depend on y_1 .. y_{i-1} only: one network pass gives z.
+    The way back needs y_1 to get y_2 and so on: D passes. `Inverse` turns it around (IAF).
 
     References:
         Germain et al., "MADE", arXiv 1502.03509; Papamakarios et al., "MAF", arXiv 1705.07057;
@@ -156,21 +146,20 @@ class MADE(nn.Module):
         first, second, last = (_MaskedLinear(mask) for mask in masks)
         self.net = nn.Sequential(first, nn.SiLU(), second, nn.SiLU(), last)
 
-    def coefficients(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Soft-clamped log-scale s and shift t, both (N, D): one network pass."""
+    def _coefficients(self, y: Tensor) -> tuple[Tensor, Tensor]:
         h, t = self.net(y).chunk(2, dim=1)
         return soft_clamp(h, self.alpha), t
 
     def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Latent z (N, D) and log |det dz/dy| (N,), in one pass."""
-        s, t = self.coefficients(y)
+        s, t = self._coefficients(y)
         return y * s.exp() + t, s.sum(1)
 
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Data y (N, D) and log |det dy/dz| (N,), in D passes: column i is right after pass i."""
         y = torch.zeros_like(z)
         for i in range(z.shape[1]):
-            s, t = self.coefficients(y)
+            s, t = self._coefficients(y)
             column = (z[:, i] - t[:, i]) * (-s[:, i]).exp()
             y = torch.cat([y[:, :i], column[:, None], y[:, i + 1 :]], 1)
         return y, -s.sum(1)
@@ -190,50 +179,6 @@ class Inverse(nn.Module):
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """The inner flow's forward."""
         return self.inner(z)
-
-
-def fit(
-    flow: nn.Module,
-    y: Tensor,
-    *,
-    steps: int = 800,
-    batch: int = 256,
-    lr: float = 4e-3,
-    seed: int = 0,
-    keep: Collection[int] = (),
-) -> tuple[list[float], dict[int, dict[str, Tensor]]]:
-    """Minimise `nll` with Adam and a cosine decay; the flow is changed in place.
-
-    Args:
-        flow: any flow of the package's contract.
-        y: (N, D) training data.
-        steps: optimiser steps, each on `batch` rows that are drawn with replacement.
-        lr: first learning rate; it decays to 0.
-        seed: of the batches.
-        keep: steps whose weights are returned (0: before the first step).
-
-    Returns:
-        The loss of every step, and the state dicts that `keep` asks for, by step.
-    """
-    rng = np.random.default_rng(seed)
-    optimiser = torch.optim.Adam(flow.parameters(), lr=lr)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    losses = []
-    weights = {}
-    for step in range(steps + 1):
-        if step in keep:
-            weights[step] = {name: value.clone() for name, value in flow.state_dict().items()}
-        if step == steps:
-            break
-        rows = torch.as_tensor(rng.integers(len(y), size=batch))
-        loss = nll(*flow(y[rows]))
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(flow.parameters(), 1.0)  # a far-off row would throw it off
-        optimiser.step()
-        schedule.step()
-        losses.append(loss.item())
-    return losses, weights
 
 
 def log_density(flow: nn.Module, y: Tensor) -> Tensor:

@@ -31,6 +31,7 @@ from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
 from differnet_lite import DifferNet
+from differnet_lite.checks import one_of
 from differnet_lite.features import SMALLEST
 from differnet_lite.images import ImageLike, decode
 from differnet_lite.maps import evenly
@@ -46,33 +47,23 @@ class GradientMaps:
 
     Args:
         model: a fitted model.
-        normal_images: training images; "attribution" compares with their maps. None leaves
-            "gradient" alone.
+        normal_images: training images; "attribution" compares with their maps.
         n_images: so many of them are taken, evenly chosen.
 
     Attributes:
-        methods: the maps that can be drawn.
         powers: mean q-th powers of the normal images' maps, S tensors (T, C, h_s, w_s) float16.
-
-    Raises:
-        NotFittedError: the model has not been fitted.
     """
 
+    methods = tuple(BLURS)
+
     def __init__(
-        self,
-        model: DifferNet,
-        normal_images: Sequence[ImageLike] | None = None,
-        n_images: int = 20,
+        self, model: DifferNet, normal_images: Sequence[ImageLike], n_images: int = 20
     ) -> None:
         check_is_fitted(model)
         self.model = model
-        self.powers: list[Tensor] = []
         self.q = model.extractor.pooling
-        self.methods: tuple[str, ...] = ("gradient",)
-        if normal_images is not None:
-            chosen = evenly(len(normal_images), min(n_images, len(normal_images)))
-            self._learn([normal_images[i] for i in chosen])
-            self.methods = tuple(BLURS)
+        chosen = evenly(len(normal_images), min(n_images, len(normal_images)))
+        self.powers = self._powers([normal_images[i] for i in chosen])
 
     def anomaly_map(
         self,
@@ -87,7 +78,7 @@ class GradientMaps:
 
         Args:
             image: a path, an array or a Pillow image.
-            method: one of `methods`; a ValueError lists them.
+            method: "gradient" or "attribution".
             sigma: deviation of a Gaussian blur, pixels; None takes the method's, see `BLURS`.
             n_angles: number of the model's views that are used, evenly chosen; None uses all.
             scale: position of the one scale that is taken; None takes all.
@@ -108,10 +99,7 @@ class GradientMaps:
         (S, T, 1, side, side), of "gradient" (S, T, 3, side, side); `side` in pixels, the input's if
         None. Not blurred.
         """
-        if method not in self.methods:
-            hint = "" if method not in BLURS else "; pass normal_images to GradientMaps"
-            expected = ", ".join(self.methods)
-            raise ValueError(f"method={method!r}: expected one of {expected}{hint}")
+        one_of("method", method, self.methods)
         n_views = len(self.model.angles_)
         chosen = evenly(n_views, n_views if n_angles is None else n_angles)
         views = self.views(image, chosen)
@@ -123,7 +111,10 @@ class GradientMaps:
         if method == "gradient":
             by_scale = [F.adaptive_avg_pool2d(x, side) for x in self._at_pixels(views, gradient)]
         else:
-            by_scale = [_enlarged(terms, side) for terms in self.terms(maps, gradient, chosen)]
+            by_scale = [
+                F.interpolate(terms[:, None], (side, side), mode="bilinear", align_corners=False)
+                for terms in self.terms(maps, gradient, chosen)
+            ]
         layers = torch.stack(by_scale, 1)  # (T, S, C, side, side)
         transformations = self.model.settings.transformations
         ways = transformations.views(self.model.angles_)
@@ -146,10 +137,8 @@ class GradientMaps:
     ) -> list[Tensor]:
         """What each position of the trunk's maps adds to the score, (T, h_s, w_s) for each scale.
 
-        Args:
-            maps: S tensors (T, C, h_s, w_s), of the views at the chosen angles.
-            gradient: (T, D), d tau / d y of these views.
-            chosen: positions of the angles.
+        `maps` are S tensors (T, C, h_s, w_s) of the views at some angles, `gradient` (T, D) is
+        d tau / d y of these views, and `chosen` are the positions of the angles.
         """
         return [part.sum(1) for part in self.channel_terms(maps, gradient, chosen)]
 
@@ -167,10 +156,7 @@ class GradientMaps:
         return terms
 
     def _at_pixels(self, views: Tensor, gradient: Tensor) -> list[Tensor]:
-        """The gradient (T, D) carried back to the pixels of each view, scale by scale.
-
-        S tensors (T, 3, size, size).
-        """
+        """The gradient (T, D) at the pixels of each view: S tensors (T, 3, size, size)."""
         n_scales = self.model.settings.n_scales
         with torch.enable_grad():
             pixels = views.detach().requires_grad_(True)
@@ -179,14 +165,14 @@ class GradientMaps:
         return [torch.autograd.grad(part, pixels, retain_graph=True)[0] for part in parts]
 
     @torch.no_grad()
-    def _learn(self, images: Sequence[ImageLike]) -> None:
+    def _powers(self, images: Sequence[ImageLike]) -> list[Tensor]:
         """Mean powers of normal images' maps; sums in float64 do not heed their order."""
         sums = [torch.zeros((), dtype=torch.float64)] * self.model.settings.n_scales
         for image in images:
             views = self.views(image, range(len(self.model.angles_)))
             for s, scale in enumerate(self.model.extractor.feature_maps(views)):
                 sums[s] = sums[s] + scale.float().cpu().double().abs().pow(self.q)
-        self.powers = [(total / len(images)).half() for total in sums]
+        return [(total / len(images)).half() for total in sums]
 
 
 def _secant(power: Tensor, usual: Tensor, q: float) -> Tensor:
@@ -196,11 +182,6 @@ def _secant(power: Tensor, usual: Tensor, q: float) -> Tensor:
     alike = difference.abs() <= 1e-4 * first
     change = first.pow(1 / q) - second.pow(1 / q)
     return torch.where(alike, first.pow(1 / q - 1) / q, change / difference.where(~alike, 1.0))
-
-
-def _enlarged(terms: Tensor, side: int) -> Tensor:
-    """(T, h, w) to (T, 1, side, side)."""
-    return F.interpolate(terms[:, None], size=(side, side), mode="bilinear", align_corners=False)
 
 
 def _blur(layers: Tensor, sigma: float) -> Tensor:

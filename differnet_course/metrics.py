@@ -1,6 +1,7 @@
-"""How good scores and maps are, measured with labels: AUROC, average precision, AUPRO.
+"""How good scores and maps are, measured with labels: AUROC, average precision, AUPRO, AUPIMO.
 
-Nothing in training, scoring or thresholding sees labels; only these functions do.
+Nothing in training, scoring or thresholding sees labels; only these functions do. Labels are 1
+(anomalous) or 0, and higher scores more anomalous.
 """
 
 from __future__ import annotations
@@ -13,10 +14,9 @@ from numpy.typing import ArrayLike
 from scipy import ndimage
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from differnet_lite.checks import rate, real, vector
+from differnet_lite.checks import vector
 
 __all__ = [
-    "N_RESAMPLES",
     "Interval",
     "aupimo",
     "aupro",
@@ -28,7 +28,7 @@ __all__ = [
     "rates",
 ]
 
-N_RESAMPLES = 1000  # of a report: its tables and figures draw the same resamples
+Arrays = Sequence[np.ndarray]
 
 
 class Interval(NamedTuple):
@@ -43,7 +43,7 @@ class Interval(NamedTuple):
 
 
 def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
-    """Area under the ROC curve; labels are 1 (anomalous) or 0, higher scores more anomalous."""
+    """Area under the ROC curve."""
     return float(roc_auc_score(*_checked(labels, scores)))
 
 
@@ -56,8 +56,6 @@ def auroc_by_kind(kinds: Sequence[str], scores: ArrayLike) -> dict[str, float]:
     """
     names = np.array(kinds)
     s = vector("scores", scores)
-    if len(names) != len(s):
-        raise ValueError(f"expected a score for each kind, got {len(s)} scores of {len(names)}")
     areas = {}
     for kind in dict.fromkeys(kinds):
         if kind != "good":
@@ -76,17 +74,15 @@ def bootstrap(
     labels: ArrayLike,
     scores: ArrayLike,
     *,
-    n_resamples: int = N_RESAMPLES,
-    confidence: float = 0.95,
+    n_resamples: int = 1000,
     seed: int = 0,
 ) -> Interval:
-    """A metric with its percentile bootstrap interval, images resampled within each class.
+    """A metric with its 95 % percentile bootstrap interval, images resampled within each class.
 
     It tells how far the figure would move on another test set of this size; it does not contain
     the spread over training seeds. The metric, a function of labels (N,) and scores (N,), is called
     first with all images, then with each resample.
     """
-    rate("confidence", confidence)
     y, s = _checked(labels, scores)
     value = float(metric(y, s))
     generator = np.random.default_rng(seed)
@@ -95,26 +91,22 @@ def bootstrap(
     for _ in range(n_resamples):
         chosen = np.concatenate([generator.choice(c, len(c)) for c in classes])
         values.append(metric(y[chosen], s[chosen]))
-    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high = np.quantile(values, [0.025, 0.975])
     return Interval(value, float(low), float(high))
 
 
 def rates(labels: ArrayLike, decisions: ArrayLike) -> tuple[float, float]:
     """False-alarm rate and detection rate: the flagged shares of normals and of anomalies."""
     y, flagged = _checked(labels, decisions)
-    if not np.isin(flagged, (0, 1)).all():
-        raise ValueError(f"decisions: expected True or False, got {np.unique(flagged)[:5]}")
     return float(flagged[y == 0].mean()), float(flagged[y == 1].mean())
 
 
-def pixel_auroc(masks: Sequence[np.ndarray], maps: Sequence[np.ndarray]) -> float:
+def pixel_auroc(masks: Arrays, maps: Arrays) -> float:
     """AUROC over all pixels of N masks (H, W) and maps; large defects dominate it."""
     return float(roc_auc_score(*_flat(masks, maps)))
 
 
-def aupro(
-    masks: Sequence[np.ndarray], maps: Sequence[np.ndarray], *, max_fpr: float = 0.3
-) -> float:
+def aupro(masks: Arrays, maps: Arrays, *, max_fpr: float = 0.3) -> float:
     """Area under the per-region-overlap curve up to a false-positive rate, divided by that rate.
 
     Each connected defect region (8-neighbourhood) counts the same, however small. The curve is
@@ -128,7 +120,6 @@ def aupro(
         >>> aupro([mask], [mask.astype(float)])
         1.0
     """
-    real("max_fpr", max_fpr, above=0, most=1)
     y, s = _flat(masks, maps)
     weights = []  # 1 / pixels of its region at a defect's pixel, 0 elsewhere
     n_regions = 0
@@ -153,25 +144,14 @@ def aupro(
 
 
 def aupimo(
-    masks: Sequence[np.ndarray],
-    maps: Sequence[np.ndarray],
-    *,
-    bounds: tuple[float, float] = (1e-5, 1e-4),
+    masks: Arrays, maps: Arrays, *, bounds: tuple[float, float] = (1e-5, 1e-4)
 ) -> np.ndarray:
-    """Area under the per-image-overlap curve, one number for each image with a defect.
+    """Area under the per-image-overlap curve, (n,) in [0, 1], of the n images with a defect.
 
     A threshold's false-positive rate is the share of marked pixels in the images WITHOUT a defect;
     an image's overlap is the marked share of its defect. The overlap is averaged over rates within
     the bounds, on a logarithmic axis: 1 is a defect that is marked whole while 1 pixel in 100,000
-    of normal images is. A map must be at or above a threshold to be marked.
-
-    Args:
-        masks: N masks (H, W) of one size; at least one without and one with a defect.
-        maps: N maps (H, W).
-        bounds: of the false-positive rate.
-
-    Returns:
-        (n,), in [0, 1], of the n images with a defect, in their order.
+    of normal images is. The N masks and maps (H, W) have one size.
 
     References:
         Bertoldo et al., "AUPIMO", arXiv 2401.01984.
@@ -183,8 +163,6 @@ def aupimo(
     """
     y, s = _flat(masks, maps)
     low, high = bounds
-    real("bounds", low, above=0)
-    real("bounds", high, above=low, most=1)
     marks = y.reshape(len(masks), -1) == 1
     values = s.reshape(len(masks), -1)
     defective = marks.any(1)
@@ -202,32 +180,20 @@ def aupimo(
     return np.array(areas)
 
 
-def _flat(masks: Sequence[np.ndarray], maps: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def _flat(masks: Arrays, maps: Arrays) -> tuple[np.ndarray, np.ndarray]:
     """All pixels' labels and values."""
-    shapes = [np.shape(mask) for mask in masks]
-    if not shapes or shapes != [np.shape(values) for values in maps]:
-        raise ValueError(
-            "expected at least one mask, and a map of the same shape for each; "
-            f"got {len(masks)} masks and {len(maps)} maps"
-        )
-    y = np.concatenate([np.ravel(mask).astype(bool) for mask in masks])
-    return _checked(y, np.concatenate([np.ravel(values).astype(np.float32) for values in maps]))
+    if [mask.shape for mask in masks] != [values.shape for values in maps]:
+        raise ValueError("expected a map for each mask, of the same shape")
+    y = np.concatenate([mask.ravel().astype(bool) for mask in masks])
+    return _checked(y, np.concatenate([values.ravel() for values in maps]))
 
 
 def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     y = np.asarray(labels)
-    s = np.asarray(scores)
-    if y.shape != s.shape or y.ndim != 1:
+    s = vector("scores", scores)
+    if y.shape != s.shape or set(y.tolist()) != {0, 1}:
         raise ValueError(
-            f"expected labels and scores of one length, got shapes {y.shape} and {s.shape}"
-        )
-    if not np.isin(y, (0, 1)).all() or len(np.unique(y)) < 2:
-        raise ValueError(
-            "expected labels 0 (normal) and 1 (anomalous), both present,"
-            f" got {np.unique(y).tolist()[:5]}"
-        )
-    if not np.isfinite(s).all():
-        raise ValueError(
-            f"expected finite scores, got {int((~np.isfinite(s)).sum())} that are not, of {len(s)}"
+            "expected labels 0 (normal) and 1 (anomalous), both present, one for each score; got "
+            f"{np.unique(y).tolist()[:5]}, of shapes {y.shape} and {s.shape}"
         )
     return y.astype(int), s

@@ -1,7 +1,4 @@
-"""How much two scores differ: the paired interval of notebook 05.
-
-Nothing here is needed to train, score or decide.
-"""
+"""How much two scores differ: the paired interval of notebook 05."""
 
 from __future__ import annotations
 
@@ -13,9 +10,7 @@ from numpy.typing import ArrayLike
 from differnet_course.metrics import Interval, bootstrap
 from differnet_lite.checks import vector
 
-__all__ = [
-    "paired_difference",
-]
+__all__ = ["paired_difference"]
 
 
 def paired_difference(
@@ -25,12 +20,10 @@ def paired_difference(
     second: ArrayLike,
     *,
     n_resamples: int = 500,
-    seed: int = 0,
 ) -> Interval:
-    """metric(first) - metric(second) with its 95 % bootstrap interval.
+    """metric(first) - metric(second) of (N,) scores, with its 95 % bootstrap interval.
 
-    Both are taken on the same resampled images, see `metrics.bootstrap`; labels (N,) are 0 or 1,
-    `first` and `second` (N,) scores of the same images.
+    Both are taken on the same resampled images, see `metrics.bootstrap`.
 
     Example:
         >>> from differnet_course.metrics import auroc
@@ -39,11 +32,9 @@ def paired_difference(
     """
     a = vector("first", first)
     b = vector("second", second)
-    if len(a) != len(b):
-        raise ValueError(f"expected scores of the same images, got {len(a)} and {len(b)}")
 
     def difference(y: np.ndarray, images: np.ndarray) -> float:
         rows = images.astype(int)
         return metric(y, a[rows]) - metric(y, b[rows])
 
-    return bootstrap(difference, labels, np.arange(len(a)), n_resamples=n_resamples, seed=seed)
+    return bootstrap(difference, labels, np.arange(len(a)), n_resamples=n_resamples)

@@ -75,7 +75,6 @@ def test_a_change_is_found_soon_after_it_and_not_before(shift: float) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: drift_martingale([0.5, 1.2]), r"^p_values: expected numbers in \[0, 1\], got 0.5"),
         (lambda: drift_test([1.0], [float("inf")]), "^scores: expected finite"),
         (lambda: drift_test([1.0], [1.0], delta=1), "^delta: expected"),
     ],
