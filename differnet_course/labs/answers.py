@@ -1,23 +1,26 @@
-"""A student's function under observation: every call of it, and how it fails."""
+"""A student's function under observation: how it fails, and what its results say."""
 
 from __future__ import annotations
 
 import difflib
 import linecache
+import math
 import sysconfig
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 import differnet_lite
-from differnet_course.labs.verdicts import Close, NotDone, Wrong
+from differnet_course.labs.comparing import compare, count, described, gradient_sizes
+from differnet_course.labs.exercises import NotDone, Outcome, Wrong, wrong_if
 
-__all__ = ["Answer", "described", "explained", "students_code"]
+__all__ = ["Answer", "students_code"]
 
 # Folders of code that no student wrote.
 LIBRARIES = (
@@ -35,13 +38,17 @@ class Answer:
     Args:
         function: what the student wrote.
         name: for messages, as the student would write the call.
+        table: what messages.toml has for the exercise.
     """
 
-    def __init__(self, function: Any, name: str = "your function") -> None:
-        if not callable(function):
-            raise Wrong(f"`{name}` should be a function, and is {described(function)}.")
+    def __init__(
+        self, function: Any, name: str = "your function", table: Mapping[str, Any] | None = None
+    ) -> None:
         self.function = function
         self.name = name
+        self.table = table or {}
+        what = described(function)
+        wrong_if(not callable(function), f"`{name}` should be a function, and is {what}.")
 
     def __call__(self, *inputs: Any) -> Any:
         """What the function returns.
@@ -50,10 +57,11 @@ class Answer:
             NotDone, Wrong: it is a stub, fails, returns nothing, or changes its input in place.
         """
         copies = [_copy(x) for x in inputs]
-        with students_code(f"{self.name}({', '.join(map(described, inputs))})"):
+        call = f"{self.name}({', '.join(map(described, inputs))})"
+        with students_code(call, self.table.get("fails", {})):
             result = self.function(*inputs)
         for x, copy in zip(inputs, copies, strict=True):
-            if isinstance(x, Tensor | np.ndarray) and not np.array_equal(_array(x), _array(copy)):
+            if not np.array_equal(_copy(x), copy):
                 raise Wrong(
                     f"`{self.name}` changes its input in place (as `y += 1` or `y.sort()` does). "
                     "Whoever calls it loses data. Make a new tensor or array."
@@ -77,33 +85,93 @@ class Answer:
             ) from None
         return first, second
 
+    def part(self, function: Any, name: str) -> Answer:
+        """A function that the answer has made, or a method of it."""
+        return Answer(function, name, self.table)
 
-def _copy(x: Any) -> Any:
+    def check(
+        self,
+        given: Mapping[str, Any],
+        right: Mapping[str, Any],
+        *,
+        leaves: Sequence[Tensor] = (),
+        **known: Any,
+    ) -> list[Any]:
+        """Call the function, compare its one or two results, and return them.
+
+        Args:
+            given: the arguments by name, in order.
+            right: what is asked for, by how a message begins: "The log-det is".
+            leaves: tensors by which the gradients of the results are compared as well.
+            known: what the formulas of the table use beside the arguments.
+
+        Raises:
+            NotDone, Wrong, Close: the results are not the right ones.
+        """
+        arguments = given.values()
+        results = list(self.pair(*arguments)) if len(right) == 2 else [self(*arguments)]
+        for got, (what, wanted) in zip(results, right.items(), strict=True):
+            self.compare(what, got, wanted, **given, **known)
+        if leaves:
+            self.compare_gradients(results, leaves, list(right.values()), leaves)
+        return results
+
+    def compare(self, what: str, got: Any, right: Any, **names: Any) -> None:
+        """Compare one result with the right one, and with what the table's mistakes give.
+
+        Args:
+            what: how a message begins; the table's formulas and sentences are under this key.
+            got: the student's.
+            right: the reference.
+            names: what the formulas use, beside `right`, torch, np and math.
+
+        Raises:
+            Wrong, Close: see `compare`.
+        """
+        names = {"torch": torch, "np": np, "math": math, "right": right} | names
+        mistakes = {
+            sentence.format_map(names): eval(formula, dict(names))
+            for formula, sentence in self.table.get(what, {}).items()
+        }
+        compare(what, got, right, mistakes, self.table.get("hint", "").format_map(names))
+
+    def compare_gradients(
+        self,
+        outputs: Sequence[Any],
+        leaves: Sequence[Tensor],
+        right_outputs: Sequence[Tensor],
+        right_leaves: Sequence[Tensor],
+    ) -> None:
+        """Compare the gradients of outputs whose values are right by their sizes.
+
+        Raises:
+            Wrong: some are missing, or are others.
+        """
+        sizes = gradient_sizes(outputs, leaves)
+        wanted = gradient_sizes(right_outputs, right_leaves)
+        if dead := sizes.count(0.0) - wanted.count(0.0):
+            raise Wrong(
+                f"The values are right, but gradients reach only {len(wanted) - dead} of "
+                f"{count(len(wanted), 'tensor')}: training cannot move the others. Is there a "
+                "`no_grad`, `.detach()`, `.data`, `.item()` or NumPy in between?"
+            )
+        self.compare("The values are right, but the gradients are", sizes, wanted)
+
+
+def _copy(x: Any) -> np.ndarray:
+    """A copy of a tensor's or an array's numbers; nothing of anything else."""
     if isinstance(x, Tensor):
-        return x.detach().clone()
-    return x.copy() if isinstance(x, np.ndarray) else x
-
-
-def _array(x: Tensor | np.ndarray) -> np.ndarray:
-    return x.detach().numpy() if isinstance(x, Tensor) else x
-
-
-def described(value: Any) -> str:
-    """A value in a few words: a number itself, a tensor or an array by its shape."""
-    if isinstance(value, Tensor | np.ndarray):
-        return f"{type(value).__name__.lower()} of shape {tuple(value.shape)}"
-    if isinstance(value, int | float | str):
-        return repr(value)
-    size = f" of {len(value)}" if isinstance(value, list | tuple) else ""
-    return f"{type(value).__name__}{size}"
+        x = x.detach().numpy()
+    return np.array(x if isinstance(x, np.ndarray) else ())
 
 
 @contextmanager
-def students_code(call: str) -> Iterator[None]:
+def students_code(call: str, explained: Mapping[str, str]) -> Iterator[None]:
     """Turn an exception of the student's code into a line that helps.
 
     Args:
         call: as the student would write it: "flow.inverse(z)".
+        explained: for a part of an exception's text, what to say in its place.
 
     Raises:
         NotDone: the code is a stub, or needs a cell that was not run.
@@ -111,7 +179,7 @@ def students_code(call: str) -> Iterator[None]:
     """
     try:
         yield
-    except (Wrong, NotDone, Close):
+    except Outcome:
         raise
     except NotImplementedError as error:
         raise NotDone("is still to be written: replace the `raise NotImplementedError`.") from error
@@ -127,23 +195,10 @@ def students_code(call: str) -> Iterator[None]:
                 f"`{error.name}` is not defined. Run the cell that defines it, or correct the "
                 f"spelling.{line}"
             ) from error
+        for symptom, message in explained.items():
+            wrong_if(symptom in str(error), message + line)
         reason = str(error).strip().split("\n")[0][:200].rstrip(".")
         raise Wrong(f"`{call}` fails with {type(error).__name__}: {reason}.{line}") from error
-
-
-@contextmanager
-def explained(symptom: str, message: str) -> Iterator[None]:
-    """Within, an error whose text holds the symptom is told by another message.
-
-    Raises:
-        Wrong: with the message, or as it was.
-    """
-    try:
-        yield
-    except Wrong as error:
-        if symptom in str(error):
-            raise Wrong(message) from error
-        raise
 
 
 def _students_line(error: BaseException) -> tuple[Any, str]:

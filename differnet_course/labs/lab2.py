@@ -1,24 +1,26 @@
-"""Checks of lab 2: a coupling flow from scratch. The whole flows are in `lab2_flows`."""
+"""Checks of lab 2: a coupling flow from scratch, beside FrEIA's with the same networks."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
+import FrEIA.modules as Fm
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from differnet_course.labs.answers import Answer, explained
-from differnet_course.labs.comparing import compare, compare_gradients, log_det_mistakes, slopes
-from differnet_course.labs.draws import Draw
-from differnet_course.labs.lab2_flows import Subnets, block, one_sided, whole_flow
-from differnet_course.labs.verdicts import Exercise, Wrong
+from differnet_course.labs.answers import Answer
+from differnet_course.labs.comparing import has_graph
+from differnet_course.labs.exercises import Draw, Exercise, NotDone, wrong_if
 from differnet_lite.flow import soft_clamp
 from differnet_lite.loss import nll
 
 __all__ = ["EXERCISES"]
 
 LR = 0.1
+CLAMP = 3.0
 
 
 def _undo_round(answer: Answer, draw: Draw) -> None:
@@ -30,94 +32,80 @@ def _undo_round(answer: Answer, draw: Draw) -> None:
         def scramble(x: int, key: int = key) -> int:
             return (x * key ^ x >> 7) % 2**32
 
-        lost = left ^ scramble(right)  # what the round gives is (right, lost)
-        mistakes = {
-            "encrypt_once_more": (lost, right ^ scramble(lost)),
-            "both_halves_right": (right, left),
-            "give_back_came": (right, lost),
-            "minus": (lost - scramble(right), right),
-            "f_r_still": (lost, right),
-        }
-        compare("The halves are", answer.pair(right, lost, scramble), (left, right), mistakes)
+        given = {"kept": right, "changed": left ^ scramble(right), "F": scramble}
+        answer.compare("The halves are", answer.pair(*given.values()), (left, right), **given)
 
 
 def _soft_clamp(answer: Answer, draw: Draw) -> None:
     c = draw.number(1.5, 4.0)
-    h = draw.normal(9, deviation=2 * c)
-    ray = torch.complex(torch.full_like(h, c), h)
-    wanted = ray.angle() / (math.pi / 2) * c  # the ray's angle as a share of a right one
-    mistakes = {
-        "divide_bound_inside": 2 * c / math.pi * torch.atan(h),
-        "bound_half_large": wanted / 2,
-        "always_bound_3": 6 / math.pi * torch.atan(h / 3),
-        "0_636_2": 0.636 * c * torch.atan(h / c),
-        "tanh_bounded_paper": c * torch.tanh(h / c),
-        "hard_clamp_no": h.clamp(-c, c),
-    }
-    compare("The clamped h is", answer(h, c), wanted, mistakes)
-    h.requires_grad_()
-    with explained("requires grad", "values_right_but"):
-        bounded = answer(h, c)
-    compare_gradients(slopes([bounded], [h]), slopes([2 * c / math.pi * torch.atan(h / c)], [h]))
+    h = draw.normal(9, deviation=2 * c).requires_grad_()
+    share = torch.atan2(h, torch.full_like(h, c)) / (math.pi / 2)  # of a right angle
+    answer.check({"h": h, "clamp": c}, {"The clamped h is": c * share}, leaves=[h])
 
 
-def _halves(draw: Draw) -> tuple[nn.Module, Tensor, Tensor]:
-    """A network, the half that it looks at, and the half to be changed."""
-    n = draw.integer(5, 6)
+def _unit_clamp(h: Tensor) -> Tensor:
+    return soft_clamp(h, CLAMP) / CLAMP  # FrEIA multiplies by the bound itself
+
+
+def _coupled(net: nn.Module, keep: Tensor, change: Tensor) -> tuple[Tensor, Tensor]:
+    """The changed half and the log-det (N,) of an affine coupling, by FrEIA."""
+    n_keep = keep.shape[1]
+    layer = Fm.AffineCouplingOneSided(
+        [(n_keep + change.shape[1],)],
+        subnet_constructor=lambda *_: net,
+        clamp=CLAMP,
+        clamp_activation=_unit_clamp,
+        split_len=n_keep,
+    )
+    (z,), log_det = layer([torch.cat([keep, change], 1)])
+    return z[:, n_keep:], log_det
+
+
+def _undone(net: nn.Module, keep: Tensor, changed: Tensor) -> Tensor:
+    """The half that a coupling has changed, from its values at 0 and at 1: it is affine."""
+    at_0 = _coupled(net, keep, torch.zeros_like(changed))[0]
+    at_1 = _coupled(net, keep, torch.ones_like(changed))[0]
+    return (changed - at_0) / (at_1 - at_0)
+
+
+class _Subnets:
+    """Makes networks; two of the same widths have the same weights, in whatever order made."""
+
+    def __init__(self, draw: Draw) -> None:
+        self.draw = draw
+        self.weights: dict[tuple[int, int], dict[str, Tensor]] = {}
+
+    def __call__(self, n_in: int, n_out: int) -> nn.Module:
+        """A network of one hidden layer, from rows (N, n_in) to (N, n_out)."""
+        net = nn.Sequential(nn.Linear(n_in, 8), nn.Tanh(), nn.Linear(8, n_out))
+        if (n_in, n_out) not in self.weights:
+            self.weights[n_in, n_out] = {
+                name: self.draw.normal(*value.shape, deviation=0.5)
+                for name, value in net.state_dict().items()
+            }
+        net.load_state_dict(self.weights[n_in, n_out])
+        return net
+
+
+def _couple(answer: Answer, draw: Draw, *, back: bool = False) -> None:
     d = draw.integer(3, 4)
-    net = Subnets(draw)(d, 2 * d)
-    return net, draw.normal(n, d).requires_grad_(), draw.normal(n, d).requires_grad_()
-
-
-def _couple(answer: Answer, draw: Draw) -> None:
-    net, keep, change = _halves(draw)
-    wanted, log_det = one_sided(net, keep, change)
+    net = _Subnets(draw)(d, 2 * d)
+    keep, change = draw.normal(2, draw.integer(5, 6), d).requires_grad_()
+    z, log_det = _coupled(net, keep, change)
     h, t = net(keep).chunk(2, 1)
-    h_of_change, t_of_change = net(change).chunk(2, 1)
-    e = (wanted - t) / change  # what the half is multiplied by
-    s = e.log()
-    z, got = answer.pair(keep, change, net)
-    mistakes = {
-        "shift_before_scale": (change + t) * e,
-        "forgot_soft_clamp": change * h.exp() + t,
-        "scale_exp_s": change / e + t,
-        "shift_t_missing": change * e,
-        "ask_net_about": change * soft_clamp(h_of_change).exp() + t_of_change,
-        "return_changed_half": torch.cat([keep, wanted], 1),
-    }
-    compare("The changed half is", z, wanted, mistakes)
-    mistakes = log_det_mistakes(log_det) | {
-        "give_s_itself": s,
-        "not_over_the_features": s.sum(0),
-        "took_mean_over": s.mean(1),
-        "summed_h": h.sum(1),
-    }
-    compare("The log-det is", got, log_det, mistakes)
-    inputs = [keep, change, *net.parameters()]
-    compare_gradients(slopes([z, got], inputs), slopes([wanted, log_det], inputs))
+    known = {"h": h, "t": t, "e": (z - t) / change, "coupled": _coupled, "undone": _undone}
+    if back:  # nothing is trained through the way back
+        given = {"keep": keep.detach(), "changed": z.detach(), "net": net}
+        answer.check(given, {"The restored half is": change, "The log-det is": -log_det}, **known)
+    else:
+        given = {"keep": keep, "change": change, "net": net}
+        right = {"The changed half is": z, "The log-det is": log_det}
+        leaves = [keep, change, *net.parameters()]
+        answer.check(given, right, leaves=leaves, **known)
 
 
 def _uncouple(answer: Answer, draw: Draw) -> None:
-    net, keep, change = _halves(draw)
-    keep = keep.detach()  # nothing is trained through the way back
-    z, log_det = (x.detach() for x in one_sided(net, keep, change))
-    t = net(keep).chunk(2, 1)[1]
-    h_of_changed, t_of_changed = net(z).chunk(2, 1)
-    e = (z - t) / change
-    y, got = answer.pair(keep, z, net)
-    mistakes = {
-        "undo_scale_before": z / e - t,
-        "couple_once_more": z * e + t,
-        "scale_exp_s": (z - t) * e,
-        "ask_net_about": (z - t_of_changed) / soft_clamp(h_of_changed).exp(),
-    }
-    compare("The restored half is", y, change, mistakes)
-    mistakes = {
-        "log_det_way": log_det,
-        "summed_over_batch": -log_det.sum(),
-        "give_s_itself": -e.log(),
-    }
-    compare("The log-det is", got, -log_det, mistakes)
+    _couple(answer, draw, back=True)
 
 
 def _unpermute(answer: Answer, draw: Draw) -> None:
@@ -125,20 +113,13 @@ def _unpermute(answer: Answer, draw: Draw) -> None:
     order = draw.rng.permutation(d)
     while (order[order] == np.arange(d)).all():
         order = draw.rng.permutation(d)
-    positions = torch.as_tensor(order)
     y = draw.normal(draw.integer(7, 8), d)
-    z = y[:, positions]
-    mistakes = {
-        "apply_same_order": z[:, positions],
-        "nothing_moved": z,
-        "turn_columns_round": z.flip(1),
-        "move_rows_images": z[positions.argsort()],
-    }
-    compare("The columns are", answer(z, positions), y, mistakes)
+    given = {"z": y[:, order], "order": torch.as_tensor(order)}
+    answer.check(given, {"The columns are": y})
 
 
 class _Scale(nn.Module):
-    """z = y exp(a) + b, a flow whose gradients are known; a and b are the halves of its weights."""
+    """z = y exp(a) + b; a and b are the halves of its weights."""
 
     def __init__(self, weights: Tensor) -> None:
         super().__init__()
@@ -149,45 +130,128 @@ class _Scale(nn.Module):
         return y * a.exp() + b, a.sum().expand(len(y))
 
 
-def _gradient(weights: Tensor, y: Tensor, sign: float) -> Tensor:
-    """Of the loss, by hand; with a sign of -1 of the loss with the log-det's sign turned."""
-    a, b = weights.chunk(2)
-    z = y * a.exp() + b
-    return torch.cat([(z * y * a.exp()).mean(0) - sign, z.mean(0)]) / y.shape[1]
-
-
 def _train_step(answer: Answer, draw: Draw) -> None:
     n = draw.integer(6, 9)
     d = 4
     batches = [draw.normal(n, d, mean=1.0), draw.normal(n, d, mean=-1.0)]
     start = draw.normal(2 * d, deviation=0.3)
 
-    def path(*, kept: float = 0.0, times: float = 1.0, sign: float = 1.0) -> Tensor:
-        weights = start
+    def path(
+        *, kept: float = 0.0, times: float = 1.0, sign: float = 1.0, steps: int = 2
+    ) -> tuple[Tensor, float]:
+        """The weights after so many steps, and the loss of the first batch with them."""
+        flow = _Scale(start)
         gradient = torch.zeros(2 * d)
-        for y in batches:
-            gradient = times * _gradient(weights, y, sign) + kept * gradient
-            weights = weights - LR * gradient
-        return weights
+        for y in batches[:steps]:
+            z, log_det = flow(y)
+            (new,) = torch.autograd.grad(times * nll(z, sign * log_det), [flow.weights])
+            gradient = new + kept * gradient
+            flow = _Scale(flow.weights.detach() - LR * gradient)
+        return flow.weights, nll(*flow(batches[0])).item()
 
     flow = _Scale(start)
     optimiser = torch.optim.SGD(flow.parameters(), lr=LR)
     losses = [answer(flow, optimiser, y) for y in batches]
-    mistakes = {
-        "weights_moved": start,
-        "gradients_step_before": path(kept=1.0),
-        "climb": path(times=-1.0),
-        "log_det_wrong": path(sign=-1.0),
-        "summed_over_batch": path(times=n),
-        "loss_divided_d": path(times=d),
-    }
-    compare("The weights after two steps are", flow.weights, path(), mistakes)
-    if isinstance(losses[0], Tensor) and losses[0].requires_grad:
-        raise Wrong("steps_right")
-    first = start - LR * _gradient(start, batches[0], 1.0)
-    before, after = (nll(*_Scale(weights)(batches[0])) for weights in (start, first))
-    mistakes = {"steps_right_but": after}
-    compare("The steps are right. The loss is", losses[0], before, mistakes)
+    names = {"path": path, "n": n, "d": d}
+    answer.compare("The weights after two steps are", flow.weights, path()[0], **names)
+    wrong_if(has_graph(losses[0]), "loss_has_graph")
+    answer.compare("The steps are right. The loss is", losses[0], path(steps=0)[1], **names)
+
+
+def _glow(n_features: int, make_subnet: _Subnets) -> nn.Module:
+    """FrEIA's block, which DifferNet uses."""
+    return Fm.GLOWCouplingBlock(
+        [(n_features,)], subnet_constructor=make_subnet, clamp=CLAMP, clamp_activation=_unit_clamp
+    )
+
+
+def _module(answer: Answer, *arguments: Any) -> nn.Module:
+    """An object of the student's class, with parameters that an optimiser finds."""
+    module = answer(*arguments)
+    kind = type(module).__name__
+    wrong_if(not isinstance(module, nn.Module), "no_module", kind=kind)
+    wrong_if(not list(module.parameters()), "no_parameters")
+    return module
+
+
+def _gradients_and_way_back(
+    answer: Answer, module: nn.Module, reference: nn.Module, y: Tensor, in_order: Tensor
+) -> None:
+    """What both classes need; `in_order`: what undoing in the order of making gives."""
+    right = reference(y)
+    leaves = [[p for p in m.parameters() if p.requires_grad] for m in (module, reference)]
+    answer.compare_gradients(module(y), leaves[0], right, leaves[1])
+    inverse = getattr(module, "inverse", None)
+    if inverse is None:
+        raise NotDone("inverse_missing")
+    z = right[0].detach()
+    back = {"forward is right, but inverse(z) is": y, "The log-det of inverse is": -right[1]}
+    answer.part(inverse, "inverse").check({"z": z}, back, module=module, in_order=in_order)
+
+
+def _block(answer: Answer, draw: Draw) -> None:
+    for d in (5, 4):
+        nets = _Subnets(draw)
+        n = d // 2
+        reference = _Blocks([_glow(d, nets)], [torch.arange(d)])
+        y = draw.normal(draw.integer(6, 8), d)
+        z, log_det = reference(y)
+        module = _module(answer, d, nets)
+        y1, y2 = y[:, :n], y[:, n:]
+        first = nets(d - n, 2 * n)
+        second = nets(n, 2 * (d - n))
+        z1, one = _coupled(first, y2, y1)
+        from_old, _ = _coupled(second, y1, y2)
+        names = {"one": one, "two": log_det - one, "from_old": from_old, "z1": z1}
+        names |= {"coupled": _coupled, "first": first, "y1": y1, "y2": y2}
+        right = {"z is": z, "The log-det is": log_det}
+        answer.part(module, "block").check({"y": y}, right, **names)
+        in_order = _undone(first, z[:, n:], z1)  # z1 first, with the help of z2
+        in_order = torch.cat([in_order, _undone(second, in_order, z[:, n:])], 1)
+        _gradients_and_way_back(answer, module, reference, y, in_order)
+
+
+class _Blocks(nn.Module):
+    """FrEIA's blocks, each behind its permutation: the package's flow with networks to choose."""
+
+    def __init__(self, blocks: Sequence[nn.Module], orders: Sequence[Tensor]) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+        self.orders = orders
+
+    def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        total = torch.zeros(len(y))
+        for block, order in zip(self.blocks, self.orders, strict=True):
+            ((y,), log_det) = block([y[:, order]])
+            total = total + log_det
+        return y, total
+
+    def undone_in_order(self, z: Tensor) -> Tensor:
+        """What undoing from the wrong end gives."""
+        for block, order in zip(self.blocks, self.orders, strict=True):
+            ((z,), _) = block([z], rev=True)
+            z = z[:, order.argsort()]
+        return z
+
+
+def _flow(answer: Answer, draw: Draw) -> None:
+    for d, n_blocks in ((5, 3), (6, 4)):
+        nets = _Subnets(draw)
+        blocks = [_glow(d, nets) for _ in range(n_blocks)]
+        orders = [torch.as_tensor(np.random.RandomState(k).permutation(d)) for k in range(n_blocks)]
+        reference = _Blocks(blocks, orders)
+        y = draw.normal(7, d)
+        z, log_det = reference(y)
+        module = _module(answer, d, n_blocks, nets)
+        names: dict[str, Any] = {"Blocks": _Blocks, "blocks": blocks, "orders": orders}
+        names["same"] = torch.arange(d)
+        right = {"z is": z, "The log-det is": log_det}
+        answer.part(module, "flow").check({"y": y}, right, **names)
+        size, wanted = (
+            sum(p.numel() for p in m.parameters() if p.requires_grad) for m in (module, reference)
+        )
+        wrong_if(size != wanted, "other_parameters", size=size, wanted=wanted)
+        _gradients_and_way_back(answer, module, reference, y, reference.undone_in_order(z))
 
 
 EXERCISES = {
@@ -195,8 +259,8 @@ EXERCISES = {
     "2.2": Exercise("soft clamp", "soft_clamp", _soft_clamp),
     "2.3": Exercise("affine coupling", "couple", _couple),
     "2.4": Exercise("its way back", "uncouple", _uncouple),
-    "2.5": Exercise("block", "Block", block),
+    "2.5": Exercise("block", "Block", _block),
     "2.6": Exercise("permutation undone", "unpermute", _unpermute),
     "2.7": Exercise("training step", "train_step", _train_step),
-    "2.8": Exercise("DifferNet's flow", "Flow", whole_flow),
+    "2.8": Exercise("DifferNet's flow", "Flow", _flow),
 }

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from differnet_course.labs.answers import Answer
-from differnet_course.labs.draws import Draw
-from differnet_course.labs.verdicts import Wrong
+from differnet_course.labs.exercises import Draw, Wrong, wrong_if
 from differnet_course.metrics import auroc
 
 __all__ = ["honest"]
@@ -23,23 +21,23 @@ D = 24
 ROUNDS = 12  # splits that the leak is measured on
 
 
-@dataclasses.dataclass(frozen=True)
-class _Line:
-    """Photographs of parts, two of each in random order: features, part numbers, kinds."""
+class _Line(NamedTuple):
+    """Photographs of parts: features, part numbers, kinds."""
 
     y: Tensor
     part: np.ndarray
     kind: np.ndarray
 
-    @classmethod
-    def drawn(cls, draw: Draw) -> _Line:
-        kinds = np.array(["good"] * N_GOOD + ["scratch", "crack"] * (N_BAD // 2))
-        numbers = draw.rng.permutation(len(kinds)) + 100
-        centre = draw.normal(len(kinds), D)
-        centre[N_GOOD:] *= 1.3
-        shots = torch.cat([centre, centre + 0.35 * draw.normal(len(kinds), D)])
-        order = draw.rng.permutation(2 * len(kinds))
-        return cls(shots[order], np.tile(numbers, 2)[order], np.tile(kinds, 2)[order])
+
+def _line(draw: Draw) -> _Line:
+    """Two photographs of each part, in random order."""
+    kinds = np.array(["good"] * N_GOOD + ["scratch", "crack"] * (N_BAD // 2))
+    numbers = draw.rng.permutation(len(kinds)) + 100
+    centre = draw.normal(len(kinds), D)
+    centre[N_GOOD:] *= 1.3
+    shots = torch.cat([centre, centre + 0.35 * draw.normal(len(kinds), D)])
+    order = draw.rng.permutation(2 * len(kinds))
+    return _Line(shots[order], np.tile(numbers, 2)[order], np.tile(kinds, 2)[order])
 
 
 def honest(answer: Answer, draw: Draw) -> str:
@@ -47,32 +45,25 @@ def honest(answer: Answer, draw: Draw) -> str:
 
     What the leak was worth is measured on the same made-up line, with the answer's own splits.
     """
-    line = _Line.drawn(draw)
+    line = _line(draw)
     good = line.kind == "good"
     trained, tested = _traced(answer, line, draw.integer(0, 10**6))
-    if not good[trained].all():
-        raise Wrong("photographs_defects_training", good=(~good[trained]).sum())
-    if both := len(set(trained) & set(tested)):
-        raise Wrong("photographs_trained_tested", both=both)
-    twins = np.isin(line.part[tested], line.part[trained])
-    if twins.any():
-        raise Wrong(
-            "leak_still",
-            good=good[tested].sum(),
-            twins=twins.sum(),
-            reported=_reported(answer, line, draw),
-            fair=_fair(line),
-        )
-    if missing := set(np.flatnonzero(~good)) - set(tested):
-        raise Wrong("photographs_defects_neither", n_missing=len(missing))
-    if unused := set(np.flatnonzero(good)) - set(trained) - set(tested):
-        raise Wrong("no_leak_any", n_unused=len(unused))
+    bad = (~good[trained]).sum()
+    wrong_if(bad, "trained_on_defects", bad=bad)
+    both = len(set(trained) & set(tested))
+    wrong_if(both, "trained_and_tested", both=both)
+    if twins := np.isin(line.part[tested], line.part[trained]).sum():
+        reported = _reported(answer, line, draw)
+        good_tested = good[tested].sum()
+        raise Wrong("leak", good=good_tested, twins=twins, reported=reported, fair=_fair(line))
+    missing = len(set(np.flatnonzero(~good)) - set(tested))
+    wrong_if(missing, "defects_unused", missing=missing)
+    unused = len(set(np.flatnonzero(good)) - set(trained) - set(tested))
+    wrong_if(unused, "photographs_unused", unused=unused)
     share = good[tested].sum() / good.sum()
-    if not 0.15 < share < 0.4:
-        raise Wrong("good_photographs_tested", share=share)
+    wrong_if(not 0.15 < share < 0.4, "other_share", share=share)
     splits = {frozenset(_traced(answer, line, seed)[0]) for seed in range(3)}
-    if len(splits) == 1:
-        raise Wrong("split_same_whatever")
+    wrong_if(len(splits) == 1, "split_fixed")
     reported = _reported(answer, line, draw)
     photographs = np.mean([_split_by_photograph(line, seed) for seed in range(ROUNDS)])
     return (
@@ -89,14 +80,12 @@ def _traced(answer: Answer, line: _Line, seed: int) -> tuple[np.ndarray, np.ndar
     tested: list[int] = []
 
     def positions(rows: Any, function: str) -> list[int]:
-        given = [row_of.get(tuple(row)) for row in torch.as_tensor(rows).tolist()]
-        if None in given:
-            raise Wrong("gets_rows_none", function=function)
-        return [k for k in given if k is not None]
+        given = [row_of.get(tuple(row), -1) for row in torch.as_tensor(rows).tolist()]
+        wrong_if(-1 in given, "other_rows", function=function)
+        return given
 
     def fit(rows: Any) -> Callable[[Any], np.ndarray]:
-        if trained:
-            raise Wrong("call_fit_more")
+        wrong_if(trained, "fit_twice")
         trained.extend(positions(rows, "fit"))
 
         def score(test: Any) -> np.ndarray:
@@ -107,13 +96,12 @@ def _traced(answer: Answer, line: _Line, seed: int) -> tuple[np.ndarray, np.ndar
         return score
 
     rng = np.random.default_rng(seed)
-    labels, scores = map(np.asarray, answer.pair(line.y, line.part, line.kind, fit, rng))
-    if not trained or not tested:
-        raise Wrong("call_fit_training")
-    if labels.shape != scores.shape or sorted(scores.astype(float)) != sorted(map(float, tested)):
-        raise Wrong("return_labels_scores")
-    if not np.array_equal(labels.astype(bool), line.kind[scores.astype(int)] != "good"):
-        raise Wrong("labels_belong_scores")
+    labels, scores = map(np.asarray, answer.pair(*line, fit, rng))
+    wrong_if(not trained or not tested, "fit_not_called")
+    whole = labels.shape == scores.shape and sorted(scores.astype(int)) == sorted(tested)
+    wrong_if(not whole, "rows_not_scored")
+    right = line.kind[scores.astype(int)] != "good"
+    wrong_if(not np.array_equal(labels.astype(bool), right), "other_labels")
     return np.array(trained), np.array(tested)
 
 
@@ -129,7 +117,7 @@ def _reported(answer: Answer, line: _Line, draw: Draw) -> float:
     areas = []
     for _ in range(ROUNDS):
         rng = np.random.default_rng(draw.integer(0, 10**6))
-        labels, scores = answer.pair(line.y, line.part, line.kind, _nearest, rng)
+        labels, scores = answer.pair(*line, _nearest, rng)
         areas.append(auroc(np.asarray(labels, dtype=bool), np.asarray(scores)))
     return float(np.mean(areas))
 

@@ -207,7 +207,7 @@ MISTAKES = {
         (lambda f, g: lambda y: g(f(y)), "take z alone"),
         (lambda f, g: g(f), "Define a function of y"),
     ],
-    "1.6": [(lambda z, log_det: loss(z, log_det).item(), "gradient is lost")],
+    "1.6": [(lambda z, log_det: loss(z, log_det).item(), "gradients reach only 0 of 1")],
     "1.7": [
         (linear_fit(cov), "A is the covariance"),
         (linear_fit(lambda x: eigenvectors(x).T), "in its columns"),
@@ -215,7 +215,7 @@ MISTAKES = {
         (lambda y: (cholesky(y), y.mean(0)), "take b off every row"),
         (lambda y: (cholesky(y - y.mean(0)), cholesky(y - y.mean(0)) @ y.mean(0)), "z = A y - b"),
         (lambda y: (cholesky(y - y.mean(0)), -y.mean(0)), "wrong sign"),
-        (lambda y: (cholesky(y - y.mean(0)), 0 * y[0]), "mean of z is not 0"),
+        (lambda y: (cholesky(y - y.mean(0)), 0 * y[0]), "should have mean 0"),
     ],
     "1.9": [
         (lambda y, u, w, b: torch.log(1 + (u @ w) / torch.cosh(y @ w + b) ** 2), "bars are"),

@@ -142,11 +142,11 @@ MISTAKES = {
     "2.1": [(lambda kept, changed, f: changed ^ f(kept), "expected a pair")],
     "2.2": [
         (lambda h, c: 2 * c / np.pi * np.arctan(h.numpy() / c), "NumPy knows no gradient"),
-        (lambda h, c: soft_clamp(h, c).detach(), "get none"),
+        (lambda h, c: soft_clamp(h, c).detach(), "gradients reach only"),
     ],
     "2.3": [
         (detached_clamp, "the gradients are off"),
-        (torch.no_grad()(couple), "training cannot move them"),
+        (torch.no_grad()(couple), "training cannot move the others"),
     ],
     "2.7": [
         (lambda flow, optimiser, y: step(flow, optimiser, y, lambda loss: loss), "as a number"),

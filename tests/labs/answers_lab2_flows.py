@@ -157,7 +157,7 @@ RIGHT = {
 MISTAKES = {
     "2.5": [
         (lambda d, make: "block", "Expected an `nn.Module`"),
-        (Untrainable, "4 of 8 tensors that should get a gradient get none"),
+        (Untrainable, "gradients reach only 4 of 8 tensors"),
     ],
     "2.8": [
         (flow_class(listed=list), "no parameters"),

@@ -13,8 +13,7 @@ import pytest
 import torch
 
 from differnet_course import check
-from differnet_course.labs.draws import Draw, OtherSizes
-from differnet_course.labs.verdicts import Verdict
+from differnet_course.labs.exercises import Draw, Verdict
 
 collect_ignore_glob = ["answers_*.py"]  # they are read by test_answers, and have no doctests
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,7 +65,7 @@ def verdict() -> Callable[..., Verdict]:
     """verdict(label, answer): what the check says, or the held-back test."""
 
     def judged(label: str, answer: Any, *, held_back: bool = False, seed: int = 0) -> Verdict:
-        draw = OtherSizes(seed) if held_back else Draw(seed)
+        draw = Draw(seed, larger=held_back)
         return check.judge(check.exercises_of(label[0])[label], answer, label=label, draw=draw)
 
     return judged
