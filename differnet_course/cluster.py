@@ -14,15 +14,14 @@ import os
 from asyncio import CancelledError
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from distributed import Client, as_completed
 
 import differnet_lite
+from differnet_lite.cache import code_version
+from differnet_lite.cli.scoring import scored
+from differnet_lite.detector import DifferNet
 from differnet_lite.files import made_folder, replacing
-
-if TYPE_CHECKING:
-    from differnet_lite.detector import DifferNet
 
 __all__ = ["PART", "read_part", "score_part", "scored_on_cluster"]
 
@@ -99,13 +98,7 @@ def scored_on_cluster(
 
 
 def score_part(model: str, version: str, device: str, photographs: Sequence[Path]) -> list[Scored]:
-    """What a worker does: the scores of one part; the model is loaded once.
-
-    Raises:
-        RuntimeError: the model's file or the package differ from those of the client.
-    """
-    from differnet_lite.cli.scoring import scored
-
+    """What a worker does: the scores of one part; the model is loaded once."""
     if _version(model) != version:
         raise RuntimeError(f"expected the client's {model} and differnet_lite, got another version")
     return list(scored(_loaded(model, version, device), photographs))
@@ -127,15 +120,11 @@ def _write_part(file: Path, rows: Sequence[Scored]) -> None:
 
 @functools.lru_cache(maxsize=1)
 def _loaded(model: str, version: str, device: str) -> DifferNet:
-    from differnet_lite.detector import DifferNet
-
     return DifferNet.load(model, device=device, cache=None, progress=False)
 
 
 def _version(model: str | os.PathLike[str]) -> str:
     """What scores depend on besides the photographs."""
-    from differnet_lite.cache import code_version
-
     content = hashlib.sha256(Path(model).read_bytes()).hexdigest()
     return f"{content} {differnet_lite.__version__} {code_version()}"
 

@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import sys
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +13,8 @@ import numpy as np
 from differnet_course import evaluation
 from differnet_course.folders import load_category
 from differnet_course.plots import evaluation_report
-from differnet_course.prepare import prepare_mtd, prepare_mvtec
-from differnet_course.samples import (
-    SAMPLE_CATEGORIES,
-    default_data_root,
-    make_sample_category,
-)
+from differnet_course.prepare import prepare_mtd
+from differnet_course.samples import SAMPLE_CATEGORIES, default_data_root, make_sample_category
 from differnet_lite.checks import rate
 from differnet_lite.cli.output import check_output, escaped, print_table
 from differnet_lite.cli.scoring import UNREADABLE, scored
@@ -99,30 +94,17 @@ def evaluate(args: argparse.Namespace) -> int:
 
 
 def prepare(args: argparse.Namespace) -> int:
-    """Write the built-in categories, or a downloaded data set, as folders; the exit status 0.
+    """Write the built-in categories, or the Magnetic Tile Defects, as folders; exit status 0.
 
     Raises:
-        ValueError: the data set needs a file that was not named.
+        ValueError: the clone or the split was not named.
     """
-    folders: Iterable[Path]
     if args.what == "samples":
         root = args.root or default_data_root()
-        folders = (
-            make_sample_category(name, root, progress=args.progress) for name in SAMPLE_CATEGORIES
-        )
-    elif args.source is None:
-        raise ValueError(
-            f"prepare {args.what} needs the downloaded archive or folder; see data/README.md"
-        )
-    elif args.what == "mvtec":
-        folders = prepare_mvtec(args.source, args.root or "data")
-    elif args.split is None:
-        raise ValueError(
-            "prepare mtd needs --split FILE, the authors' list of training images; see "
-            "data/README.md"
-        )
-    else:
-        folders = [prepare_mtd(args.source, args.split, args.root or "data")]
-    for folder in folders:
-        print(escaped(folder), flush=True)
+        for name in SAMPLE_CATEGORIES:
+            print(escaped(make_sample_category(name, root, progress=args.progress)), flush=True)
+        return 0
+    if args.source is None or args.split is None:
+        raise ValueError("prepare mtd needs a clone and --split FILE; see data/README.md")
+    print(escaped(prepare_mtd(args.source, args.split, args.root or "data")))
     return 0

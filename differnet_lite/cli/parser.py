@@ -43,8 +43,8 @@ def build_parser() -> argparse.ArgumentParser:
     _demo(command("demo", "train on a built-in category, print a table, write a report"))
 
     prepare = command("prepare", "bring a downloaded data set into the layout")
-    prepare.add_argument("what", choices=["samples", "mvtec", "mtd"])
-    prepare.add_argument("source", nargs="?", help="downloaded archive, or folder")
+    prepare.add_argument("what", choices=["samples", "mtd"])
+    prepare.add_argument("source", nargs="?", help="mtd: the clone of its repository")
     prepare.add_argument("--split", help="mtd: mtd_train_filenames.txt of the authors' repository")
     prepare.add_argument("--root", help="where the categories go (default data/)")
 

@@ -121,9 +121,7 @@ def test_demo_and_cache(
         (["score", "nowhere.safetensors", "."], "there is no such model file"),
         (["demo", "nowhere"], "nowhere"),
         (["demo", "--alpha", "2"], "--alpha: expected"),
-        (["prepare", "mvtec", "nowhere.tar.xz"], "nowhere.tar.xz: there is no such archive"),
-        (["prepare", "mvtec"], "needs the downloaded archive"),
-        (["prepare", "mtd", "."], "needs --split"),
+        (["prepare", "mtd", "."], "needs a clone and --split"),
     ],
 )
 def test_bad_input_is_one_clear_line(

@@ -1,8 +1,7 @@
-"""Bringing downloaded data sets into the layout."""
+"""Bringing the magnetic tiles into the layout."""
 
 from __future__ import annotations
 
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -11,73 +10,13 @@ from PIL import Image
 
 from differnet_course import prepare
 from differnet_course.folders import load_category
-from differnet_course.prepare import prepare_mtd, prepare_mvtec
+from differnet_course.prepare import prepare_mtd
 from differnet_lite.listing import DatasetError
 
 
 def _image(path: Path, value: int = 100, size: tuple[int, int] = (8, 6)) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.full(size, value, np.uint8)).save(path)
-
-
-@pytest.fixture
-def toothbrush(tmp_path: Path) -> Path:
-    folder = tmp_path / "unpacked" / "toothbrush"
-    for k in range(60):
-        _image(folder / "train" / "good" / f"{k:03d}.png")
-    for k in range(12):
-        _image(folder / "test" / "good" / f"{k:03d}.png")
-    for k in range(30):
-        _image(folder / "test" / "defective" / f"{k:03d}.png")
-        _image(folder / "ground_truth" / "defective" / f"{k:03d}_mask.png", 255)
-    return folder
-
-
-def _archive(folder: Path, target: Path) -> Path:
-    with tarfile.open(target, "w:xz") as tar:
-        tar.add(folder, arcname=folder.name)
-    return target
-
-
-def test_an_archive_is_unpacked_and_counted(toothbrush: Path, tmp_path: Path) -> None:
-    made = prepare_mvtec(_archive(toothbrush, tmp_path / "t.tar.xz"), tmp_path / "data")
-    assert [p.name for p in made] == ["toothbrush"]
-    category = load_category(made[0])
-    assert (len(category.train), int(category.labels.sum()), category.has_masks) == (60, 30, True)
-    assert [p.name for p in (tmp_path / "data").iterdir()] == ["toothbrush"]
-
-
-def test_an_unpacked_folder_is_copied_and_kept(toothbrush: Path, tmp_path: Path) -> None:
-    made = prepare_mvtec(toothbrush.parent, tmp_path / "data")
-    assert len(load_category(made[0]).train) == len(load_category(toothbrush).train) == 60
-
-
-def test_a_missing_image_or_mask_is_noticed_and_nothing_left_behind(
-    toothbrush: Path, tmp_path: Path
-) -> None:
-    (toothbrush / "ground_truth" / "defective" / "003_mask.png").unlink()
-    with pytest.raises(DatasetError, match=r"got .* and 29 masks"):
-        prepare_mvtec(_archive(toothbrush, tmp_path / "t.tar.xz"), tmp_path / "data")
-    (toothbrush / "train" / "good" / "007.png").unlink()
-    with pytest.raises(DatasetError, match=r"expected \(60, 12, 30\).*got \(59, 12, 30\)"):
-        prepare_mvtec(toothbrush, tmp_path / "data")
-    assert not list((tmp_path / "data").iterdir())
-
-
-def test_a_cut_archive_an_unknown_category_and_an_existing_one(
-    toothbrush: Path, tmp_path: Path
-) -> None:
-    archive = _archive(toothbrush, tmp_path / "t.tar.xz")
-    cut = tmp_path / "cut.tar.xz"
-    cut.write_bytes(archive.read_bytes()[:200])
-    with pytest.raises(DatasetError, match="download it again"):
-        prepare_mvtec(cut, tmp_path / "data")
-    prepare_mvtec(archive, tmp_path / "data")
-    with pytest.raises(FileExistsError, match="is there already"):
-        prepare_mvtec(archive, tmp_path / "data")
-    toothbrush.rename(toothbrush.parent / "broom")
-    with pytest.raises(DatasetError, match="expected a category of MVTec AD"):
-        prepare_mvtec(toothbrush.parent, tmp_path / "other")
 
 
 @pytest.fixture
