@@ -81,7 +81,9 @@ EXPLORERS = {
         moved_by="explorer(2, {'epoch': [1, 2], 'train': [3.0, 2.0], 'held_out': [4.0, 3.0]})",
     ),
     "ThresholdExplorer": Explorer(
-        "explorer = ThresholdExplorer(rng.normal(5, 1, 39), rng.normal(5, 1, 9), images=images)",
+        "kinds = ['good'] * 6 + ['dent'] * 3\n"
+        "scores = rng.normal(5, 1, 9)\n"
+        "explorer = ThresholdExplorer(rng.normal(5, 1, 39), scores, kinds, images=images)",
         r"θ = [\d.]+, guarantees α ≤ 5.0%",
         r"θ = [\d.]+, guarantees",
     ),
@@ -91,10 +93,10 @@ EXPLORERS = {
         "model = DifferNet(transformations=views, cache=None, progress=False, **small)\n"
         "maps = GradientMaps(model.fit(images), images)\n"
         "kept = KeptMaps(maps, images[:2], images[2:4])\n"
-        "explorer = LocalizationExplorer(kept)",
-        r"^image 0: .* times the level",
-        r"^image 0: .* times the level",
-        slow=("attribution", r"^image 0: .* times the level"),
+        "explorer = LocalizationExplorer(kept, titles=['one', 'two'], masks=[None, None])",
+        r"^one: .* times the level",
+        r"^one: .* times the level",
+        slow=("attribution", r"^one: .* times the level"),
     ),
 }
 COMPUTING = 300_000  # ms, for cells on a slow machine

@@ -4,8 +4,7 @@
     plot_scores(scores, kinds, threshold=0.3).show()
 
 All figures are white with dark text, so that they read the same in a light and a dark notebook;
-classes differ in colour and in marker or dash. Those that write are `write_report`,
-`evaluation_report` and `score_report`.
+classes differ in colour and in marker or dash. `evaluation_report` and `score_report` write.
 
 Axes: N images, T angles, D features, H and W. The public names are listed in `__init__.pyi`; each
 is loaded on first use.

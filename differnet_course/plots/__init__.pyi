@@ -1,19 +1,16 @@
 from .curves import plot_bars as plot_bars
 from .curves import plot_curves as plot_curves
 from .curves import plot_drift as plot_drift
-from .curves import plot_history as plot_history
 from .experiments import plot_ablations as plot_ablations
 from .experiments import plot_comparison as plot_comparison
 from .experiments import plot_few_shot as plot_few_shot
 from .experiments import plot_published as plot_published
 from .experiments import plot_shifts as plot_shifts
-from .flows import Stage as Stage
 from .flows import grid_lines as grid_lines
 from .flows import plot_densities as plot_densities
 from .flows import plot_grids as plot_grids
 from .flows import plot_matrices as plot_matrices
 from .flows import square as square
-from .flows import stages as stages
 from .images import jpeg as jpeg
 from .images import plot_feature_maps as plot_feature_maps
 from .images import plot_images as plot_images
@@ -24,7 +21,6 @@ from .promise import plot_promise as plot_promise
 from .rates import plot_calibration as plot_calibration
 from .rates import plot_rate_histograms as plot_rate_histograms
 from .rates import plot_roc as plot_roc
-from .report import write_report as write_report
 from .reports import evaluation_report as evaluation_report
 from .reports import score_report as score_report
 from .scores import plot_batch as plot_batch

@@ -1,4 +1,4 @@
-"""Curves over a common x, the training curve, and the evidence of a drift."""
+"""Curves over a common x, bars, and the evidence of a drift."""
 
 from __future__ import annotations
 
@@ -13,14 +13,9 @@ from numpy.typing import ArrayLike
 from differnet_course.drift import Drift
 from differnet_course.plots import style
 
-__all__ = ["plot_bars", "plot_curves", "plot_drift", "plot_history"]
+__all__ = ["plot_bars", "plot_curves", "plot_drift"]
 
 FEW = 60  # points of a curve that are drawn as marks, too
-PATTERN = {"fillmode": "overlay", "fgcolor": "white", "solidity": 0.25}
-HISTORY = {
-    "train": ("training images", style.BLUE, "solid", "circle"),
-    "held_out": ("held-out normal images", style.VERMILLION, "dash", "diamond"),
-}
 
 
 def plot_curves(
@@ -57,12 +52,12 @@ def plot_curves(
     figure = go.Figure()
     for k, (name, values) in enumerate(curves.items()):
         y = np.asarray(values, dtype=np.float32)
-        marker = {"symbol": style.SYMBOLS[k % 11], "size": 6}
-        colour = style.COLOURS[k % 6]
-        drawn = style.curve(at.round(decimals), y, name, colour, dash=style.DASHES[k % 6])
-        figure.add_trace(drawn.update(mode=mode, marker=marker))
+        dash = style.DASHES[k % 6]
+        drawn = style.curve(at.round(decimals), y, name, style.COLOURS[k % 6], dash=dash)
+        drawn.update(mode=mode, marker={"symbol": style.SYMBOLS[k % 11], "size": 6})
         if bands and name in bands:
-            figure.data[-1].error_y = _error_bars(values, *bands[name])
+            drawn.error_y = style.error_bars(values, *bands[name], thickness=1.2, width=4)
+        figure.add_trace(drawn)
     if line is not None:
         name, height = line
         ends = [float(at.min()), float(at.max())]
@@ -70,9 +65,8 @@ def plot_curves(
     if level is not None:
         figure.add_hline(y=level, line={"color": style.GREY, "dash": "dot", "width": 1.5})
     figure.update_xaxes(title_text=x_title)
-    figure.update_yaxes(
-        {"type": "log", "dtick": 1, "exponentformat": "power"} if log else {}, title_text=y_title
-    )
+    decades = {"type": "log", "dtick": 1, "exponentformat": "power"}
+    figure.update_yaxes(decades if log else {}, title_text=y_title)
     shown = len(figure.data) > 1
     figure.update_layout({key.replace("_", "axis_", 1): value for key, value in axes.items()})
     figure.update_layout(
@@ -81,71 +75,39 @@ def plot_curves(
     return figure.update_layout(title_text=title, margin_t=88) if title else figure
 
 
-def _error_bars(values: ArrayLike, low: ArrayLike, high: ArrayLike) -> dict[str, Any]:
-    y, below, above = (np.asarray(part, dtype=float) for part in (values, low, high))
-    ends = {"array": (above - y).round(5), "arrayminus": (y - below).round(5)}
-    return {"type": "data", "symmetric": False, **ends, "thickness": 1.2, "width": 4}
-
-
-def plot_history(history: Mapping[str, Sequence[float | None]]) -> go.Figure:
-    """Training curve.
-
-    Args:
-        history: "epoch", "train" and, if there is one, "held_out": lists of one length; None or NaN
-            where a loss was not measured. Losses in nats per dimension.
-    """
-    epoch = np.asarray(history["epoch"], dtype=float)
-    figure = go.Figure()
-    for key, (label, colour, dash, symbol) in HISTORY.items():
-        loss = np.array(history.get(key) or [None] * len(epoch), dtype=float)
-        measured = np.isfinite(loss)
-        if not measured.any():
-            continue
-        name = f"{label}, at the end {style.with_minus(loss[measured][-1], '.3f')}"
-        mode = "lines+markers" if measured.sum() <= FEW else "lines"
-        hover = f"epoch %{{x}}<br>{label} %{{y:.4f}}<extra></extra>"
-        drawn = style.curve(epoch[measured], loss[measured].round(5), name, colour, dash=dash)
-        figure.add_trace(drawn.update(mode=mode, marker={"symbol": symbol, "size": 6}))
-        figure.data[-1].hovertemplate = hover
-    figure.update_xaxes(title_text="epoch (passes over the training images)", tickformat="~d")
-    figure.update_yaxes(title_text="loss (nats per dimension)")
-    return figure.update_layout(template=style.TEMPLATE, legend=style.ABOVE, showlegend=True)
-
-
 def plot_bars(names: Sequence[str], bars: Mapping[str, ArrayLike], *, y_title: str) -> go.Figure:
     """Groups of bars, one colour and pattern for each name in `bars`, (len(names),) each."""
     figure = go.Figure()
-    for i, (name, heights) in enumerate(bars.items()):
-        pattern = PATTERN | {"shape": ("", "/", ".", "x", "-", "+")[i % 6]}
+    for k, (name, heights) in enumerate(bars.items()):
+        pattern = {"fillmode": "overlay", "fgcolor": "white", "solidity": 0.25}
+        pattern["shape"] = ("", "/", ".", "x", "-", "+")[k % 6]
         figure.add_bar(
             x=list(names),
             y=np.asarray(heights, dtype=float).round(5),
             name=name,
-            marker={"color": style.COLOURS[i % 6], "pattern": pattern},
+            marker={"color": style.COLOURS[k % 6], "pattern": pattern},
             hovertemplate=f"%{{x}}<br>{name} %{{y:.3g}}<extra></extra>",
         )
     figure.update_yaxes(title_text=y_title)
     return style.legend_above(figure, len(bars) > 1).update_layout(barmode="group", bargap=0.3)
 
 
-def plot_drift(drift: Drift, *, names: Sequence[str] | None = None) -> go.Figure:
+def plot_drift(drift: Drift) -> go.Figure:
     """The martingale of a stream on a logarithmic axis, the bar of the alarm, and the first alarm.
 
     Of more than 200 images every so many-th is drawn, and that of the alarm.
 
     Args:
         drift: see `drift_test`; of at least one image.
-        names: N names of images for the hover text; None numbers them.
     """
     n = len(drift.log_martingale)
     alarm = drift.alarm
-    labels = [style.literal(name) for name in names or [f"image {t + 1}" for t in range(n)]]
     shown = np.linspace(0, n - 1, min(n, style.MAX_POINTS)).round()
     t = np.union1d(shown, [0 if alarm is None else alarm]).astype(int)
     evidence = np.exp(np.clip(drift.log_martingale, -690, 690))  # what a float can still hold
     bar = 1 / drift.delta
     hover = "%{text}, the %{x}-th<br>M = %{y:.3g}<extra></extra>"
-    text = [labels[i] for i in t]
+    text = [f"image {i + 1}" for i in t]
     figure = go.Figure(
         style.curve(t + 1, evidence[t], "evidence M", style.BLUE, text=text, hovertemplate=hover)
     )
@@ -156,7 +118,7 @@ def plot_drift(drift: Drift, *, names: Sequence[str] | None = None) -> go.Figure
             y=[evidence[alarm]],
             mode="markers",
             name="first alarm",
-            text=[labels[alarm]],
+            text=[f"image {alarm + 1}"],
             marker={"color": style.VERMILLION, "symbol": "diamond", "size": 11},
             hovertemplate="first alarm: %{text}, the %{x}-th<extra></extra>",
         )

@@ -77,21 +77,16 @@ def plot_feature_maps(
     titles = [title for panels in rows.values() for title, _ in panels]
     spacing = {"horizontal_spacing": 0.03, "vertical_spacing": 0.1}
     figure = make_subplots(len(rows), n_columns, subplot_titles=titles, **spacing)
+    heat = {"zmin": 0, "colorscale": "Cividis", "showscale": False}
+    heat["hovertemplate"] = "row %{y}, column %{x}<br>response %{z:.2f}<extra></extra>"
     for row, (name, panels) in enumerate(rows.items(), 1):
         maps = [np.asarray(values) for _, values in panels]
-        top = max((float(m.max()) for m in maps if m.dtype != np.uint8), default=0.0) or 1.0
+        top = max((float(m.max()) for m in maps if m.dtype != np.uint8), default=0.0)
         for column, values in enumerate(maps, 1):
             if values.dtype == np.uint8:
                 panel = go.Image(source=jpeg(values, 168), hoverinfo="skip")
             else:
-                panel = go.Heatmap(
-                    z=np.float32(values.astype(float).round(3)),
-                    zmin=0,
-                    zmax=top,
-                    colorscale="Cividis",
-                    showscale=False,
-                    hovertemplate="row %{y}, column %{x}<br>response %{z:.2f}<extra></extra>",
-                )
+                panel = go.Heatmap(heat, z=np.float32(values.astype(float).round(3)), zmax=top)
             _add_square(figure, panel, row, column)
         label = {"visible": True, "showticklabels": False, "ticks": "", "showline": False}
         figure.update_yaxes(label, title_text=name, row=row, col=1)

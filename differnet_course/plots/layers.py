@@ -34,14 +34,14 @@ def picture_layer(rgb: Image.Image, longest: int, most: int) -> go.Image:
 
 
 def heat_layer(
-    values: np.ndarray,
+    values: ArrayLike,
     size: tuple[int, int],
     scale: tuple[float, float],
     opacity: float,
     longest: int,
 ) -> go.Heatmap:
     """A map over an image of this size (width, height), rounded to a thousandth of the scale."""
-    cells = _means(values, longest)
+    cells = _means(np.asarray(values, dtype=float), longest)
     decimals = 3 - math.floor(math.log10(scale[1] - scale[0]))
     return go.Heatmap(
         _cell_grid(cells.shape, size),
@@ -54,14 +54,14 @@ def heat_layer(
 
 
 def level_layers(
-    values: np.ndarray, size: tuple[int, int], levels: MapLevels, longest: int
+    values: ArrayLike, size: tuple[int, int], levels: MapLevels, longest: int
 ) -> tuple[go.Heatmap, go.Contour]:
     """A map by `ramp_position`, and the line around what reaches the level.
 
     A cell shows the largest value in it, so that nothing is marked or spared by being averaged.
     """
-    whole = torch.from_numpy(np.float32(values))[None]
-    cells = F.adaptive_max_pool2d(whole, _cell_count(values, longest))[0].numpy()
+    whole = torch.from_numpy(np.asarray(values, dtype=np.float32))
+    cells = F.adaptive_max_pool2d(whole[None], _cell_count(whole.shape, longest))[0].numpy()
     z = np.float32(ramp_position(cells, levels).round(3))
     grid = _cell_grid(z.shape, size)
     heat = go.Heatmap(grid, z=z, zsmooth="best", coloraxis="coloraxis", hoverinfo="skip")
@@ -69,25 +69,22 @@ def level_layers(
 
 
 def level_axis(levels: MapLevels) -> dict[str, object]:
-    """The colour axis of `ramp_position` for a figure of Plotly, as plain numbers and texts."""
+    """The colour axis of `ramp_position`, as plain numbers and texts."""
     ends = np.linspace(0, 1, 33)
     colours, opacities = ramp(ends)
     steps = [MARKED + (1 - MARKED) * k / 3 for k in range(4)]
     marks = [f"level: {100 * levels.alpha:.3g} % of<br>normal images", "2 x", "4 x", "8 x"]
-    return {
-        "cmin": 0,
-        "cmax": 1,
-        "colorscale": [
-            [float(x), f"rgba({r:.0f}, {g:.0f}, {b:.0f}, {alpha:.3f})"]
-            for x, (r, g, b), alpha in zip(ends, colours, opacities, strict=True)
-        ],
-        "colorbar": {
-            "tickvals": [0, *steps],
-            "ticktext": ["1 of 1,000<br>normal places", *marks],
-            "thickness": 14,
-            "outlinewidth": 0,
-        },
+    bar = {
+        "tickvals": [0, *steps],
+        "ticktext": ["1 of 1,000<br>normal places", *marks],
+        "thickness": 14,
+        "outlinewidth": 0,
     }
+    colorscale = [
+        [float(x), f"rgba({r:.0f}, {g:.0f}, {b:.0f}, {alpha:.3f})"]
+        for x, (r, g, b), alpha in zip(ends, colours, opacities, strict=True)
+    ]
+    return {"cmin": 0, "cmax": 1, "colorscale": colorscale, "colorbar": bar}
 
 
 def outline_layer(mask: np.ndarray, size: tuple[int, int]) -> go.Contour:
@@ -120,16 +117,14 @@ def _cell_grid(shape: tuple[int, ...], size: tuple[int, int]) -> dict[str, float
     return {"x0": dx / 2 - 0.5, "dx": dx, "y0": dy / 2 - 0.5, "dy": dy}
 
 
-def _cell_count(values: np.ndarray, longest: int) -> tuple[int, int]:
+def _cell_count(shape: tuple[int, ...], longest: int) -> tuple[int, int]:
     """Rows and columns that a map is reduced to: at most `longest` on the longer side."""
-    shrink = min(1.0, longest / max(values.shape))
-    return max(1, round(shrink * values.shape[0])), max(1, round(shrink * values.shape[1]))
+    shrink = min(1.0, longest / max(shape))
+    return max(1, round(shrink * shape[0])), max(1, round(shrink * shape[1]))
 
 
 def _means(values: np.ndarray, longest: int) -> np.ndarray:
     """Means over boxes, so that the longer side has at most this many cells."""
-    height, width = _cell_count(values, longest)
-    if (height, width) == values.shape:
-        return values
+    height, width = _cell_count(values.shape, longest)
     picture = Image.fromarray(values.astype(np.float32))
     return np.asarray(picture.resize((width, height), Image.Resampling.BOX), dtype=float)

@@ -9,24 +9,16 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from differnet_course.plots import style
-from differnet_course.plots.study_marks import error_bars
 
 __all__ = ["plot_promise"]
 
 # rule: name, colour, symbol; filled where the rate itself is proved, open where it is measured
 RULES = {
     "split": ("split conformal", style.BLUE, "circle"),
-    "pac": ("PAC, split", style.SKY, "square"),
     "cross": ("detector of all", style.VERMILLION, "circle-open"),
     "cross-mean": ("mean of folds (the default)", style.ORANGE, "star-open"),
-    "cv+": ("CV+", style.GREEN, "diamond-open-dot"),
-    "cross-pac": ("PAC, cross", style.PURPLE, "square-open"),
     "quantile": ("plain quantile, split", style.GREY, "triangle-up-open"),
 }
-LEGEND = (
-    "filled: proved to be at most alpha (split: on average; PAC: in 9 of 10 sets); "
-    "dotted: a larger bound is proved; open: measured only"
-)
 HOVER = (
     "<br>%{y:.2%} on average<br>8 sets in 10: %{customdata[0]:.1%} to %{customdata[1]:.1%}"
     "<br>above alpha in %{customdata[2]:.0%} of the sets"
@@ -50,18 +42,9 @@ def plot_promise(
     Args:
         cells: of `differnet_course.experiments.promise`.
         category, detector: which of them.
-        rules: which rules, some of the keys of `RULES`.
-
-    Raises:
-        ValueError: no cell is of this category and detector, or a rule is unknown.
+        rules: some of the keys of `RULES`.
     """
     chosen = [c for c in cells if (c["category"], c["detector"]) == (category, detector)]
-    if not chosen:
-        options = sorted({f"{c['category']} with {c['detector']}" for c in cells})
-        raise ValueError(f"expected one of {options}, got {category} with {detector}")
-    unknown = [rule for rule in rules if rule not in RULES]
-    if unknown:
-        raise ValueError(f"rules: expected some of {', '.join(RULES)}, got {', '.join(unknown)}")
     sizes = sorted({c["n"] for c in chosen})
     alphas = list(dict.fromkeys(row["alpha"] for row in chosen[0]["rates"]))
     titles = [f"asked: {alpha:.0%}" for alpha in alphas]
@@ -75,18 +58,16 @@ def plot_promise(
                 figure.add_trace(trace, row=1, col=column)
             figure.data[-2].showlegend = column == 1
         figure.add_hline(y=alpha, line={"color": "black", "dash": "dash", "width": 1}, col=column)
-    refuses = {"symbol": "x-thin", "size": 7, "line": {"width": 1.5, "color": style.GREY}}
-    figure.add_scatter(
-        x=[None], y=[None], mode="markers", marker=refuses, name="refuses: too few scores"
-    )
+    cross = _cross(style.GREY)
+    name = "refuses: too few scores"
+    figure.add_scatter(x=[None], y=[None], mode="markers", marker=cross, name=name)
     ticks = {"tickvals": list(range(len(sizes))), "ticktext": [str(n) for n in sizes]}
     figure.update_xaxes(ticks, range=[-0.5, len(sizes) - 0.5], showgrid=False)
     figure.update_xaxes(title_text="normal images")
     figure.update_yaxes(tickformat="~%", rangemode="tozero")
     figure.update_yaxes(title_text="true false-alarm rate", col=1)
-    style.titled(
-        figure, f"False alarms: {style.literal(category)}, {style.literal(detector)}", LEGEND
-    )
+    words = "filled: proved to be at most alpha, on average; open: measured only"
+    style.titled(figure, f"False alarms: {category}, {detector}", words)
     legend = {"orientation": "h", "y": -0.24, "x": 0, "borderwidth": 0}
     return figure.update_layout(height=440, margin_t=110, margin_b=110, legend=legend)
 
@@ -96,27 +77,29 @@ def _traces(rule: str, rows: Sequence[tuple[float, Mapping[str, Any]]]) -> list[
     name, colour, symbol = RULES[rule]
     common = {"mode": "markers", "name": name, "legendgroup": rule, "showlegend": False}
     common["cliponaxis"] = False  # a rate of 0 is a whole mark, too
-    measured = [(x, row) for x, row in rows if row["mean"] is not None]
-    mean = [row["mean"] for _, row in measured]
-    error = [2 * (row["error"] or 0) for _, row in measured]
-    lows = [row["low"] for _, row in measured], [m - e for m, e in zip(mean, error, strict=True)]
-    highs = [row["high"] for _, row in measured], [m + e for m, e in zip(mean, error, strict=True)]
-    traces = [
-        go.Scatter(
-            common,
-            x=[x for x, _ in measured],
-            y=mean,
-            error_y=error_bars(mean, low, high, color=colour, thickness=thickness),
-            marker={"symbol": symbol, "color": colour, "size": 9, "line": {"width": 1.5}},
-            customdata=[[r["low"], r["high"], r["exceeds"], r["detected"]] for _, r in measured],
-            hovertemplate=name + HOVER,
-        )
-        for low, high, thickness in zip(lows, highs, (1, 4), strict=True)
-    ]
-    refused = [x for x, row in rows if row["mean"] is None]
-    cross = {"symbol": "x-thin", "size": 7, "line": {"width": 1.5, "color": colour}}
-    hover = f"{name}: too few scores for this alpha<extra></extra>"
-    traces.append(
-        go.Scatter(common, x=refused, y=[0] * len(refused), marker=cross, hovertemplate=hover)
+    measured = [row for _, row in rows if row["mean"] is not None]
+    mean = [row["mean"] for row in measured]
+    error = [2 * (row["error"] or 0) for row in measured]
+    low, high = ([row[end] for row in measured] for end in ("low", "high"))
+    marks = go.Scatter(
+        common,
+        x=[x for x, row in rows if row["mean"] is not None],
+        y=mean,
+        marker={"symbol": symbol, "color": colour, "size": 9, "line": {"width": 1.5}},
+        customdata=[[row[k] for k in ("low", "high", "exceeds", "detected")] for row in measured],
+        hovertemplate=name + HOVER,
     )
-    return traces
+    thin = style.error_bars(mean, low, high, width=0, color=colour, thickness=1)
+    thick = thin | {"array": error, "arrayminus": error, "thickness": 4}
+    refused = [x for x, row in rows if row["mean"] is None]
+    hover = f"{name}: too few scores for this alpha<extra></extra>"
+    crosses = go.Scatter(common, x=refused, y=[0] * len(refused), hovertemplate=hover)
+    return [
+        go.Scatter(marks, error_y=thin),
+        go.Scatter(marks, error_y=thick),
+        crosses.update(marker=_cross(colour)),
+    ]
+
+
+def _cross(colour: str) -> dict[str, Any]:
+    return {"symbol": "x-thin", "size": 7, "line": {"width": 1.5, "color": colour}}

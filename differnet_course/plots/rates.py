@@ -13,7 +13,6 @@ from sklearn.metrics import roc_curve
 
 from differnet_course.metrics import auroc, bootstrap
 from differnet_course.plots import style
-from differnet_lite.checks import vector
 
 __all__ = ["plot_calibration", "plot_rate_histograms", "plot_roc"]
 
@@ -48,17 +47,15 @@ def plot_roc(labels: ArrayLike, scores: ArrayLike, *, n_resamples: int = 200) ->
     drawn_at = np.unique(np.minimum(along, len(theta) - 1))
     at = ["above every score" if math.isinf(t) else f"{t:.4g}" for t in theta[drawn_at]]
     spread = style.band(GRID, low, high, "rgba(0,114,178,0.18)", "95 % band, pointwise")
-    figure = go.Figure(spread)
-    figure.add_trace(style.reference_line([0, 1], [0, 1], "chance"))
+    drawn = style.curve(false_alarms[drawn_at], detected[drawn_at], "ROC", style.BLUE, width=2.5)
     hover = "false alarms %{x:.1%}<br>detected %{y:.1%}<br>θ %{text}<extra></extra>"
-    x = false_alarms[drawn_at].round(5)
-    drawn = style.curve(x, detected[drawn_at].round(5), "ROC", style.BLUE, width=2.5)
-    figure.add_trace(drawn.update(text=at, hovertemplate=hover))
-    figure.update_xaxes(style.unit_range(), title_text="false-alarm rate (share of normal images)")
-    figure.update_yaxes(style.unit_range(), title_text="detection rate (share of anomalies)")
+    drawn.update(text=at, hovertemplate=hover)
+    figure = _unit_square(spread, "chance", drawn)
+    figure.update_xaxes(title_text="false-alarm rate (share of normal images)")
+    figure.update_yaxes(title_text="detection rate (share of anomalies)")
     subtitle = f"95 % interval; {(y == 0).sum()} normal, {(y == 1).sum()} anomalous"
-    style.titled(figure, f"AUROC {interval}", subtitle).update_yaxes(scaleanchor="x")
-    return figure.update_layout(style.SQUARE, legend=style.legend_inside("right", "bottom"))
+    style.titled(figure, f"AUROC {interval}", subtitle)
+    return figure.update_layout(legend=style.legend_inside("right", "bottom"))
 
 
 def plot_calibration(p_values: ArrayLike) -> go.Figure:
@@ -70,22 +67,29 @@ def plot_calibration(p_values: ArrayLike) -> go.Figure:
     Args:
         p_values: (N,) p-values of normal images that were not used for calibration, in [0, 1].
     """
-    p = np.sort(vector("p_values", p_values))
+    p = np.sort(np.asarray(p_values, dtype=float))
     n = len(p)
     alpha = np.linspace(0, 1, style.MAX_POINTS + 1)
     # 1e-9: 3 / 20 is 0.15 on the grid, not above it
     obtained = np.searchsorted(p, alpha + 1e-9, side="right") / n
     low, high = binom.ppf([[0.025], [0.975]], n, GRID) / n
-    figure = go.Figure(style.band(GRID, low, high, "rgba(118,118,118,0.18)", "95 %, if uniform"))
-    figure.add_trace(style.reference_line([0, 1], [0, 1], "as asked"))
-    drawn = style.curve(alpha.round(5), obtained.round(5), "obtained", style.BLUE, width=2.5)
+    spread = style.band(GRID, low, high, "rgba(118,118,118,0.18)", "95 %, if uniform")
+    drawn = style.curve(alpha, obtained, "obtained", style.BLUE, width=2.5)
     hover = "asked %{x:.1%}<br>obtained %{y:.1%}<extra></extra>"
-    figure.add_trace(drawn.update(line_shape="hv", hovertemplate=hover))
-    figure.update_xaxes(style.unit_range(), title_text="false-alarm rate asked for (alpha)")
-    figure.update_yaxes(style.unit_range(), title_text="false-alarm rate obtained", scaleanchor="x")
+    figure = _unit_square(spread, "as asked", drawn.update(line_shape="hv", hovertemplate=hover))
+    figure.update_xaxes(title_text="false-alarm rate asked for (alpha)")
+    figure.update_yaxes(title_text="false-alarm rate obtained")
     shares = "; ".join(f"{a:.0%} asked: {np.mean(p <= a):.1%}" for a in (0.05, 0.1))
     style.titled(figure, "False alarms on normal images", f"{shares}; n = {n}")
-    return figure.update_layout(style.SQUARE, legend=style.legend_inside("left", "top"))
+    return figure.update_layout(legend=style.legend_inside("left", "top"))
+
+
+def _unit_square(spread: go.Scatter, diagonal: str, drawn: go.Scatter) -> go.Figure:
+    """A band, the named diagonal and a curve, on axes from 0 to 100 %."""
+    figure = go.Figure([spread, style.reference_line([0, 1], [0, 1], diagonal), drawn])
+    unit = {"range": [-0.01, 1.01], "tickformat": ".0%", "dtick": 0.2, "constrain": "domain"}
+    figure.update_xaxes(unit).update_yaxes(unit, scaleanchor="x")
+    return figure.update_layout(width=490, height=500)
 
 
 def plot_rate_histograms(
@@ -98,7 +102,7 @@ def plot_rate_histograms(
     """Histograms of false-alarm rates over calibration sets, with the rate that was asked for.
 
     Args:
-        rates: name and rates; what is empty is left out.
+        rates: name and rates.
         alpha: the rate asked for.
         law: (n, k) draws the density of Beta(n + 1 - k, k), the rates of the k-th smallest of
             n scores.
@@ -106,13 +110,11 @@ def plot_rate_histograms(
     """
     figure = go.Figure()
     edges = np.linspace(0, largest, 51)
-    present = {name: values for name, values in rates.items() if len(values)}
-    for i, (name, values) in enumerate(present.items()):
-        share = np.append(np.histogram(values, edges)[0] / len(values), 0).round(5)
+    for k, (name, values) in enumerate(rates.items()):
         hover = f"{name}<br>rate %{{x:.1%}}: %{{y:.1%}} of the sets<extra></extra>"
-        drawn = style.curve(edges.round(6), share, name, style.COLOURS[i % 6], width=1.5)
-        drawn.update(line={"dash": style.DASHES[i % 6], "shape": "hv"}, hovertemplate=hover)
-        figure.add_trace(drawn.update(fill="tozeroy", opacity=0.75))
+        drawn = style.steps(values, edges, name, style.COLOURS[k % 6])
+        drawn.update(line={"dash": style.DASHES[k % 6], "width": 1.5}, hovertemplate=hover)
+        figure.add_trace(drawn.update(opacity=0.75))
     if law is not None:
         n, k = law
         middle = (edges[1:] + edges[:-1]) / 2
@@ -128,4 +130,4 @@ def plot_rate_histograms(
     x_title = "true false-alarm rate of a calibration set's threshold"
     figure.update_xaxes(title_text=x_title, tickformat=".0%", range=[0, largest])
     figure.update_yaxes(title_text="share of calibration sets", tickformat=".0%")
-    return style.legend_above(figure, True)
+    return style.legend_above(figure)

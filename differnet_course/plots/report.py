@@ -6,9 +6,9 @@ load anything from anywhere.
 
 from __future__ import annotations
 
-import html
 import os
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 
 import plotly.graph_objects as go
@@ -17,13 +17,9 @@ from plotly.offline import get_plotlyjs
 
 from differnet_lite.files import replacing
 
-__all__ = ["write_report"]
+__all__ = ["Section", "write_report"]
 
-NARROW = 560  # px; figures of at most this width stand side by side where there is room
-
-_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
-)
+Section = tuple[str, str, go.Figure | Sequence[Sequence[str]]]  # heading, explanation, content
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -40,19 +36,14 @@ th, td { border-bottom: 1px solid #ddd; }
 th { font-weight: normal; color: #555; min-width: 7em; }
 td { font-variant-numeric: tabular-nums; }
 section table { margin: 8px 0 0; }
-#figures { display: flex; flex-wrap: wrap; gap: 20px; margin-bottom: 24px; }
-section { box-sizing: border-box; flex: 1 1 100%; min-width: 0; padding: 16px; }
-section { border: 1px solid #ddd; border-radius: 6px; }
-section.narrow { flex: 1 1 calc(50% - 10px); }
+section { margin-bottom: 20px; padding: 16px; border: 1px solid #ddd; border-radius: 6px; }
 .plot { overflow-x: auto; }
 .plot > div { margin: 0 auto; }
-@media (max-width: 1040px) { section.narrow { flex-basis: 100%; } }
 @media (max-width: 600px) { main { padding: 16px 10px; } section { padding: 12px 8px; } }
 @page { margin: 12mm; }
 @media print {
   main { padding: 0; max-width: none; }
-  section, section.narrow { break-inside: avoid; border: 0; padding: 0 0 8px; }
-  section.narrow { flex-basis: calc(50% - 10px); }
+  section { break-inside: avoid; border: 0; padding: 0 0 8px; }
   .plot { zoom: 0.62; overflow: visible; }
   .modebar { display: none; }
 }
@@ -60,15 +51,11 @@ section.narrow { flex: 1 1 calc(50% - 10px); }
 
 # A figure of fixed size shrinks to its box, in proportion, to 60 % at least; then its box scrolls.
 _FIT = """
-const plots = [...document.querySelectorAll('.js-plotly-plot')];
-for (const plot of plots) {
-  const {width, height} = plot.layout;
-  plot.full = width ? [width, height] : null;
-}
+const all = [...document.querySelectorAll('.js-plotly-plot')];
+const plots = all.filter(plot => plot.layout.width).map(plot => [plot, {...plot.layout}]);
 function fit() {
-  for (const plot of plots) {
-    if (!plot.full) continue;
-    const box = plot.closest('.plot').clientWidth, [width, height] = plot.full;
+  for (const [plot, {width, height}] of plots) {
+    const box = plot.closest('.plot').clientWidth;
     const by = box < 0.6 * width ? 1 : Math.min(1, box / width);
     const size = {width: Math.floor(by * width), height: Math.floor(by * height)};
     plot.parentElement.style.width = size.width + 'px';
@@ -84,7 +71,8 @@ _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; \
+script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>{style}</style>
@@ -93,45 +81,39 @@ _PAGE = """<!DOCTYPE html>
 <body>
 <main>
 <h1>{title}</h1>
-{lead}
+<p class="lead">{lead}</p>
 {summary}
 <noscript><p>The figures need JavaScript; all of it is inside this file.</p></noscript>
-<div id="figures">
 {sections}
-</div>
 {notes}
 </main>
 <script>{fit}</script>
 </body>
 </html>
 """
-_OPTIONS = {"responsive": True, "displaylogo": False, "plotlyServerURL": ""}
 
 
 def write_report(
     path: str | os.PathLike[str],
     *,
     title: str,
+    lead: str,
     summary: Sequence[tuple[str, str]],
-    figures: Sequence[tuple[str, str, go.Figure | Sequence[Sequence[str]]]],
-    lead: str = "",
-    notes: Sequence[str] = (),
+    sections: Sequence[Section],
+    notes: Sequence[str],
 ) -> Path:
     """Write figures and their explanations as one HTML file that needs no network.
 
     The file appears whole or not at all: an older report stays until the new one is complete.
 
     Args:
-        path: the file, usually *.html; its folder exists.
+        path: the file, which is returned; its folder exists.
         title: of the page.
-        summary: (label, value) pairs, shown as a table at the top.
-        figures: (heading, explanation, figure) for each figure, in order; in place of a figure
-            there may be a table: rows of texts, the first of them the heads of its columns.
         lead: what the reader should know if they read one sentence.
+        summary: (label, value) pairs, shown as a table at the top.
+        sections: heading, explanation and figure, in order; in place of a figure there may be a
+            table: rows of texts, the first of them the heads of its columns.
         notes: short paragraphs at the end.
-
-    Returns:
-        The path of the file.
 
     Raises:
         FileNotFoundError: the folder does not exist.
@@ -143,14 +125,13 @@ def write_report(
             f"{target.parent}: there is no such folder for the report; create it first"
         )
     page = _PAGE.format(
-        policy=_POLICY,
-        title=_text(title),
+        title=escape(title),
         style=_STYLE,
         plotly=get_plotlyjs(),
-        lead=f'<p class="lead">{_text(lead)}</p>' if lead else "",
-        summary=_table([_cells("th", [row[0]]) + _cells("td", row[1:]) for row in summary]),
-        sections="\n".join(_section(i, *item) for i, item in enumerate(figures, start=1)),
-        notes="\n".join(f"<p>{_text(note)}</p>" for note in notes),
+        lead=escape(lead),
+        summary=_table([_cells("th", row[:1]) + _cells("td", row[1:]) for row in summary]),
+        sections="\n".join(_section(i, *section) for i, section in enumerate(sections, 1)),
+        notes="\n".join(f"<p>{escape(note)}</p>" for note in notes),
         fit=_FIT,
     )
     with replacing(target) as file:
@@ -162,7 +143,7 @@ def write_report(
 def _section(
     number: int, heading: str, explanation: str, content: go.Figure | Sequence[Sequence[str]]
 ) -> str:
-    words = f"<h2>{_text(heading)}</h2>\n<p>{_text(explanation)}</p>"
+    words = f"<h2>{escape(heading)}</h2>\n<p>{escape(explanation)}</p>"
     if not isinstance(content, go.Figure):
         head, *rows = content
         table = _table([_cells("th", head), *(_cells("td", row) for row in rows)])
@@ -176,20 +157,15 @@ def _section(
         div_id=f"figure-{number}",
         default_width=f"{width:g}px" if width else "100%",
         default_height=f"{content.layout.height or 400:g}px",
-        config=_OPTIONS,
+        config={"responsive": True, "displaylogo": False, "plotlyServerURL": ""},
     )
-    narrow = ' class="narrow"' if width and width <= NARROW else ""
-    return f'<section{narrow}>\n{words}\n<div class="plot">{plot}</div>\n</section>'
+    return f'<section>\n{words}\n<div class="plot">{plot}</div>\n</section>'
 
 
 def _table(rows: Sequence[str]) -> str:
     lines = "\n".join(f"<tr>{row}</tr>" for row in rows)
-    return f"<table>\n{lines}\n</table>" if rows else ""
+    return f"<table>\n{lines}\n</table>"
 
 
 def _cells(tag: str, texts: Sequence[str]) -> str:
-    return "".join(f"<{tag}>{_text(text)}</{tag}>" for text in texts)
-
-
-def _text(value: object) -> str:
-    return html.escape(str(value))
+    return "".join(f"<{tag}>{escape(text)}</{tag}>" for text in texts)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import plotly.graph_objects as go
 
 from differnet_course.folders import load_mask
-from differnet_course.plots.curves import plot_history
+from differnet_course.plots.curves import plot_curves
 from differnet_course.plots.maps import plot_gallery
 from differnet_course.plots.rates import plot_roc
-from differnet_course.plots.report import write_report
+from differnet_course.plots.report import Section, write_report
 from differnet_course.plots.scores import plot_batch, plot_scores
 from differnet_lite.images import as_rgb, image_size
 from differnet_lite.maps import MapLevels
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluation_report", "score_report"]
 
-COLUMNS = 5  # of a gallery
+Groups = Mapping[str, np.ndarray]  # heading to the photographs below it
 SHOWN = 10  # photographs in a gallery
 NEAREST = 5  # photographs in the gallery of good ones
 FLAGGED = 25  # photographs in the gallery of what is flagged
@@ -50,6 +49,10 @@ ROC = (
 )
 LOSS = "The loss in training and on held-out parts. A density may exceed 1, a loss be below 0."
 LABELS = "No epoch, no setting and no threshold was chosen by the labels of the test photographs."
+P_VALUE = (
+    "The p-value is the share of good parts that look at least as unusual, as far as {} good "
+    "photographs can tell. Marks are given in pixels."
+)
 
 
 def score_report(
@@ -69,50 +72,44 @@ def score_report(
         errors: path to reason for each file that could not be read.
     """
     threshold = judgement.threshold
-    unreadable = errors or {}
-    n_flagged = int(judgement.anomalous.sum())
-    lead = f"Flags {n_flagged} of {_count(len(images), 'photograph')}."
-    if unreadable:
-        lead += f" {_count(len(unreadable), 'file')} could not be read."
+    scores = judgement.scores
     names = _names(images)
+    n_flagged = int(judgement.anomalous.sum())
     # what is flagged first, and the highest score first in both parts
-    order = np.lexsort((-judgement.scores, ~judgement.anomalous))
-    calibration = model.calibration_scores_
-    drawn = plot_batch(judgement.scores, calibration, threshold.value, names=names)
-    by_threshold = np.array_equal(judgement.anomalous, judgement.scores >= threshold.value)
+    order = np.lexsort((-scores, ~judgement.anomalous))
+    by_threshold = np.array_equal(judgement.anomalous, scores >= threshold.value)
     rule = DECISION if by_threshold else SELECTION
-    figures: list[tuple[str, str, go.Figure | Sequence[Sequence[str]]]] = [
+    drawn = plot_batch(scores, model.calibration_scores_, threshold.value, names=names)
+    sections: list[Section] = [
         ("Scores", f"{SCORE} {rule} Grey: good parts that set the threshold.", drawn)
     ]
     if model.places_ is not None:
-        paths = [images[i] for i in order]
-        titles = [f"{names[i]}\n{_relative(judgement.scores[i], threshold)}" for i in order]
+        groups = {
+            "Flagged, highest score first": order[:n_flagged][:FLAGGED],
+            "Not flagged, but nearest to the threshold": order[n_flagged:][:NEAREST],
+        }
         levels = model.map_levels(threshold.alpha, if_too_few="fallback")
-        for heading, part in (
-            ("Flagged, highest score first", slice(min(n_flagged, FLAGGED))),
-            ("Not flagged, but nearest to the threshold", slice(n_flagged, n_flagged + NEAREST)),
-        ):
-            if paths[part]:
-                maps = list(model.iter_anomaly_maps(paths[part]))
-                gallery = _gallery(paths[part], maps, titles[part], levels, model.white_)
-                figures.append((heading, _colours(levels) if len(figures) == 1 else "", gallery))
+        titles = _titles(names, scores, threshold)
+
+        def draw(chosen: np.ndarray) -> list[np.ndarray]:
+            return list(model.iter_anomaly_maps([images[i] for i in chosen]))
+
+        sections += _galleries(groups, images, titles, draw, levels, model.white_)
     if n_flagged:
         table = _flagged_table(model, images, names, judgement, order[:n_flagged][:LISTED])
-        p_value = (
-            "The p-value is the share of good parts that look at least as unusual, as far as "
-            f"{threshold.n} good photographs can tell. Marks are given in pixels."
-        )
         shown = "All that is" if n_flagged <= LISTED else f"The first {LISTED} of what is"
-        figures.append((f"{shown} flagged", p_value, table))
-    if unreadable:
-        table = [("file", "reason"), *unreadable.items()]
-        figures.append(("Could not be read", "These files have no score.", table))
+        sections.append((f"{shown} flagged", P_VALUE.format(threshold.n), table))
+    lead = f"Flags {n_flagged} of {_count(len(images), 'photograph')}."
+    if errors:
+        lead += f" {_count(len(errors), 'file')} could not be read."
+        table = [("file", "reason"), *errors.items()]
+        sections.append(("Could not be read", "These files have no score.", table))
     rate = max(threshold.alpha, threshold.smallest_alpha)
     summary = [
         ("photographs", str(len(images))),
         ("flagged", str(n_flagged)),
         ("if all were good", f"about {rate * len(images):.3g} would reach the threshold"),
-        ("not readable", str(len(unreadable))),
+        ("not readable", str(len(errors or {}))),
         ("threshold", f"{threshold.value:.4g}, from {_count(threshold.n, 'good photograph')}"),
     ]
     surprise = too_many_flagged(n_flagged, len(images), rate)
@@ -123,7 +120,7 @@ def score_report(
         title="Photographs, judged by DifferNet",
         lead=lead,
         summary=summary,
-        figures=figures,
+        sections=sections,
         notes=[_promise(threshold) if by_threshold else SELECTION],
     )
 
@@ -144,7 +141,8 @@ def evaluation_report(
     """
     category = result.category
     threshold = result.threshold
-    flagged = result.scores >= threshold.value
+    scores = result.scores
+    flagged = scores >= threshold.value
     labels = category.labels
     n_alarms = int((flagged & ~labels).sum())
     alarms = _count(n_alarms, "false alarm") if n_alarms else "no false alarm"
@@ -153,54 +151,79 @@ def evaluation_report(
         f"in {_count(int((~labels).sum()), 'good part')}."
     )
     names = [f"{p.parent.name}/{p.name}" for p in category.test]
-    log = min(result.scores.min(), threshold.value) > 0
-    scores = plot_scores(result.scores, category.kinds, threshold=threshold, names=names, log=log)
-    figures = [
-        ("Scores", f"{SCORE} {DECISION} Each mark is a test photograph.", scores),
-        ("ROC", ROC, plot_roc(labels, result.scores, n_resamples=RESAMPLES)),
-        *_galleries(model, result, names, flagged),
-        ("Training", LOSS, plot_history(model.history_)),
+    log = min(scores.min(), threshold.value) > 0
+    by_kind = plot_scores(scores, category.kinds, threshold=threshold, names=names, log=log)
+    sections: list[Section] = [
+        ("Scores", f"{SCORE} {DECISION} Each mark is a test photograph.", by_kind),
+        ("ROC", ROC, plot_roc(labels, scores, n_resamples=RESAMPLES)),
     ]
+    maps = result.maps
+    if maps is not None and result.levels is not None:
+        order = np.argsort(-scores)
+        hits = order[(labels & flagged)[order]]
+        evenly = np.unique(np.linspace(0, len(hits) - 1, min(SHOWN, len(hits))).astype(int))
+        missed = order[(labels & ~flagged)[order]]
+        groups = {
+            "Missed defects, lowest score first": missed[::-1][:SHOWN],
+            "False alarms, highest score first": order[(~labels & flagged)[order]][:SHOWN],
+            "Defects that are found, from the highest score to the lowest": hits[evenly],
+            "Good parts, highest score first": order[(~labels & ~flagged)[order]][:NEAREST],
+        }
+        titles = _titles(names, scores, threshold)
+        masks = category.masks
+
+        def draw(chosen: np.ndarray) -> list[np.ndarray]:
+            return list(maps[chosen])
+
+        levels, white = result.levels, model.white_
+        sections += _galleries(groups, category.test, titles, draw, levels, white, masks)
+    history = model.history_
+    losses = {"training images": history["train"], "held-out normal images": history["held_out"]}
+    curves = {name: values for name, values in losses.items() if values}
+    y_title = "loss (nats per dimension)"
+    drawn = plot_curves(history["epoch"], curves, x_title="epoch", y_title=y_title)
+    sections.append(("Training", LOSS, drawn))
     return write_report(
         path,
         title=f"DifferNet on {category.name}",
         lead=lead,
         summary=rows,
-        figures=figures,
+        sections=sections,
         notes=[_promise(threshold), LABELS],
     )
 
 
 def _galleries(
-    model: DifferNet, result: Evaluation, names: Sequence[str], flagged: np.ndarray
-) -> list[tuple[str, str, go.Figure]]:
-    """Misses, false alarms, hits and good parts, as far as there are any, with their maps."""
-    if result.maps is None:
-        return []
-    category = result.category
-    labels = category.labels
-    order = np.argsort(-result.scores)
-    missed = order[(labels & ~flagged)[order]]
-    hits = order[(labels & flagged)[order]]
-    evenly = np.unique(np.linspace(0, len(hits) - 1, min(SHOWN, len(hits))).astype(int))
-    groups = [
-        ("Missed defects, lowest score first", missed[::-1][:SHOWN]),
-        ("False alarms, highest score first", order[(~labels & flagged)[order]][:SHOWN]),
-        ("Defects that are found, from the highest score to the lowest", hits[evenly]),
-        ("Good parts, highest score first", order[(~labels & ~flagged)[order]][:NEAREST]),
-    ]
-    sections: list[tuple[str, str, go.Figure]] = []
-    for heading, chosen in groups:
+    groups: Groups,
+    paths: Sequence[str | os.PathLike[str]],
+    titles: Sequence[str],
+    draw: Callable[[np.ndarray], list[np.ndarray]],
+    levels: MapLevels,
+    white: float | None,
+    masks: Sequence[Path | None] | None = None,
+) -> list[Section]:
+    """A section for each group that is not empty: photographs with the maps that `draw` makes."""
+    explanation = (
+        "Colour begins where 1 of 1,000 places of good parts reaches. A line surrounds what is "
+        f"marked: of good parts at most {levels.alpha:.0%} have a mark. Score and map are two "
+        "measures: a photograph may be flagged and have no mark."
+    )
+    if masks:
+        explanation += " Blue: the outline of the defect in its mask."
+    sections: list[Section] = []
+    for heading, chosen in groups.items():
         if not len(chosen):
             continue
-        masks = [category.masks[i] for i in chosen]
-        pictures = [category.test[i] for i in chosen]
-        titles = [f"{names[i]}\n{_relative(result.scores[i], result.threshold)}" for i in chosen]
-        maps = list(result.maps[chosen])
-        gallery = _gallery(pictures, maps, titles, result.levels, model.white_, masks)
-        words = _colours(result.levels) if not sections else ""
-        outline = " Blue: the outline of the defect in its mask." if any(masks) else ""
-        sections.append((heading, words + outline, gallery))
+        pictures = [as_rgb(paths[i], white) for i in chosen]
+        for picture in pictures:
+            picture.thumbnail((448, 448))
+        masks_of = [masks[i] if masks else None for i in chosen]
+        outlines = [None if mask is None else load_mask(mask) for mask in masks_of]
+        words = [titles[i] for i in chosen]
+        gallery = plot_gallery(
+            pictures, draw(chosen), titles=words, levels=levels, masks=outlines, columns=5
+        )
+        sections.append((heading, "" if sections else explanation, gallery))
     return sections
 
 
@@ -250,16 +273,6 @@ def _promise(threshold: Threshold) -> str:
     return "This threshold promises no rate of false alarms."
 
 
-def _colours(levels: MapLevels | None) -> str:
-    if levels is None:
-        return "All maps share one scale of colours."
-    return (
-        "Colour begins where 1 of 1,000 places of good parts reaches. A line surrounds what is "
-        f"marked: of good parts at most {levels.alpha:.0%} have a mark. Score and map are two "
-        "measures: a photograph may be flagged and have no mark."
-    )
-
-
 def _relative(score: float, threshold: Threshold) -> str:
     """A score in units of the threshold, where that makes sense."""
     if threshold.value > 0:
@@ -267,24 +280,9 @@ def _relative(score: float, threshold: Threshold) -> str:
     return f"score {score:.3g}"
 
 
-def _gallery(
-    paths: Sequence[str | os.PathLike[str]],
-    maps: Sequence[np.ndarray],
-    titles: Sequence[str],
-    levels: MapLevels | None,
-    white: float | None,
-    masks: Sequence[Path | None] = (),
-) -> go.Figure:
-    """Photographs with their maps; small copies, so that many large ones fit into memory."""
-    pictures = []
-    for path in paths:
-        picture = as_rgb(path, white)
-        picture.thumbnail((448, 448))
-        pictures.append(picture)
-    outlines = [None if mask is None else load_mask(mask) for mask in masks] or None
-    return plot_gallery(
-        pictures, maps, titles=titles, levels=levels, masks=outlines, columns=COLUMNS
-    )
+def _titles(names: Sequence[str], scores: np.ndarray, threshold: Threshold) -> list[str]:
+    pairs = zip(names, scores, strict=True)
+    return [f"{name}\n{_relative(score, threshold)}" for name, score in pairs]
 
 
 def _names(paths: Sequence[str | os.PathLike[str]]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -42,76 +41,63 @@ def plot_scores(
         ValueError: scores are not finite, or not positive on a logarithmic axis.
     """
     s = vector("scores", scores)
-    labels = [style.literal(name) for name in names or [f"image {i}" for i in range(len(s))]]
     theta = threshold.value if isinstance(threshold, Threshold) else threshold
     shown = s if theta is None else np.append(s, theta)
     if log and shown.min() <= 0:
         raise ValueError(
             "a logarithmic axis needs positive scores and threshold, got some <= 0; pass log=False"
         )
-    kind_of = np.array([str(kind) for kind in kinds])
-    present = _ordered(kind_of)
-    order = [kind for kind in order or present if kind in present]
+    labels = style.hover_names(names, len(s))
+    rows = _by_kind(kinds, s, order)
     figure = go.Figure()
     ticks = []
-    for row, kind in enumerate(order):
-        chosen = np.flatnonzero(kind_of == kind)
-        chosen = chosen[np.argsort(s[chosen], kind="stable")]
+    for row, (kind, chosen) in enumerate(rows.items()):
         x = s[chosen]
-        marker = {
-            "color": style.COLOURS[row % len(style.COLOURS)],
-            "symbol": style.SYMBOLS[row % len(style.SYMBOLS)],
-        }
-        _add_box(figure, x, row - 0.27, marker["color"], log)
-        # golden ratio: even, and no chance in it
-        jitter = 0.12 + 0.42 * ((np.arange(len(x)) * (math.sqrt(5) - 1) / 2) % 1 - 0.5)
+        look = style.marker(row, size=7, opacity=0.8, line={"color": style.DARK, "width": 0.5})
+        figure.add_trace(_box(x, row - 0.27, style.COLOURS[row % 6], log))
         figure.add_scatter(
             x=x,
-            y=row + jitter,
+            y=row + 0.12 + style.spread(len(x), 0.42),
             mode="markers",
             name=style.literal(kind),
-            text=[labels[i] for i in chosen],
+            text=labels[chosen],
             showlegend=False,
-            marker=marker
-            | {"size": 7, "opacity": 0.8, "line": {"color": style.DARK, "width": 0.5}},
+            marker=look,
             hovertemplate="%{text}<br>%{fullData.name}<br>score %{x:.4g}<extra></extra>",
         )
         flagged = "" if theta is None else f", {int((x >= theta).sum())} flagged"
-        count = f"n = {len(x)}{flagged}"
-        ticks.append(
-            f"{style.literal(kind)}<br><span style='font-size:11px;color:#555555'>{count}</span>"
-        )
-    bottom = len(order) - 0.5
+        count = f"<span style='font-size:11px;color:#555555'>n = {len(x)}{flagged}</span>"
+        ticks.append(f"{style.literal(kind)}<br>{count}")
+    bottom = len(rows) - 0.5
     if theta is not None:
-        line = style.curve(
-            [theta, theta], [bottom, -0.5], "threshold", "black", dash="dash", width=1.5
-        )
-        figure.add_trace(line)
-        figure.data[-1].update(
-            mode="lines+text",
-            text=["", f"θ = {theta:.4g}"],
-            textposition="top center",
-            cliponaxis=False,
-            showlegend=False,
-            hovertemplate="threshold θ = %{x:.4g}<extra></extra>",
-        )
+        ends = [theta, theta], [bottom, -0.5]
+        line = style.curve(*ends, "threshold", "black", dash="dash", width=1.5)
+        line.update(mode="lines+text", text=["", f"θ = {theta:.4g}"], textposition="top center")
+        line.update(cliponaxis=False, showlegend=False)
+        figure.add_trace(line.update(hovertemplate="threshold θ = %{x:.4g}<extra></extra>"))
     scale = "no unit, logarithmic" if log else "no unit"
     figure.update_xaxes(style.log_axis(shown) if log else {}, title_text=f"anomaly score ({scale})")
-    figure.update_yaxes(tickvals=list(range(len(order))), ticktext=ticks, range=[bottom, -0.5])
+    figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=ticks, range=[bottom, -0.5])
     figure.update_yaxes(showgrid=False, title_text="kind of image")
-    height = 110 + 74 * max(2, len(order))
     top = 64 if title else 36
+    height = 74 + 74 * max(2, len(rows)) + top
     return figure.update_layout(
-        template=style.TEMPLATE, title_text=title, margin_t=top, height=height + top - 36
+        template=style.TEMPLATE, title_text=title, margin_t=top, height=height
     )
 
 
-def _ordered(kinds: np.ndarray) -> list[str]:
-    """The kinds that occur: "good" first, the others by name."""
-    return sorted(set(kinds.tolist()), key=lambda kind: (kind != "good", kind))
+def _by_kind(
+    kinds: Sequence[str], values: np.ndarray, order: Sequence[str] | None = None
+) -> dict[str, np.ndarray]:
+    """Kinds that occur, "good" first if there is no order, to their images by rising value."""
+    kind_of = np.array([str(kind) for kind in kinds])
+    order = order or sorted(set(kind_of.tolist()), key=lambda kind: (kind != "good", kind))
+    ascending = np.argsort(values, kind="stable")
+    rows = {kind: ascending[kind_of[ascending] == kind] for kind in order}
+    return {kind: chosen for kind, chosen in rows.items() if len(chosen)}
 
 
-def _add_box(figure: go.Figure, x: np.ndarray, y: float, colour: str, log: bool) -> None:
+def _box(x: np.ndarray, y: float, colour: str, log: bool) -> go.Box:
     """A box of sorted scores; whiskers reach 1.5 box lengths as seen on the axis."""
     q1, median, q3 = np.quantile(x, [0.25, 0.5, 0.75])
     length = np.log(x) if log else x
@@ -122,7 +108,7 @@ def _add_box(figure: go.Figure, x: np.ndarray, y: float, colour: str, log: bool)
     fences = {"lowerfence": [inside[0]], "upperfence": [inside[-1]]}
     look = {"line": {"color": colour, "width": 1.5}, "fillcolor": "white", "width": 0.2}
     quiet = {"hoverinfo": "skip", "showlegend": False}
-    figure.add_trace(go.Box(values | fences | look | quiet, orientation="h", y0=y, y=[y]))
+    return go.Box(values | fences | look | quiet, orientation="h", y0=y, y=[y])
 
 
 def plot_batch(
@@ -132,25 +118,25 @@ def plot_batch(
 
     In units of the threshold where all are positive. A mark below stands for each new image.
     """
-    positive = min(theta, scores.min(initial=theta), calibration.min(initial=theta)) > 0
+    both = np.concatenate([scores, calibration, [theta]])
+    positive = bool(both.min() > 0)
     unit = theta if positive else 1.0
-    both = np.concatenate([scores, calibration, [theta]]) / unit
-    ends = both.min(), both.max()
+    ends = both.min() / unit, both.max() / unit
     edges = np.geomspace(*ends, 31) if positive else np.linspace(*ends, 31)
     figure = go.Figure()
     for values, name, colour in (
         (calibration, f"good parts that set the threshold, {len(calibration)}", style.GREY),
         (scores, f"these photographs, {len(scores)}", style.BLUE),
     ):
-        share = np.histogram(values / unit, edges)[0] / max(1, len(values))
-        hover = "%{x:.3g}: %{y:.0%}<extra></extra>"
-        look = style.curve(edges, np.append(share, 0).round(5), name, colour, hovertemplate=hover)
-        figure.add_trace(look.update(line_shape="hv", fill="tozeroy", opacity=0.7))
+        drawn = style.steps(values / unit, edges, name, colour)
+        figure.add_trace(
+            drawn.update(opacity=0.7, hovertemplate="%{x:.3g}: %{y:.0%}<extra></extra>")
+        )
     figure.add_scatter(
         x=scores / unit,
         y=np.full(len(scores), -0.02),
         mode="markers",
-        text=[style.literal(name) for name in names],
+        text=style.hover_names(names, len(scores)),
         marker={"color": style.BLUE, "symbol": "line-ns-open", "size": 9},
         showlegend=False,
         hovertemplate="%{text}<br>%{x:.3g}<extra></extra>",
@@ -159,7 +145,7 @@ def plot_batch(
     title = "score / threshold (logarithmic)" if positive else "score (no unit)"
     figure.update_xaxes(style.log_axis(both) if positive else {}, title_text=title)
     figure.update_yaxes(title_text="share of the photographs", tickformat=".0%")
-    return style.legend_above(figure, True)
+    return style.legend_above(figure)
 
 
 def plot_views(scores: ArrayLike, kinds: Sequence[str], *, title: str = "") -> go.Figure:
@@ -174,24 +160,19 @@ def plot_views(scores: ArrayLike, kinds: Sequence[str], *, title: str = "") -> g
     """
     values = np.asarray(scores, dtype=float)
     medians = np.median(values, axis=1)
-    kind_of = np.array([str(kind) for kind in kinds])
     figure = go.Figure()
     start = 0
     ticks = []
-    for row, kind in enumerate(_ordered(kind_of)):
-        chosen = np.flatnonzero(kind_of == kind)
-        chosen = chosen[np.argsort(medians[chosen], kind="stable")]
+    for row, (kind, chosen) in enumerate(_by_kind(kinds, medians).items()):
         y = medians[chosen]
-        above = values[chosen].max(1) - y
-        below = y - values[chosen].min(1)
-        bar = {"type": "data", "symmetric": False, "array": above, "arrayminus": below}
+        ends = values[chosen].min(1), values[chosen].max(1)
         figure.add_scatter(
             x=np.arange(start, start + len(chosen)),
             y=y,
-            error_y=bar | {"thickness": 1.2, "width": 0},
+            error_y=style.error_bars(y, *ends, thickness=1.2, width=0),
             mode="markers",
             name=style.literal(kind),
-            marker={"color": style.COLOURS[row % 6], "symbol": style.SYMBOLS[row % 11], "size": 7},
+            marker=style.marker(row, size=7),
             hovertemplate="%{fullData.name}<br>median %{y:.3g}<extra></extra>",
         )
         ticks.append(start + (len(chosen) - 1) / 2)
@@ -211,10 +192,9 @@ def plot_groups(
     *,
     x_title: str,
     y_title: str,
+    order: Sequence[str],
     title: str = "",
     log: bool = False,
-    names: Sequence[str] | None = None,
-    order: Sequence[str] | None = None,
 ) -> go.Figure:
     """Points in a plane, each group with a colour and a marker of its own.
 
@@ -222,32 +202,28 @@ def plot_groups(
         x, y: (N,), such as two scores of each image.
         groups: N names.
         x_title, y_title: of the axes, with their units.
+        order: the groups, in the order of the colours; one that does not occur keeps its colour.
         title: of the figure.
         log: both axes logarithmic.
-        names: N names of points for the hover text; None numbers them.
-        order: the groups, in the order of the colours; one that does not occur keeps its colour.
-            None takes the order of appearance.
     """
-    at = np.asarray(x, dtype=float)
-    height = np.asarray(y, dtype=float)
-    labels = [style.literal(name) for name in names or [f"image {i}" for i in range(len(at))]]
-    group_of = np.array([str(group) for group in groups])
+    points = np.stack([x, y]).astype(float)
+    labels = style.hover_names(None, points.shape[1])
     figure = go.Figure()
-    for k, group in enumerate(order or dict.fromkeys(group_of.tolist())):
-        chosen = np.flatnonzero(group_of == group)
-        if not len(chosen):
-            continue
-        figure.add_scatter(
-            x=at[chosen].round(4),
-            y=height[chosen].round(4),
-            mode="markers",
-            name=style.literal(group),
-            text=[labels[i] for i in chosen],
-            marker={"color": style.COLOURS[k % 6], "symbol": style.SYMBOLS[k % 11], "size": 8}
-            | {"opacity": 0.8, "line": {"color": style.DARK, "width": 0.5}},
-            hovertemplate="%{text}<br>%{x:.3g}, %{y:.3g}<extra>%{fullData.name}</extra>",
-        )
-    figure.update_xaxes(style.log_axis(at) if log else {}, title_text=x_title)
-    figure.update_yaxes(style.log_axis(height) if log else {}, title_text=y_title)
-    look = {"template": style.TEMPLATE, "legend": style.ABOVE, "margin_t": 88 if title else 56}
+    for k, group in enumerate(order):
+        chosen = np.flatnonzero(np.asarray(groups) == group)
+        if len(chosen):
+            across, up = points[:, chosen].round(4)
+            figure.add_scatter(
+                x=across,
+                y=up,
+                mode="markers",
+                name=style.literal(group),
+                text=labels[chosen],
+                marker=style.marker(k, size=8, opacity=0.8)
+                | {"line": {"color": style.DARK, "width": 0.5}},
+                hovertemplate="%{text}<br>%{x:.3g}, %{y:.3g}<extra>%{fullData.name}</extra>",
+            )
+    figure.update_xaxes(style.log_axis(points[0]) if log else {}, title_text=x_title)
+    figure.update_yaxes(style.log_axis(points[1]) if log else {}, title_text=y_title)
+    look = {"template": style.TEMPLATE, "legend": style.ABOVE, "margin_t": 88}
     return figure.update_layout(look, title_text=title, width=720, height=460)

@@ -4,42 +4,12 @@ from __future__ import annotations
 
 import html
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
-
-__all__ = [
-    "ABOVE",
-    "BLUE",
-    "COLOURS",
-    "DARK",
-    "DASHES",
-    "GREEN",
-    "GREY",
-    "MAX_POINTS",
-    "ORANGE",
-    "PURPLE",
-    "SKY",
-    "SQUARE",
-    "SYMBOLS",
-    "TEMPLATE",
-    "VERMILLION",
-    "band",
-    "colour_axis",
-    "colour_bar",
-    "curve",
-    "legend_above",
-    "legend_inside",
-    "literal",
-    "log_axis",
-    "reference_line",
-    "shortened",
-    "titled",
-    "unit_range",
-    "with_minus",
-]
 
 # Okabe and Ito, "Color Universal Design", 2008; its black is kept for thresholds and text,
 # and its yellow left out, which white paper swallows
@@ -53,7 +23,6 @@ SYMBOLS = (
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 DARK, GREY = "#222222", "#767676"
 MAX_POINTS = 200  # of a curve: kilobytes, not megabytes
-SQUARE = {"width": 490, "height": 500}
 
 # a legend in a line above the axes
 ABOVE = {"x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"} | {
@@ -104,16 +73,11 @@ def legend_inside(x: str, y: str) -> dict[str, object]:
     return {"x": at[x], "xanchor": x, "y": at[y], "yanchor": y}
 
 
-def legend_above(figure: go.Figure, shown: bool) -> go.Figure:
+def legend_above(figure: go.Figure, shown: bool = True) -> go.Figure:
     """The usual paper, with the legend in a line above the axes."""
     return figure.update_layout(
         template=TEMPLATE, legend=ABOVE, showlegend=shown, margin_t=56, height=380
     )
-
-
-def unit_range() -> dict[str, object]:
-    """An axis of shares, 0 to 100 %."""
-    return {"range": [-0.01, 1.01], "tickformat": ".0%", "dtick": 0.2, "constrain": "domain"}
 
 
 def log_axis(values: np.ndarray) -> dict[str, object]:
@@ -125,21 +89,21 @@ def log_axis(values: np.ndarray) -> dict[str, object]:
     return axis | {"dtick": "D2"} if decades > 0.7 else axis | {"nticks": 6}
 
 
-def colour_axis(lo: float, hi: float, title: str) -> dict[str, object]:
-    """The scale that all maps of a figure share."""
-    return {"cmin": lo, "cmax": hi, "colorscale": "Cividis", "colorbar": colour_bar(title)}
-
-
 def colour_bar(title: str) -> dict[str, object]:
     """A thin colour bar with its title along it."""
     words = {"text": title, "side": "right", "font": {"size": 12}}
     return {"title": words, "thickness": 14, "outlinewidth": 0, "tickformat": "~g"}
 
 
+def marker(k: int, **look: object) -> dict[str, object]:
+    """Colour and symbol of the k-th of several groups."""
+    return {"color": COLOURS[k % 6], "symbol": SYMBOLS[k % 11]} | look
+
+
 def curve(
     x: ArrayLike,
     y: ArrayLike,
-    name: str,
+    name: str | None,
     colour: str,
     *,
     width: float = 2,
@@ -156,25 +120,39 @@ def reference_line(x: ArrayLike, y: ArrayLike, name: str) -> go.Scatter:
     return curve(x, y, name, GREY, dash="dash", width=1.5, hoverinfo="skip")
 
 
-def band(x: np.ndarray, low: np.ndarray, high: np.ndarray, colour: str, name: str) -> go.Scatter:
+def steps(values: np.ndarray, edges: np.ndarray, name: str, colour: str) -> go.Scatter:
+    """A histogram of shares as an outline over its bins' edges."""
+    counts = np.histogram(values, edges)[0]
+    share = np.append(counts / max(1, len(values)), 0).round(5)
+    return curve(edges.round(6), share, name, colour, fill="tozeroy").update(line_shape="hv")
+
+
+def band(
+    x: np.ndarray, low: np.ndarray, high: np.ndarray, colour: str, name: str | None
+) -> go.Scatter:
     """What lies between two curves, filled."""
     around = np.concatenate([high, low[::-1]]).round(4)
     look = {"fill": "toself", "fillcolor": colour, "line": {"width": 0}, "mode": "lines"}
     return go.Scatter(look, x=np.concatenate([x, x[::-1]]), y=around, name=name, hoverinfo="skip")
 
 
+def error_bars(values: ArrayLike, low: ArrayLike, high: ArrayLike, **look: Any) -> dict[str, Any]:
+    """Plotly's error bars from the lower to the upper ends."""
+    y = np.asarray(values, dtype=float)
+    ends = {"array": np.asarray(high) - y, "arrayminus": y - np.asarray(low)}
+    return {"type": "data", "symmetric": False} | ends | look
+
+
+def spread(n: int, width: float) -> np.ndarray:
+    """Even places around 0 by the golden ratio: no chance in them."""
+    return width * ((np.arange(n) * (np.sqrt(5) - 1) / 2) % 1 - 0.5)
+
+
+def hover_names(names: Sequence[object] | None, n: int) -> np.ndarray:
+    """Names of n images for the hover text, as Plotly shows them; None numbers them."""
+    return np.array([literal(name) for name in names or [f"image {i}" for i in range(n)]], object)
+
+
 def literal(value: object) -> str:
     """Any name as text that Plotly shows as it is: no markup, no half characters of file names."""
     return html.escape(str(value).encode("utf-8", "replace").decode(), quote=False)
-
-
-def shortened(text: str, length: int) -> str:
-    """A text of at most this length, its middle left out."""
-    if len(text) <= length:
-        return text
-    return f"{text[: length // 2 - 1]}…{text[-(length - length // 2) :]}"
-
-
-def with_minus(value: float, form: str) -> str:
-    """A number in this format, with a proper minus sign."""
-    return f"{value:{form}}".replace("-", "\N{MINUS SIGN}")

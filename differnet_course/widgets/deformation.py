@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from differnet_course.flows import Chain, log_density
-from differnet_course.plots.flows import Stage, grid_lines
+from differnet_course.plots.flows import grid_lines
 
-__all__ = ["Deformation"]
+__all__ = ["Deformation", "Stage"]
 
-Map = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+@dataclass(frozen=True)
+class Stage:
+    """What a flow has made of the data up to some time: points, grid, and the density there."""
+
+    points: Tensor  # (N, 2)
+    lines: Tensor  # (L, P, 2)
+    axes: tuple[np.ndarray, np.ndarray]
+    density: np.ndarray
+    log_det: float  # mean over the points of log |det| so far
 
 
 class Deformation:
@@ -31,24 +41,27 @@ class Deformation:
 
     @torch.no_grad()
     def __init__(self, flow: Chain, y: Tensor) -> None:
-        self.parts: list[nn.Module] = list(flow.parts)
-        self.swapped = [_mirrors(part, y[:1]) for part in self.parts]
+        self.parts: list[_Unswapped] = []
+        odd = False  # whether the coordinates are swapped before the next part
         self.lines = grid_lines(limit=2.4, n_lines=13)
         rows = torch.cat([y, self.lines.flatten(0, 1)])
         self.states = [(rows, torch.zeros(len(rows)))]
-        for part in self.parts:
-            rows, log_det = part(rows)
+        for part in flow.parts:
+            before = odd
+            odd ^= _mirrors(part, y[0])
+            self.parts.append(_Unswapped(part, before, odd))
+            rows, log_det = self.parts[-1](rows)
             self.states.append((rows, self.states[-1][1] + log_det))
         self.n = len(y)
 
     def rows(self, time: float) -> Tensor:
         """Where the points are, then the grid's, (M, 2)."""
         k, half, t = self._split(time)
-        before = self._unswapped(self.states[k][0], k)
-        after = self.states[k + 1][0]
-        moving = (1 - t) * before[:, half] + t * after[:, half]
-        columns = [moving, before[:, 1]] if half == 0 else [after[:, 0], moving]
-        return self._named(torch.stack(columns, 1), k)
+        column = self._moving(k, half)
+        before, after = (rows[:, column] for rows, _ in self.states[k : k + 2])
+        rows = self.states[k + half][0].clone()
+        rows[:, column] = (1 - t) * before + t * after
+        return rows
 
     @torch.no_grad()
     def at(self, time: float, *, n: int = 61) -> Stage:
@@ -58,35 +71,17 @@ class Deformation:
         low, high = points.quantile(torch.tensor([0.005, 0.995], dtype=points.dtype), dim=0)
         limit = 0.6 * (high - low).max()
         across, up = ((low + high) / 2)[:, None] + torch.linspace(-1, 1, n) * limit
-        grid = torch.cartesian_prod(across, up)
-        density = self._density(time, grid).view(n, n).T
+        k, half, _ = self._split(time)
+        places, det = self._returned(time, torch.cartesian_prod(across, up))
+        density = log_density(Chain(self.parts[k + half :]), places).exp() / det
+        _, det = self._returned(time, points)
         return Stage(
             points,
             rows[self.n :].view_as(self.lines),
             (across.numpy(), up.numpy()),
-            density.numpy(),
-            float(self._log_det(time, points).mean()),
+            density.view(n, n).T.numpy(),
+            float((self.states[k + half][1][: self.n] + det.log()).mean()),
         )
-
-    def _log_det(self, time: float, points: Tensor) -> Tensor:
-        """log |det| so far, (N,)."""
-        k, half, t = self._split(time)
-        slope, _ = self._line(k, self._named(points, k), half)
-        if half == 0:
-            return self.states[k][1][: self.n] + (1 - t + t * slope).log()
-        return self.states[k + 1][1][: self.n] + ((1 - t) * slope + t).log()
-
-    def _density(self, time: float, place: Tensor) -> Tensor:
-        k, half, t = self._split(time)
-        w = self._named(place, k)
-        slope, offset = self._line(k, w, half)
-        if half == 0:
-            det = 1 - t + t * slope
-            y = torch.stack([(w[:, 0] - t * offset) / det, w[:, 1]], 1)
-            return log_density(Chain(self.parts[k:]), self._unswapped(y, k)).exp() / det
-        det = (1 - t) * slope + t
-        z = torch.stack([w[:, 0], (w[:, 1] - (1 - t) * offset) / det], 1)
-        return log_density(Chain(self.parts[k + 1 :]), z).exp() / det
 
     def _split(self, time: float) -> tuple[int, int, float]:
         """The part, the half of its time, and the share of that half."""
@@ -94,29 +89,51 @@ class Deformation:
         half = int(time - k >= 0.5)
         return k, half, 2 * (time - k) - half
 
-    def _line(self, k: int, w: Tensor, half: int) -> tuple[Tensor, Tensor]:
-        """Slope and offset of z_1 over y_1 at y_2, or of y_2 over z_2 at z_1."""
+    def _moving(self, k: int, half: int) -> int:
+        """The coordinate that moves."""
+        return (self.parts[k].after + half) % 2
+
+    def _returned(self, time: float, w: Tensor) -> tuple[Tensor, Tensor]:
+        """From a time in the first half to the part's start, else to its end; and the slope.
+
+        The coordinate that moves is w = (1 - u) x + u (slope x + offset) of that end's x.
+        """
+        k, half, t = self._split(time)
+        column = self._moving(k, half)
+        way = self.parts[k].inverse if half else self.parts[k].forward
+        u = 1 - t if half else t
 
         def moved(value: float) -> Tensor:
             x = w.clone()
-            x[:, half] = value
-            if half == 0:
-                return self.parts[k](self._unswapped(x, k))[0][:, 0]
-            return self._unswapped(Chain([self.parts[k]]).inverse(x)[0], k)[:, 1]
+            x[:, column] = value
+            return way(x)[0][:, column]
 
-        return moved(1.0) - moved(0.0), moved(0.0)
-
-    def _unswapped(self, x: Tensor, k: int) -> Tensor:
-        """Before part k: with the coordinates in the order in which it moves them, and back."""
-        return x.flip(1) if self.swapped[k] else x
-
-    def _named(self, x: Tensor, k: int) -> Tensor:
-        """Within part k: with the coordinates in the order of the data, and back."""
-        return x.flip(1) if sum(self.swapped[: k + 1]) % 2 else x
+        offset = moved(0.0)
+        det = 1 - u + u * (moved(1.0) - offset)
+        x = w.clone()
+        x[:, column] = (w[:, column] - u * offset) / det
+        return x, det
 
 
-def _mirrors(part: Map, row: Tensor) -> bool:
+class _Unswapped(nn.Module):
+    """A part in the coordinates of the data, whatever was swapped before it and in it."""
+
+    def __init__(self, part: nn.Module, before: bool, after: bool) -> None:
+        super().__init__()
+        self.part = part
+        self.before = before
+        self.after = after
+
+    def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        z, log_det = self.part(y.flip(1) if self.before else y)
+        return z.flip(1) if self.after else z, log_det
+
+    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        y, log_det = self.part.inverse(z.flip(1) if self.after else z)  # type: ignore[operator]
+        return y.flip(1) if self.before else y, log_det
+
+
+def _mirrors(part: nn.Module, row: Tensor) -> bool:
     """Whether a part turns left into right."""
-    with torch.enable_grad():
-        jacobian = torch.autograd.functional.jacobian(lambda y: part(y)[0][0], row)
-    return bool(torch.det(jacobian[:, 0]) < 0)
+    jacobian = torch.func.jacrev(lambda y: part(y[None])[0][0])(row)
+    return bool(torch.det(jacobian) < 0)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import ipywidgets as widgets
+import plotly.graph_objects as go
 import torch
 from plotly.subplots import make_subplots
 from torch import Tensor
 
 from differnet_course.flows import Chain
-from differnet_course.plots.flows import ends, stage_traces, style
-from differnet_course.plots.style import DARK
-from differnet_course.widgets.deformation import Deformation
+from differnet_course.plots.flows import dots, grid_trace, heat, style
+from differnet_course.plots.style import DARK, SKY
+from differnet_course.widgets.deformation import Deformation, Stage
 from differnet_course.widgets.plot import Plot
 
 __all__ = ["DensityExplorer"]
@@ -46,7 +47,7 @@ class DensityExplorer(widgets.VBox):
         play.observe(lambda change: self.slider.set_trait("value", change["new"] * STEP), "value")
         self.label = widgets.HTML()
         self.figure = make_subplots(1, 2, subplot_titles=["grid and points", "density"])
-        for trace, column in zip(stage_traces(self.deformation.at(0)), (1, 1, 2), strict=True):
+        for trace, column in zip(_traces(self.deformation.at(0)), (1, 1, 2), strict=True):
             self.figure.add_trace(trace, row=1, col=column)
         z = self.deformation.at(self.last).points
         colours = {"color": torch.atan2(z[:, 1], z[:, 0]).numpy(), "colorscale": "HSV"}
@@ -74,14 +75,15 @@ class DensityExplorer(widgets.VBox):
     def _show(self) -> None:
         time = self.slider.value
         stage = self.deformation.at(time)
-        for trace, new in zip(self.figure.data, stage_traces(stage), strict=False):
+        for trace, new in zip(self.figure.data, _traces(stage), strict=False):
             trace.x = new.x
             trace.y = new.y
         self.figure.data[2].z = new.z
         point = stage.points[self.followed]
         self.figure.data[4].x, self.figure.data[4].y = point[:1].numpy(), point[1:].numpy()
-        self.figure.update_xaxes(range=ends(stage.axes[0]))
-        self.figure.update_yaxes(range=ends(stage.axes[1]))
+        across, up = stage.axes
+        self.figure.update_xaxes(range=[across[0], across[-1]])
+        self.figure.update_yaxes(range=[up[0], up[-1]])
         self.plot.draw()
         variable = {0: "the data y", self.last: "the latent z"}.get(time, "between y and z")
         square = stage.points.square().sum(1).mean().item() / 2
@@ -92,3 +94,10 @@ class DensityExplorer(widgets.VBox):
 
     def __repr__(self) -> str:
         return f"DensityExplorer of {self.last} blocks: run this cell to move its slider"
+
+
+def _traces(stage: Stage) -> tuple[go.Scatter, go.Scatter, go.Heatmap]:
+    """Grid, points, and density."""
+    density = heat(*stage.axes, stage.density)
+    density.update(zmin=0, colorscale="Cividis", showscale=False)
+    return grid_trace(stage.lines, SKY), dots(stage.points), density

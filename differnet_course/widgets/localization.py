@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import html
 from collections.abc import Sequence
+from html import escape
 
 import ipywidgets as widgets
 import numpy as np
@@ -12,16 +12,14 @@ from numpy.typing import ArrayLike
 
 from differnet_course.plots.layers import outline_layer
 from differnet_course.plots.maps import plot_map
-from differnet_course.widgets.layout import BESIDE, columns, labelled, slider_style
-from differnet_course.widgets.maps_state import KeptMaps, MapOptions, own_blur
-from differnet_course.widgets.plot import Plot
+from differnet_course.widgets.maps_state import CELLS, KeptMaps, own_blur
+from differnet_course.widgets.plot import BESIDE, Plot, columns, slider_style
 from differnet_lite.maps import MapLevels
 
 __all__ = ["LocalizationExplorer"]
 
 LABEL = "64px"
 TEXT = "<div style='line-height: 1.4'>{}</div>"
-NOTHING = np.zeros((8, 8), bool)
 
 
 class LocalizationExplorer(widgets.HBox):
@@ -33,7 +31,7 @@ class LocalizationExplorer(widgets.HBox):
 
     Args:
         kept: the photographs and their maps.
-        titles: names of the photographs; None numbers them.
+        titles: names of the photographs.
         masks: boolean masks (H, W) of defects, or None where there is none; drawn as an outline.
 
     Attributes:
@@ -42,67 +40,40 @@ class LocalizationExplorer(widgets.HBox):
         label: says in words what is shown.
         terms: says what the clicked place adds to the score.
         figure: photograph, map, line at the level, outline of the defect, clicked place.
-
-    Raises:
-        ValueError: as many titles and masks as photographs are expected.
     """
 
     def __init__(
-        self,
-        kept: KeptMaps,
-        *,
-        titles: Sequence[str] | None = None,
-        masks: Sequence[ArrayLike | None] | None = None,
+        self, kept: KeptMaps, *, titles: Sequence[str], masks: Sequence[ArrayLike | None]
     ) -> None:
         self.kept = kept
-        names = list(titles or [f"image {i}" for i in range(kept.count)])
-        outlines = list(masks or [None] * kept.count)
-        if {kept.count} != {len(names), len(outlines)}:
-            raise ValueError(
-                "expected as many titles and masks as images; "
-                f"got {kept.count}, {len(names)} and {len(outlines)}"
-            )
-        self.names = [
-            name if names.count(name) == 1 else f"{name} ({i})" for i, name in enumerate(names)
-        ]
-        self.masks = [NOTHING if mask is None else np.asarray(mask) for mask in outlines]
+        self.names = list(titles)
+        nothing = np.zeros((8, 8), bool)
+        outlines = [nothing if mask is None else np.asarray(mask) for mask in masks]
+        self._outlines = [outline_layer(mask, (kept.size, kept.size)) for mask in outlines]
         self._make_controls()
         levels = MapLevels(1.0, 1.0, 1 / 20)
-        self.figure = plot_map(self._photograph(0), np.zeros((56, 56)), levels=levels)
+        self.figure = plot_map(self._photograph(), np.zeros((CELLS, CELLS)), levels=levels)
         self.figure.data[1].hoverinfo = "none"  # so that a click is heard
-        self.figure.add_trace(outline_layer(self.masks[0], (self.size, self.size)))
+        self.figure.add_trace(self._outlines[0])
         ring = {"symbol": "circle-open", "size": 22, "color": "black", "line": {"width": 2.5}}
         self.figure.add_scatter(mode="markers", marker=ring, hoverinfo="skip", showlegend=False)
         self.figure.update_layout(height=440, width=540, dragmode=False)
         self.plot = Plot(self.figure)
-        self.plot.observe(lambda change: self._click(**change["new"]), names="clicked")
+        self.plot.observe(self._click, names="clicked")
         self._working: asyncio.Task[None] | None = None
         self._show(first=True)
+        room = {"width": LABEL, "justify_content": "flex-end"}
+        scales = [widgets.Label("scale, px", layout=room), self.scale_buttons]
         controls = [
             self.image_menu,
             self.method_buttons,
-            labelled("scale, px", self.scale_buttons, LABEL),
+            widgets.HBox(scales),
             self.angles_slider,
             self.blur_slider,
             self.label,
             self.terms,
         ]
         super().__init__(columns(controls, [self.plot]), layout=BESIDE)
-
-    @property
-    def size(self) -> int:
-        """The side of a photograph in pixels, as the model sees it."""
-        return self.kept.maps.model.settings.size
-
-    def map(self) -> np.ndarray:
-        """The map that is shown, (56, 56) float32, at least 0."""
-        return self.kept.map(self.method_buttons.value, self.image_menu.value, **self._options())
-
-    def finish(self) -> None:
-        """Compute all that the map's level still needs, and show it."""
-        for k in self._missing():
-            self.kept.compute(self.method_buttons.value, k, self.angles_slider.value)
-        self._show()
 
     def look_at(self, x: float, y: float) -> None:
         """As a click on the pixel (x, y): draw a ring there, and say what the place adds."""
@@ -123,8 +94,8 @@ class LocalizationExplorer(widgets.HBox):
         self.image_menu = widgets.Dropdown(options=numbered, description="image", **wide)
         methods = self.kept.methods
         self.method_buttons = widgets.ToggleButtons(options=methods, style={"button_width": "auto"})
-        n_scales = self.kept.maps.model.settings.n_scales
-        self.sides = [self.size // 2**s for s in range(n_scales)]  # px, of the image pyramid
+        n_scales = self.kept.model.settings.n_scales
+        self.sides = [self.kept.size // 2**s for s in range(n_scales)]  # px, of the image pyramid
         scales = [("all", None), *((str(side), s) for s, side in enumerate(self.sides))]
         self.scale_buttons = widgets.ToggleButtons(options=scales, style={"button_width": "46px"})
         counts = self.kept.n_angles
@@ -143,13 +114,6 @@ class LocalizationExplorer(widgets.HBox):
         for control in (self.scale_buttons, self.angles_slider, self.blur_slider):
             control.observe(lambda _: self._show(), names="value")
 
-    def _options(self) -> MapOptions:
-        return {
-            "n_angles": self.angles_slider.value,
-            "blur": self.blur_slider.value,
-            "scale": self.scale_buttons.value,
-        }
-
     def _change_method(self, change: dict[str, str]) -> None:
         before = self.blur_slider.value
         self.blur_slider.value = own_blur(change["new"])
@@ -159,32 +123,37 @@ class LocalizationExplorer(widgets.HBox):
     def _missing(self) -> list[int]:
         return self.kept.missing(self.method_buttons.value, self.angles_slider.value)
 
+    def _compute(self, k: int) -> None:
+        self.kept.compute(self.method_buttons.value, k, self.angles_slider.value)
+
     def _show(self, *, first: bool = False) -> None:
         """Draw the map; `first` for another photograph, whose hottest place is then clicked."""
         k, method = self.image_menu.value, self.method_buttons.value
+        n, blur, scale = (
+            control.value for control in (self.angles_slider, self.blur_slider, self.scale_buttons)
+        )
         if k in self._missing():
             self.plot.busy = f"computing the {method} map"
-        values = self.map()
-        levels = self.kept.level(method, **self._options(), computed=True)
+        values = self.kept.map(method, k, n_angles=n, blur=blur, scale=scale)
+        levels = self.kept.level(method, n_angles=n, blur=blur, scale=scale, computed=True)
         for control in (self.angles_slider, self.blur_slider, self.scale_buttons):
             control.disabled = method == "distance"  # its level is that of one blur alone
-        new = plot_map(self._photograph(k), values, levels=levels)
-        for trace, drawn in zip(self.figure.data, new.data, strict=False):
+        new = plot_map(self._photograph(), values, levels=levels)
+        for trace, drawn in zip(self.figure.data, (*new.data, self._outlines[k]), strict=False):
             trace.update(drawn.to_plotly_json())
         self.figure.data[1].hoverinfo = "none"
-        self.figure.data[3].update(outline_layer(self.masks[k], (self.size, self.size)))
         self.figure.layout.coloraxis = new.layout.coloraxis
         self.plot.draw()
         self.plot.busy = ""
         self._describe(values, levels)
         if first:
             row, column = np.unravel_index(int(values.argmax()), values.shape)
-            cell = self.size / len(values)
+            cell = self.kept.size / CELLS
             self.look_at(cell * (column + 0.5), cell * (row + 0.5))
         self._go_on()
 
     def _describe(self, values: np.ndarray, levels: MapLevels) -> None:
-        name = html.escape(self.names[self.image_menu.value])
+        name = escape(self.names[self.image_menu.value])
         score = self.kept.scores[self.image_menu.value]
         marked = (values >= levels.level).mean()
         self.label.value = TEXT.format(
@@ -199,21 +168,22 @@ class LocalizationExplorer(widgets.HBox):
             try:
                 self._working = asyncio.get_running_loop().create_task(self._compute_rest())
             except RuntimeError:
-                self.finish()
+                for k in self._missing():
+                    self._compute(k)
+                self._show()
 
     async def _compute_rest(self) -> None:
         while missing := self._missing():
-            k = missing[0]
-            self.kept.compute(self.method_buttons.value, k, self.angles_slider.value)
-            if k >= self.kept.count:
+            self._compute(missing[0])
+            if missing[0] >= self.kept.count:
                 self._show()  # with a better level
             await asyncio.sleep(0.05)  # clicks and cells come first
 
-    def _click(self, x: float, y: float, **_: object) -> None:
-        self.look_at(x, y)
+    def _click(self, change: dict[str, dict[str, float]]) -> None:
+        self.look_at(change["new"]["x"], change["new"]["y"])
 
-    def _photograph(self, k: int) -> np.ndarray:
-        return self.kept.pixels[k].permute(1, 2, 0).numpy()
+    def _photograph(self) -> np.ndarray:
+        return self.kept.pixels[self.image_menu.value].permute(1, 2, 0).numpy()
 
     def __repr__(self) -> str:
         return (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict
 
 import numpy as np
 import torch
@@ -14,19 +13,11 @@ from differnet_course.gradient_maps import BLURS, GradientMaps
 from differnet_lite.images import ImageLike, decode
 from differnet_lite.maps import SIGMA, MapLevels
 
-__all__ = ["CELLS", "WORK", "KeptMaps", "MapOptions", "own_blur"]
+__all__ = ["CELLS", "WORK", "KeptMaps", "own_blur"]
 
 CELLS = 56  # side of the map that is drawn
 WORK = 112  # px: side at which gradient and attribution are turned back and blurred
 USUAL = 0.999  # share of the places of good photographs that show no colour
-
-
-class MapOptions(TypedDict, total=False):
-    """What `KeptMaps.map` and `KeptMaps.level` take; see `map`."""
-
-    n_angles: int | None
-    blur: float | None
-    scale: int | None
 
 
 class KeptMaps:
@@ -34,10 +25,10 @@ class KeptMaps:
 
     Args:
         maps: draws gradient and attribution, and names the model.
-        images: photographs to look at.
-        normal_images: n good photographs that the flows have not seen: the largest value in their
-            maps is the level of gradient and attribution, which a new good photograph passes
-            anywhere with a probability of about 1 / (n + 1).
+        images: photographs to look at, at least one.
+        normal_images: n good photographs that the flows have not seen, at least one: the largest
+            value in their maps is the level of gradient and attribution, which a new good
+            photograph passes anywhere with a probability of about 1 / (n + 1).
 
     Attributes:
         methods: names of the maps that there are.
@@ -48,22 +39,18 @@ class KeptMaps:
     def __init__(
         self, maps: GradientMaps, images: Sequence[ImageLike], normal_images: Sequence[ImageLike]
     ) -> None:
-        if not len(images) or not len(normal_images):
-            raise ValueError(
-                "expected at least one image and one normal image, "
-                f"got {len(images)} and {len(normal_images)}"
-            )
         self.maps = maps
-        size = maps.model.settings.size
+        self.model = maps.model
+        self.size = self.model.settings.size  # px
         both = [*images, *normal_images]
-        self.pixels = [decode(image, size, white=maps.model.white_) for image in both]
+        self.pixels = [decode(image, self.size, white=self.model.white_) for image in both]
         self.count = len(images)
         self.methods = list(maps.methods)
-        if maps.model.places_ is not None:
+        if self.model.places_ is not None:
             self.methods.append("distance")
-        most = len(maps.model.angles_)
+        most = len(self.model.angles_)
         self.n_angles = sorted({n for n in (1, 2, 4, 8) if n <= most} | {most})
-        self.scores = maps.model.anomaly_scores(list(images))
+        self.scores = self.model.anomaly_scores(list(images))
         self._kept: dict[tuple[str, int, int], np.ndarray] = {}  # (S, C, WORK, WORK), no blur
 
     def missing(self, method: str, n: int) -> list[int]:
@@ -84,7 +71,7 @@ class KeptMaps:
         method: str,
         k: int,
         *,
-        n_angles: int | None = None,
+        n_angles: int,
         blur: float | None = None,
         scale: int | None = None,
     ) -> np.ndarray:
@@ -95,19 +82,18 @@ class KeptMaps:
         Args:
             method: one of `methods`.
             k: number of the photograph; the good ones follow after the others.
-            n_angles: one of `n_angles`; None takes all views.
+            n_angles: number of views, one of `n_angles`.
             blur: deviation in pixels of the photograph; None takes the method's own.
             scale: position of the one scale that is taken; None takes all.
         """
         if method == "distance":
-            full = torch.from_numpy(self.maps.model.anomaly_maps(self.pixels[k]))
+            full = torch.from_numpy(self.model.anomaly_maps(self.pixels[k]))
             return F.adaptive_max_pool2d(full, CELLS)[0].numpy()
-        n = self.n_angles[-1] if n_angles is None else n_angles
-        if (method, k, n) not in self._kept:
-            self.compute(method, k, n)
-        kept = self._kept[method, k, n].astype(np.float32)
+        if (method, k, n_angles) not in self._kept:
+            self.compute(method, k, n_angles)
+        kept = self._kept[method, k, n_angles]
         layers = kept.sum(0) if scale is None else kept[scale]
-        per_cell = self.maps.model.settings.size / WORK
+        per_cell = self.size / WORK
         sigma = BLURS[method] if blur is None else blur
         # The mean over a cell is a blur itself, of variance (per_cell^2 - 1) / 12.
         cells = max(0.0, sigma**2 - (per_cell**2 - 1) / 12) ** 0.5 / per_cell
@@ -119,7 +105,7 @@ class KeptMaps:
         self,
         method: str,
         *,
-        n_angles: int | None = None,
+        n_angles: int,
         blur: float | None = None,
         scale: int | None = None,
         computed: bool = False,
@@ -130,18 +116,15 @@ class KeptMaps:
             computed: take only those good photographs that are computed, and at least one.
         """
         if method == "distance":
-            return self.maps.model.map_levels(0.05, if_too_few="fallback")
-        n = self.n_angles[-1] if n_angles is None else n_angles
+            return self.model.map_levels(0.05, if_too_few="fallback")
         normal = range(self.count, len(self.pixels))
-        ready = [k for k in normal if (method, k, n) in self._kept] or [normal[0]]
-        values = np.stack(
-            [
-                self.map(method, k, n_angles=n, blur=blur, scale=scale)
-                for k in (ready if computed else normal)
-            ]
-        )
-        usual, level = float(np.quantile(values, USUAL)), float(values.max())
-        return MapLevels(min(usual, 0.999 * level), level, 1 / (len(values) + 1))
+        ready = [k for k in normal if (method, k, n_angles) in self._kept] or normal[:1]
+        maps = [
+            self.map(method, k, n_angles=n_angles, blur=blur, scale=scale)
+            for k in (ready if computed else normal)
+        ]
+        usual, level = float(np.quantile(maps, USUAL)), float(np.max(maps))
+        return MapLevels(min(usual, 0.999 * level), level, 1 / (len(maps) + 1))
 
     def terms(self, k: int, x: float, y: float) -> list[tuple[float, list[int]]]:
         """What a place adds to the score, by scale: a share of the whole, and its channels.
@@ -153,19 +136,17 @@ class KeptMaps:
             x: pixel column of the place.
             y: pixel row of the place.
         """
-        extractor = self.maps.model.extractor
         with torch.no_grad():
-            scales = extractor.feature_maps(self.maps.views(self.pixels[k], [0]))
-        features = self.maps.model.features([self.pixels[k]])
-        gradient = self.maps.model.scorer.gradient(features)[0, :1]
+            scales = self.model.extractor.feature_maps(self.maps.views(self.pixels[k], [0]))
+        features = self.model.features([self.pixels[k]])
+        gradient = self.model.scorer.gradient(features)[0, :1]
         parts = self.maps.channel_terms(scales, gradient, [0])
         total = sum(float(part.mean((2, 3)).sum()) for part in parts)
         result = []
         for part in parts:
             rows, columns = part.shape[2:]
-            size = self.maps.model.settings.size
-            row = min(int(y / size * rows), rows - 1)
-            column = min(int(x / size * columns), columns - 1)
+            row = min(int(y / self.size * rows), rows - 1)
+            column = min(int(x / self.size * columns), columns - 1)
             place = part[0, :, row, column] / (rows * columns * total)
             result.append((float(place.sum()), place.topk(3).indices.tolist()))
         return result

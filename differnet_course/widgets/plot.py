@@ -1,16 +1,17 @@
-"""A Plotly figure in a notebook page: a small widget; all of them share one plotly.js.
+"""A Plotly figure in a notebook page: a small widget; and where it stands beside its controls.
 
 Plotly's own FigureWidget sends its 5 MB once for each figure, and must be there within 2 s: on a
-loaded machine its place stays blank. Here plotly.js travels once from a kernel, compressed, and a
-figure that waits for it says so.
+loaded machine its place stays blank. Here plotly.js travels once from a kernel, compressed, for all
+figures, and one that waits for it says so.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypedDict
 
 import anywidget
 import ipywidgets as widgets
@@ -18,7 +19,11 @@ import plotly
 import plotly.graph_objects as go
 import traitlets
 
-__all__ = ["Library", "Plot"]
+__all__ = ["BESIDE", "COLUMN", "Plot", "columns", "slider_style"]
+
+# at 1280 x 720 all is visible at once in JupyterLab; with less room, the picture goes below
+COLUMN = 290  # px, of controls: a picture of 540 px fits between it and the file browser
+BESIDE = {"flex_flow": "row wrap", "align_items": "flex-start"}  # of the box that holds the columns
 
 ESM = """
 const HELP = "The figure is still not there. Save, reload the page, and run this cell again.";
@@ -154,3 +159,21 @@ class Plot(anywidget.AnyWidget):
 
     def __repr__(self) -> str:
         return f"Plot of {len(self.traces)} traces: run this cell to draw it"
+
+
+class _SliderStyle(TypedDict):
+    layout: dict[str, str]
+    style: dict[str, str]
+
+
+def columns(
+    controls: Sequence[widgets.Widget], picture: Sequence[widgets.Widget]
+) -> list[widgets.VBox]:
+    """The two columns, for an `HBox` with the layout `BESIDE`."""
+    narrow = {"width": f"{COLUMN}px", "margin": "0 12px 0 0"}
+    return [widgets.VBox(list(controls), layout=narrow), widgets.VBox(list(picture))]
+
+
+def slider_style(label: str) -> _SliderStyle:
+    """Options of a slider as wide as the column, with so much room for its label, as in "80px"."""
+    return {"layout": {"width": f"{COLUMN - 6}px"}, "style": {"description_width": label}}

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from plotly.subplots import make_subplots
 
 from differnet_course.plots.images import jpeg
-from differnet_course.plots.style import COLOURS, DARK, DASHES, GREY, SYMBOLS, TEMPLATE
+from differnet_course.plots.style import COLOURS, DARK, DASHES, GREY, TEMPLATE, curve, marker
 from differnet_course.widgets.plot import Plot
 from differnet_lite.images import ImageLike, decode
 from differnet_lite.resampling import rotate
@@ -39,9 +39,6 @@ class RotationExplorer(widgets.VBox):
         label: says in words what is shown.
         figure: an image for each fill, the distances, a marker on each curve, a cursor.
         distances: fill to distances from the first angle, (T,), in units of `unit`.
-
-    Raises:
-        ValueError: a fill is unknown, or its features do not fit the angles.
     """
 
     def __init__(
@@ -56,11 +53,6 @@ class RotationExplorer(widgets.VBox):
         self.distances: dict[Fill, np.ndarray] = {}
         for fill, values in features.items():
             y = np.asarray(values, dtype=float)
-            if fill not in NAMES or y.ndim != 2 or len(y) != len(self.angles):
-                raise ValueError(
-                    f"features: expected {sorted(NAMES)} with ({len(self.angles)}, D) each, "
-                    f"got {fill!r} with {y.shape}"
-                )
             self.distances[fill] = np.linalg.norm(y - y[0], axis=1) / unit
         self.pictures = {fill: _turned(image, self.angles, fill) for fill in self.distances}
         self.slider = widgets.SelectionSlider(
@@ -78,28 +70,22 @@ class RotationExplorer(widgets.VBox):
     def _figure(self) -> go.Figure:
         n = len(self.distances)
         titles = [*(NAMES[fill] for fill in self.distances), "how far y moved"]
-        figure = make_subplots(
-            rows=1, cols=n + 1, subplot_titles=titles, column_widths=[1.0] * n + [1.7]
-        )
+        widths = [1.0] * n + [1.7]
+        figure = make_subplots(rows=1, cols=n + 1, subplot_titles=titles, column_widths=widths)
         for k, sources in enumerate(self.pictures.values()):
             figure.add_trace(go.Image(source=sources[0], hoverinfo="skip"), 1, k + 1)
         figure.update_xaxes(visible=False, constrain="domain")
         figure.update_yaxes(visible=False, constrain="domain")
-        curves = [
-            go.Scatter(x=self.angles, y=distance, mode="lines", name=NAMES[fill])
-            for fill, distance in self.distances.items()
-        ]
-        marks = [
-            go.Scatter(x=[self.angles[0]], y=[0.0], mode="markers", showlegend=False)
-            for _ in curves
-        ]
-        for k, (curve, mark) in enumerate(zip(curves, marks, strict=True)):
-            curve.line = {"color": COLOURS[k], "dash": DASHES[k], "width": 2}
-            mark.marker = {"color": COLOURS[k], "symbol": SYMBOLS[k], "size": 13}
-            mark.marker.line = {"color": DARK, "width": 1.5}
+        start = self.angles[0]
+        curves = []
+        marks = []
+        for k, (fill, distance) in enumerate(self.distances.items()):
+            curves.append(curve(self.angles, distance, NAMES[fill], COLOURS[k], dash=DASHES[k]))
+            look = marker(k, size=13, line={"color": DARK, "width": 1.5})
+            mark = go.Scatter(x=[start], y=[0.0], mode="markers", marker=look)
+            marks.append(mark.update(showlegend=False))
         top = 1.08 * max(float(distance.max()) for distance in self.distances.values())
-        cursor = go.Scatter(x=[self.angles[0]] * 2, y=[0, top], mode="lines", showlegend=False)
-        cursor.line = {"color": GREY, "width": 1, "dash": "dot"}
+        cursor = curve([start] * 2, [0, top], None, GREY, width=1, dash="dot", showlegend=False)
         for trace in (*curves, *marks, cursor):
             figure.add_trace(trace, 1, n + 1)
         title = "distance from angle 0"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import ipywidgets as widgets
 import plotly.graph_objects as go
 
-from differnet_course.plots.style import ABOVE, BLUE, TEMPLATE, VERMILLION
+from differnet_course.plots.style import ABOVE, BLUE, TEMPLATE, VERMILLION, curve
 from differnet_course.widgets.plot import Plot
 from differnet_lite.flow import CouplingFlow
 
@@ -30,27 +30,23 @@ class LiveLoss(widgets.VBox):
     def __init__(self, epochs: int) -> None:
         self.epochs = epochs
         self.label = widgets.HTML("waiting for the first epoch")
-        figure = go.Figure([go.Scatter(mode="lines", name=name) for name in NAMES.values()])
-        figure.data[0].line = {"color": BLUE, "width": 2}
-        figure.data[1].line = {"color": VERMILLION, "width": 2, "dash": "dash"}
+        train = curve([], [], NAMES["train"], BLUE)
+        held_out = curve([], [], NAMES["held_out"], VERMILLION, dash="dash")
+        self.figure = go.Figure([train, held_out])
         title = "epoch (passes over the training images)"
-        figure.update_xaxes(title_text=title, range=[1, max(2, epochs)])
-        figure.update_yaxes(title_text="loss (nats per dimension)")
-        figure.update_layout(template=TEMPLATE, legend=ABOVE, width=760, height=360)
-        self.figure = figure
-        self.plot = Plot(figure)
+        self.figure.update_xaxes(title_text=title, range=[1, max(2, epochs)])
+        self.figure.update_yaxes(title_text="loss (nats per dimension)")
+        self.figure.update_layout(template=TEMPLATE, legend=ABOVE, width=760, height=360)
+        self.plot = Plot(self.figure)
         super().__init__([self.label, self.plot])
 
     def __call__(
-        self,
-        epoch: int,
-        history: Mapping[str, Sequence[float]],
-        flow: CouplingFlow | None = None,
+        self, epoch: int, history: Mapping[str, Sequence[float]], flow: CouplingFlow | None = None
     ) -> None:
         """Draw the history so far: the signature of `on_epoch`."""
-        for curve, key in zip(self.figure.data, NAMES, strict=True):
-            curve.x = list(history["epoch"][: len(history[key])])
-            curve.y = list(history[key])
+        for trace, key in zip(self.figure.data, NAMES, strict=True):
+            trace.x = list(history["epoch"][: len(history[key])])
+            trace.y = list(history[key])
         self.plot.draw()
         losses = [f"{NAMES[key]} {history[key][-1]:.2f}" for key in NAMES if history[key]]
         self.label.value = f"epoch {epoch} of {self.epochs}: loss of {', '.join(losses)}"

@@ -1,4 +1,4 @@
-"""Figures of flows in two dimensions: the stages are those of the flow, and figures hold them."""
+"""Figures of flows in two dimensions hold what they are given."""
 
 from __future__ import annotations
 
@@ -7,25 +7,8 @@ import pytest
 import torch
 
 from differnet_course import plots
-from differnet_course.flows import MADE, Chain, Permute, density_on_grid, two_moons
-from differnet_course.plots.flows import stage_traces
-from differnet_course.plots.motion import animate, plot_mapping, plot_motion
-
-
-def test_stages_lead_from_the_data_to_the_latents():
-    flow = Chain([MADE(2), Permute([1, 0]), MADE(2)])
-    y = two_moons(50)
-    first, *_, last = plots.stages(flow, y, n=11)
-    assert first.log_det == 0 and torch.equal(first.points, y)
-    torch.testing.assert_close(last.points, flow(y)[0].detach())
-    assert last.log_det == pytest.approx(flow(y)[1].mean().item())
-    u, v = (torch.as_tensor(axis) for axis in last.axes)
-    normal = torch.exp(-0.5 * (u[None] ** 2 + v[:, None] ** 2)) / (2 * np.pi)
-    np.testing.assert_allclose(last.density, normal, atol=1e-6)
-    lines, points, heat = stage_traces(last)
-    np.testing.assert_allclose(points.x, last.points[:, 0], rtol=1e-6)
-    np.testing.assert_allclose(heat.z, last.density, rtol=1e-6)
-    assert len(lines.x) == last.lines.shape[0] * (last.lines.shape[1] + 1)  # a gap after each
+from differnet_course.flows import MADE, Chain, density_on_grid
+from differnet_course.plots.motion import plot_mapping, plot_motion
 
 
 def test_grids_densities_and_matrices_hold_what_they_are_given():
@@ -35,7 +18,8 @@ def test_grids_densities_and_matrices_hold_what_they_are_given():
     assert area == pytest.approx(0.25)  # and anticlockwise
     lines = plots.grid_lines(n_lines=3, n_points=5)
     assert lines.shape == (6, 5, 2)
-    figure = plots.plot_grids({"a": lines, "b": 3 * lines}, cells={"a": [outline]})
+    cells = {"a": [outline], "b": []}
+    figure = plots.plot_grids({"a": lines, "b": 3 * lines}, cells=cells)
     assert figure.layout.xaxis2.matches == "x" and figure.layout.yaxis.scaleanchor == "x"
     cell, grid, _ = figure.data
     np.testing.assert_allclose(cell.x, a)
@@ -77,5 +61,3 @@ def test_an_animation_holds_each_state_and_shows_the_one_it_is_told():
     np.testing.assert_allclose(last.data[0].y, figure.data[0].y)
     play, back, _ = figure.layout.updatemenus[0].buttons
     assert (list(play.args[0]), list(back.args[0])) == (["step 0", "step 9"], ["step 9", "step 0"])
-    with pytest.raises(ValueError, match="shown: expected a label"):
-        animate(figure, {"step 0": []}, shown="step 1")

@@ -32,16 +32,8 @@ def jpeg(trace: go.Image) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(trace.source.split(",", 1)[1])))
 
 
-def test_map_lies_exactly_on_its_image():
-    figure = plots.plot_map(image(), np.zeros((448, 448)))
-    heat = traces(figure, "heatmap")[0]
-    assert (heat.x0, heat.dx, heat.y0, heat.dy, np.shape(heat.z)) == (3.5, 8, 3.5, 8, (56, 56))
-    assert tuple(figure.layout.yaxis.range) == (447.5, -0.5)  # rows grow downwards
-    assert figure.layout.yaxis.scaleanchor == "x"
-
-
-def test_a_shrunk_picture_keeps_the_pixels_of_the_original():
-    figure = plots.plot_map(image(shape=(300, 900)), np.zeros((448, 448)))
+def test_a_shrunk_picture_and_its_map_keep_the_pixels_of_the_original():
+    figure = plots.plot_map(image(shape=(300, 900)), np.zeros((448, 448)), levels=LEVELS)
     picture, heat = traces(figure, "image")[0], traces(figure, "heatmap")[0]
     width, height = jpeg(picture).size
     assert (width, height) == (448, 149)
@@ -49,18 +41,11 @@ def test_a_shrunk_picture_keeps_the_pixels_of_the_original():
         assert trace.x0 - trace.dx / 2 == pytest.approx(-0.5)
         assert trace.dx * columns == pytest.approx(900)
         assert trace.dy * rows == pytest.approx(300)
+    assert tuple(figure.layout.yaxis.range) == (299.5, -0.5)  # rows grow downwards
+    assert figure.layout.yaxis.scaleanchor == "x"
 
 
-def test_a_hot_spot_is_drawn_where_it_is_with_its_value():
-    values = np.zeros((448, 448))
-    values[80:88, 160:168] = 7.25
-    heat = traces(plots.plot_map(image(), values, scale=(0, 10)), "heatmap")[0]
-    assert np.unravel_index(np.argmax(heat.z), (56, 56)) == (10, 20)
-    assert np.max(heat.z) == 7.25
-    assert heat.hovertemplate.count("%{z")
-
-
-def test_with_levels_a_single_pixel_at_the_level_is_marked():
+def test_a_single_pixel_at_the_level_is_marked_where_it_is():
     values = np.zeros((448, 448))
     values[83, 166] = 2.0
     heat, line = plots.plot_map(image(), values, levels=LEVELS).data[1:]
@@ -69,40 +54,15 @@ def test_with_levels_a_single_pixel_at_the_level_is_marked():
     assert np.array_equal(line.z, heat.z)
 
 
-def test_map_scale_is_fixed_or_said_to_be_its_own():
-    fixed = plots.plot_map(image(), np.eye(10), scale=(-1, 3)).layout.coloraxis
-    alone = plots.plot_map(Image.fromarray(image()), 2 * np.eye(10)).layout.coloraxis
-    assert (fixed.cmin, fixed.cmax) == (-1, 3)
-    assert (alone.cmin, alone.cmax) == (0, 2)
-    assert "own scale" in alone.colorbar.title.text
-    assert "own scale" not in fixed.colorbar.title.text
-    constant = plots.plot_map(image(), np.zeros((20, 20))).layout.coloraxis
-    assert constant.cmin < constant.cmax
-
-
-@pytest.mark.parametrize(
-    ("values", "scale", "message"),
-    [
-        (np.zeros((1, 8, 8)), None, r"anomaly_map: expected an anomaly map \(H, W\)"),
-        (np.full((8, 8), np.inf), None, "anomaly_map: expected finite numbers, got 64 of 64"),
-        (np.zeros((8, 8)), (1, 1), "scale: expected .* lo < hi"),
-    ],
-)
-def test_map_errors(values, scale, message):
-    with pytest.raises(ValueError, match=message):
-        plots.plot_map(image(), values, scale=scale)
-
-
-def test_gallery_has_one_scale_and_one_colour_bar():
-    maps = [np.full((64, 64), 0.1), np.eye(64) * 5, np.eye(64) - 1]
-    figure = plots.plot_gallery(
-        [image(i) for i in range(3)], maps, titles=["a", "b", "c"], columns=2
-    )
+def test_a_gallery_has_one_scale_and_shows_its_values():
+    maps = [np.full((64, 64), 0.1), np.eye(48) * 5, np.eye(64) - 1]
+    images = [image(i) for i in range(3)]
+    figure = plots.plot_gallery(images, maps, titles=list("abc"), columns=2, scale=(-1, 5))
     heats = traces(figure, "heatmap")
-    assert {heat.coloraxis for heat in heats} == {"coloraxis"}
+    assert [heat.coloraxis for heat in heats] == ["coloraxis"] * 3
     assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == (-1, 5)
-    assert len(heats) == 3
     assert len(traces(figure, "image")) == 6
+    np.testing.assert_allclose(heats[1].z, maps[1])
 
 
 def test_gallery_cells_do_not_overlap():
@@ -141,19 +101,23 @@ def test_masks_of_nothing_and_of_everything(fill):
     assert np.asarray(traces(figure, "contour")[0].z).any() == fill
 
 
-def test_gallery_titles_are_escaped_and_shortened():
+def test_gallery_titles_are_escaped_and_shortened_and_as_many_as_images():
     title = "<b>" + "x" * 50 + ".png\nscore 1"
     shown = plots.plot_gallery([image()], [np.eye(8)], titles=[title]).layout.annotations[0].text
-    assert shown.startswith("&lt;b&gt;")
-    assert "…" in shown
+    assert shown.startswith("&lt;b&gt;") and "…" in shown
     assert shown.endswith(".png<br>score 1")
-
-
-def test_gallery_errors():
-    with pytest.raises(ValueError, match=r"maps\[1\]: expected an anomaly map"):
-        plots.plot_gallery([image()] * 2, [np.eye(8), np.zeros(8)], titles=["a", "b"])
     with pytest.raises(ValueError, match="shorter"):
         plots.plot_gallery([image()] * 2, [np.eye(8)] * 2, titles=["a"])
+
+
+def test_methods_stand_side_by_side_each_against_its_own_level():
+    mask = np.eye(448, dtype=bool)
+    own = {"one": ([np.eye(8)], LEVELS), "two": ([8 * np.eye(8)], LEVELS)}
+    figure = plots.plot_methods([image()], own, titles=["part"], masks=[mask])
+    texts = [annotation.text for annotation in figure.layout.annotations]
+    assert texts == ["part", "one: 0.5 x level", "two: 4.0 x level"]
+    domains = [figure.layout[f"xaxis{k}"].domain for k in (1, 2, 3)]
+    assert domains[0][1] < domains[1][0] < domains[1][1] < domains[2][0]
 
 
 def test_figures_stay_small():
@@ -165,7 +129,7 @@ def test_figures_stay_small():
     mask[300:600, 300:600] = True
     gallery = plots.plot_gallery(noise, maps, titles=["x"] * 8, masks=[mask] * 8)
     assert len(gallery.to_json()) < 400_000
-    assert len(plots.plot_map(noise[0], maps[0]).to_json()) < 120_000
+    assert len(plots.plot_map(noise[0], maps[0], levels=LEVELS).to_json()) < 130_000
     assert max(jpeg(picture).width for picture in traces(gallery, "image")) <= 224
 
 

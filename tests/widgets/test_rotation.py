@@ -58,9 +58,3 @@ def test_rotation_explorer_shows_black_corners_and_reflected_ones(features):
     explorer.slider.value = 1
     black, reflected = (pixels(panel.source) for panel in explorer.figure.data[:2])
     assert black[0, 0].max() < 20 and reflected[0, 0].min() > 180 and black[112, 112].min() > 180
-
-
-@pytest.mark.parametrize("wrong", [{"grey": np.zeros((3, 5))}, {"black": np.zeros((2, 5))}])
-def test_rotation_explorer_refuses_what_does_not_fit(image, wrong):
-    with pytest.raises(ValueError, match="expected"):
-        RotationExplorer(image, ANGLES, wrong)
