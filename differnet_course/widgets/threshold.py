@@ -52,7 +52,7 @@ class ThresholdExplorer(widgets.HBox):
         images: Sequence[ImageLike],
         alpha: float = 0.05,
     ) -> None:
-        self.calibration = vector("calibration", calibration)
+        self.calibration = np.sort(vector("calibration", calibration))
         self.scores = vector("scores", scores)
         kind_of = np.array(kinds)
         stems = [getattr(image, "stem", i) for i, image in enumerate(images)]
