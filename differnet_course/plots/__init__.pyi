@@ -17,13 +17,12 @@ from .images import plot_images as plot_images
 from .maps import plot_gallery as plot_gallery
 from .maps import plot_map as plot_map
 from .maps import plot_methods as plot_methods
-from .promise import plot_promise as plot_promise
 from .rates import plot_calibration as plot_calibration
+from .rates import plot_promise as plot_promise
 from .rates import plot_rate_histograms as plot_rate_histograms
 from .rates import plot_roc as plot_roc
 from .reports import evaluation_report as evaluation_report
 from .reports import score_report as score_report
-from .scores import plot_batch as plot_batch
 from .scores import plot_groups as plot_groups
 from .scores import plot_scores as plot_scores
 from .scores import plot_views as plot_views

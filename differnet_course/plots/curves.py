@@ -13,8 +13,6 @@ from numpy.typing import ArrayLike
 from differnet_course.drift import Drift
 from differnet_course.plots import style
 
-__all__ = ["plot_bars", "plot_curves", "plot_drift"]
-
 FEW = 60  # points of a curve that are drawn as marks, too
 
 
@@ -34,11 +32,7 @@ def plot_curves(
     """Curves over a common x, told apart by colour, dash and, up to 60 points, marker.
 
     Args:
-        x: (n,).
-        curves: name to (n,).
-        x_title: of the axis, with its unit.
-        y_title: of the axis, with its unit.
-        title: of the figure.
+        x, curves: (n,), and name to (n,).
         bands: name to lower and upper ends, (n,) each, of some of the curves; drawn as error bars.
         line: name and height of a dotted horizontal line, such as what chance would give.
         level: height of a grey horizontal line without a name, such as a rate that was asked for.
@@ -96,9 +90,6 @@ def plot_drift(drift: Drift) -> go.Figure:
     """The martingale of a stream on a logarithmic axis, the bar of the alarm, and the first alarm.
 
     Of more than 200 images every so many-th is drawn, and that of the alarm.
-
-    Args:
-        drift: see `drift_test`; of at least one image.
     """
     n = len(drift.log_martingale)
     alarm = drift.alarm

@@ -34,18 +34,13 @@ from differnet_course.published import METHODS, published_auroc
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["plot_ablations", "plot_comparison", "plot_few_shot", "plot_published", "plot_shifts"]
 
 HEAD = 120  # px around the rows of a figure
 SEEDS = "mean over seeds; line from the lowest to the highest"
 
 
 def plot_comparison(summary: pd.DataFrame) -> go.Figure:
-    """AUROC by category: a row of marks for each, a method in each row of marks.
-
-    Args:
-        summary: with `category`, `method` and the columns of `experiments.summarise`.
-    """
+    """AUROC by category: a row of marks for each, a method in each row of marks."""
     categories = list(dict.fromkeys(summary["category"]))
     methods = list(dict.fromkeys(summary["method"]))
     figure = go.Figure()
@@ -66,9 +61,6 @@ def plot_few_shot(summary: pd.DataFrame) -> go.Figure:
     """AUROC over the number of training images, a panel for each category.
 
     The band reaches from the lowest to the highest seed.
-
-    Args:
-        summary: with `category`, `method`, `n_train` and the columns of `experiments.summarise`.
     """
     categories = list(dict.fromkeys(summary["category"]))
     options = {"shared_yaxes": True, "horizontal_spacing": 0.05}
@@ -113,12 +105,7 @@ def _few_shot_traces(rows: pd.DataFrame, method: str, category: str, dash: str) 
 
 
 def plot_ablations(summary: pd.DataFrame) -> go.Figure:
-    """AUROC for each level of each factor; the default is the level in bold.
-
-    Args:
-        summary: with `factor`, `level`, `default`, `category` and the columns of
-            `experiments.summarise`.
-    """
+    """AUROC for each level of each factor; the default is the level in bold."""
     keys = list(zip(summary["factor"], summary["level"], summary["default"], strict=True))
     levels = list(dict.fromkeys(keys))
     rows_of = summary.assign(row=[levels.index(key) for key in keys])
@@ -143,11 +130,7 @@ def plot_ablations(summary: pd.DataFrame) -> go.Figure:
 
 
 def plot_published(table: pd.DataFrame) -> go.Figure:
-    """The paper's table as a heat map with its numbers; the last row is the mean of each column.
-
-    Args:
-        table: AUROC, 0 to 1, categories by methods; see `published_table`.
-    """
+    """`published_table` as a heat map with numbers; the last row is the mean of each column."""
     percent = 100 * table
     percent.loc["mean"] = percent.mean()
     heat = go.Heatmap(
@@ -177,10 +160,7 @@ def plot_published(table: pd.DataFrame) -> go.Figure:
 def plot_shifts(shifts: Mapping[str, float], *, title: str) -> go.Figure:
     """By how much a defect raises the score of the same part: a mark for each method.
 
-    Args:
-        shifts: method to the score with the defect minus the score without, divided by the
-            deviation over normal images.
-        title: of the figure.
+    Shifts are in standard deviations of normal images' scores.
     """
     figure = go.Figure()
     names = [METHODS.get(method, method) for method in shifts]

@@ -13,18 +13,6 @@ from torch import Tensor
 
 from differnet_course.plots.style import COLOURS, DARK, DASHES
 
-__all__ = [
-    "dots",
-    "grid_lines",
-    "grid_trace",
-    "heat",
-    "plot_densities",
-    "plot_grids",
-    "plot_matrices",
-    "square",
-    "style",
-]
-
 AXIS = {"showline": True, "linecolor": "#888888", "ticks": "outside", "gridcolor": "#e6e6e6"}
 
 
@@ -95,7 +83,6 @@ def plot_grids(
     Args:
         panels: name to the lines of a grid, (L, P, 2).
         cells: panel to closed outlines (M, 2), filled in matching colours.
-        width: of the figure, px.
     """
     figure = _panels(panels, 0.08)
     for column, (name, lines) in enumerate(panels.items(), 1):

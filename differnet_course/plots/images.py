@@ -1,4 +1,7 @@
-"""Photographs and maps of a trunk, side by side, as JPEGs of some kilobytes."""
+"""Photographs and maps of a trunk, side by side; and the layers of an anomaly map's figure.
+
+Photographs are JPEGs of some kilobytes. Layers are in pixels of the image.
+"""
 
 from __future__ import annotations
 
@@ -9,31 +12,30 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
+import torch
+import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from PIL import Image
 from plotly.subplots import make_subplots
 
-from differnet_course.plots.style import TEMPLATE
+from differnet_course.plots.style import SKY, TEMPLATE
 from differnet_lite.images import ImageLike, as_rgb
+from differnet_lite.maps import MapLevels
+from differnet_lite.overlay import LINE, MARKED, ramp, ramp_position
 
-__all__ = ["jpeg", "jpeg_bytes", "jpeg_uri", "plot_feature_maps", "plot_images"]
+MASK_CELLS = 112  # longest side of a mask in the figure: kilobytes, not megabytes
 
 
-def jpeg(image: ImageLike, side: int = 224) -> str:
+def jpeg(image: ImageLike, side: int = 224, quality: int = 70) -> str:
     """An image, squeezed to a square, as the data URI of a JPEG: some kilobytes."""
-    return jpeg_uri(jpeg_bytes(as_rgb(image).resize((side, side), Image.Resampling.BOX), 70))
+    return jpeg_uri(as_rgb(image).resize((side, side), Image.Resampling.BOX), quality)
 
 
-def jpeg_bytes(picture: Image.Image, quality: int) -> bytes:
-    """The content of a JPEG file."""
+def jpeg_uri(picture: Image.Image, quality: int) -> str:
+    """A JPEG as a data URI, for a figure or a page that needs no other file."""
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=quality)
-    return buffer.getvalue()
-
-
-def jpeg_uri(content: bytes) -> str:
-    """A JPEG file as a data URI, for a figure or a page that needs no other file."""
-    return "data:image/jpeg;base64," + base64.b64encode(content).decode()
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def plot_images(
@@ -41,11 +43,7 @@ def plot_images(
 ) -> go.Figure:
     """Photographs side by side, each under its name.
 
-    Args:
-        images: name to image; shown as squares. "<br>" in a name starts another line.
-        side: of each, pixels.
-        columns: photographs in a row.
-        title: of the figure.
+    They become squares of `side` px. "<br>" in a name starts another line.
     """
     columns = min(columns, len(images))
     rows = math.ceil(len(images) / columns)
@@ -71,7 +69,6 @@ def plot_feature_maps(
         rows: name of the row to its panels, (title, map): the map is (h, w), of floats, or an
             image, uint8. Every row has the same number of panels. Colours of a row start at 0,
             where a ReLU is silent.
-        title: of the figure.
     """
     n_columns = len(next(iter(rows.values())))
     titles = [title for panels in rows.values() for title, _ in panels]
@@ -104,3 +101,112 @@ def _add_square(figure: go.Figure, panel: go.Image | go.Heatmap, row: int, colum
     anchor = figure.data[-1].xaxis or "x"
     figure.update_xaxes(hidden, row=row, col=column)
     figure.update_yaxes(hidden, autorange="reversed", scaleanchor=anchor, row=row, col=column)
+
+
+def picture_layer(rgb: Image.Image, longest: int, most: int) -> go.Image:
+    """The image as a JPEG of about `most` bytes at most, in pixels of the original."""
+    small = rgb.copy()
+    small.thumbnail((longest, longest))
+    for quality in (85, 70, 55, 40, 25, 15):  # textures need a lower one
+        source = jpeg_uri(small, quality)
+        if len(source) <= most * 4 / 3:  # base64
+            break
+    grid = _cell_grid((small.height, small.width), rgb.size)
+    return go.Image(grid, source=source, hoverinfo="skip")
+
+
+def heat_layer(
+    values: ArrayLike,
+    size: tuple[int, int],
+    scale: tuple[float, float],
+    opacity: float,
+    longest: int,
+) -> go.Heatmap:
+    """A map over an image of this size (width, height), rounded to a thousandth of the scale."""
+    cells = _means(np.asarray(values, dtype=float), longest)
+    decimals = 3 - math.floor(math.log10(scale[1] - scale[0]))
+    return go.Heatmap(
+        _cell_grid(cells.shape, size),
+        z=np.float32(cells.round(decimals)),
+        zsmooth="best",
+        opacity=opacity,
+        coloraxis="coloraxis",
+        hovertemplate="x %{x:.0f} px, y %{y:.0f} px<br>map %{z:.4g}<extra></extra>",
+    )
+
+
+def level_layers(
+    values: ArrayLike, size: tuple[int, int], levels: MapLevels, longest: int
+) -> tuple[go.Heatmap, go.Contour]:
+    """A map by `ramp_position`, and the line around what reaches the level.
+
+    A cell shows the largest value in it, so that nothing is marked or spared by being averaged.
+    """
+    whole = torch.from_numpy(np.asarray(values, dtype=np.float32))
+    cells = F.adaptive_max_pool2d(whole[None], _cell_count(whole.shape, longest))[0].numpy()
+    z = np.float32(ramp_position(cells, levels).round(3))
+    grid = _cell_grid(z.shape, size)
+    heat = go.Heatmap(grid, z=z, zsmooth="best", coloraxis="coloraxis", hoverinfo="skip")
+    return heat, _line_at(MARKED, z, grid, {"color": LINE, "width": 1.5})
+
+
+def level_axis(levels: MapLevels) -> dict[str, object]:
+    """The colour axis of `ramp_position`, as plain numbers and texts."""
+    ends = np.linspace(0, 1, 33)
+    colours, opacities = ramp(ends)
+    steps = [MARKED + (1 - MARKED) * k / 3 for k in range(4)]
+    marks = [f"level: {100 * levels.alpha:.3g} % of<br>normal images", "2 x", "4 x", "8 x"]
+    bar = {
+        "tickvals": [0, *steps],
+        "ticktext": ["1 of 1,000<br>normal places", *marks],
+        "thickness": 14,
+        "outlinewidth": 0,
+    }
+    colorscale = [
+        [float(x), f"rgba({r:.0f}, {g:.0f}, {b:.0f}, {alpha:.3f})"]
+        for x, (r, g, b), alpha in zip(ends, colours, opacities, strict=True)
+    ]
+    return {"cmin": 0, "cmax": 1, "colorscale": colorscale, "colorbar": bar}
+
+
+def outline_layer(mask: np.ndarray, size: tuple[int, int]) -> go.Contour:
+    """A line around the defects of a mask (H, W)."""
+    # the rim closes outlines at the image's edge
+    cells = np.pad(_means((mask != 0) * 100.0, MASK_CELLS), 1)
+    grid = _cell_grid((cells.shape[0] - 2, cells.shape[1] - 2), size)
+    rows, columns = np.nonzero(cells)
+    top, left = min(rows, default=1), min(columns, default=1)
+    bottom, right = max(rows, default=1), max(columns, default=1)
+    grid["x0"] += (left - 2) * grid["dx"]
+    grid["y0"] += (top - 2) * grid["dy"]
+    z = np.uint8(cells[top - 1 : bottom + 2, left - 1 : right + 2])
+    return _line_at(40, z, grid, {"color": SKY, "width": 2})
+
+
+def _line_at(
+    level: float, z: ArrayLike, grid: dict[str, float], line: dict[str, object]
+) -> go.Contour:
+    """The line around the cells that reach the level."""
+    contours = {"coloring": "none", "start": level, "end": level, "size": 1}
+    quiet = {"showscale": False, "showlegend": False, "hoverinfo": "skip"}
+    return go.Contour(grid | quiet, z=z, autocontour=False, contours=contours, line=line)
+
+
+def _cell_grid(shape: tuple[int, ...], size: tuple[int, int]) -> dict[str, float]:
+    """Centre of the first cell and cell sizes, px: (rows, columns) cells cover the image."""
+    dx = size[0] / shape[1]
+    dy = size[1] / shape[0]
+    return {"x0": dx / 2 - 0.5, "dx": dx, "y0": dy / 2 - 0.5, "dy": dy}
+
+
+def _cell_count(shape: tuple[int, ...], longest: int) -> tuple[int, int]:
+    """Rows and columns that a map is reduced to: at most `longest` on the longer side."""
+    shrink = min(1.0, longest / max(shape))
+    return max(1, round(shrink * shape[0])), max(1, round(shrink * shape[1]))
+
+
+def _means(values: np.ndarray, longest: int) -> np.ndarray:
+    """Means over boxes, so that the longer side has at most this many cells."""
+    height, width = _cell_count(values.shape, longest)
+    picture = Image.fromarray(values.astype(np.float32))
+    return np.asarray(picture.resize((width, height), Image.Resampling.BOX), dtype=float)

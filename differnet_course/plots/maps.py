@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
-from differnet_course.plots.layers import (
+from differnet_course.plots.images import (
     heat_layer,
     level_axis,
     level_layers,
@@ -20,8 +20,6 @@ from differnet_course.plots.layers import (
 from differnet_course.plots.style import TEMPLATE, colour_bar, literal
 from differnet_lite.images import ImageLike, as_rgb
 from differnet_lite.maps import MapLevels
-
-__all__ = ["plot_gallery", "plot_map", "plot_methods"]
 
 MAP_CELLS, MAP_BYTES = 56, 60_000  # longest side of a map, and of a JPEG, in a figure of one
 GALLERY_CELLS, GALLERY_BYTES = 48, 12_000  # the same in a gallery
@@ -51,7 +49,6 @@ def plot_map(
             to its square input. Shown in at most 56 x 56 cells.
         levels: of the model, `model.map_levels(alpha)`: colour where few normal places reach, a
             line around what is marked.
-        title: of the figure.
     """
     rgb = as_rgb(image)
     width, height = rgb.size
@@ -89,16 +86,13 @@ def plot_gallery(
     r"""Images, and below each the same image with its anomaly map, all on ONE scale.
 
     Args:
-        images: N images, (H, W, 3) uint8 or Pillow images.
-        maps: N anomaly maps, 2-D.
-        titles: N titles; "\n" starts a second line.
+        images, maps, titles: N each; maps are 2-D, and "\n" in a title starts a second line.
         levels: as in `plot_map`.
         scale: without levels, the ends of the colours.
         columns: pairs in a row.
         masks: N boolean masks (H, W) of defects, or None where there is none; drawn as an outline.
         opacity: of maps without levels, from 0 to 1.
         bar: what the colour bar says of maps without levels.
-        title: of the figure.
         side: of each image, px.
     """
     columns = min(columns, len(images))
@@ -140,11 +134,8 @@ def plot_methods(
     """A row for each of N images: the photograph, and its map by each method over it.
 
     Args:
-        images: N images, (H, W, 3) uint8 or Pillow images.
+        images, titles, masks: N each; masks are boolean (H, W), drawn as outlines over the maps.
         methods: name to N maps and what these are compared with.
-        titles: N titles, for the photographs.
-        masks: N boolean masks (H, W) of defects; drawn as an outline over the maps.
-        title: of the figure.
         side: of each image, px.
     """
     panels = []

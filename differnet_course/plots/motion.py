@@ -15,8 +15,6 @@ from torch import Tensor
 from differnet_course.plots.flows import grid_trace, style
 from differnet_course.plots.style import BLUE, DARK, GREY, VERMILLION, curve
 
-__all__ = ["plot_mapping", "plot_motion"]
-
 STRIPS = 10  # of equal probability
 LINES = "#b8c4cc"  # of a grid
 DENSEST = 3.4  # density at which the panel of y ends
@@ -35,7 +33,6 @@ def plot_motion(
 
     Args:
         frames: label to panel to points (N, 2) and grid lines (L, P, 2).
-        title: of the figure.
         shown: label of the frame that is drawn first.
         hues: for each panel (N,), an angle for each point, -pi to pi: its colour in all frames.
         limit: of the axes, on both sides of 0.
@@ -71,11 +68,8 @@ def plot_motion(
 def plot_mapping(slopes: Sequence[float], *, shown: float) -> go.Figure:
     """The squash y = 1 / (1 + exp(-k z)): z below, y at the side, the curve between.
 
-    Ten strips of equal probability keep their colours; an area is as large in both panels.
-
-    Args:
-        slopes: k of each frame.
-        shown: the slope that is drawn first.
+    Ten strips of equal probability keep their colours; an area is as large in both panels. A frame
+    for each slope k; `shown` is drawn first.
     """
     edges = torch.distributions.Normal(0.0, 1.0).icdf(torch.linspace(0, 1, STRIPS + 1))
     ends = edges.clamp(-3.2, 3.2).tolist()

@@ -17,8 +17,6 @@ from plotly.offline import get_plotlyjs
 
 from differnet_lite.files import replacing
 
-__all__ = ["Section", "write_report"]
-
 Section = tuple[str, str, go.Figure | Sequence[Sequence[str]]]  # heading, explanation, content
 
 _STYLE = """
@@ -49,24 +47,6 @@ section { margin-bottom: 20px; padding: 16px; border: 1px solid #ddd; border-rad
 }
 """
 
-# A figure of fixed size shrinks to its box, in proportion, to 60 % at least; then its box scrolls.
-_FIT = """
-const all = [...document.querySelectorAll('.js-plotly-plot')];
-const plots = all.filter(plot => plot.layout.width).map(plot => [plot, {...plot.layout}]);
-function fit() {
-  for (const [plot, {width, height}] of plots) {
-    const box = plot.closest('.plot').clientWidth;
-    const by = box < 0.6 * width ? 1 : Math.min(1, box / width);
-    const size = {width: Math.floor(by * width), height: Math.floor(by * height)};
-    plot.parentElement.style.width = size.width + 'px';
-    plot.parentElement.style.height = size.height + 'px';
-    Plotly.relayout(plot, size);
-  }
-}
-fit();
-addEventListener('resize', fit);
-"""
-
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -87,7 +67,6 @@ script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:">
 {sections}
 {notes}
 </main>
-<script>{fit}</script>
 </body>
 </html>
 """
@@ -108,7 +87,6 @@ def write_report(
 
     Args:
         path: the file, which is returned; its folder exists.
-        title: of the page.
         lead: what the reader should know if they read one sentence.
         summary: (label, value) pairs, shown as a table at the top.
         sections: heading, explanation and figure, in order; in place of a figure there may be a
@@ -132,7 +110,6 @@ def write_report(
         summary=_table([_cells("th", row[:1]) + _cells("td", row[1:]) for row in summary]),
         sections="\n".join(_section(i, *section) for i, section in enumerate(sections, 1)),
         notes="\n".join(f"<p>{escape(note)}</p>" for note in notes),
-        fit=_FIT,
     )
     with replacing(target) as file:
         # a lone half of a character, as in odd file names, cannot be UTF-8: it is shown as its code

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import plotly.graph_objects as go
 
 from differnet_course.folders import load_mask
 from differnet_course.plots.curves import plot_curves
 from differnet_course.plots.maps import plot_gallery
 from differnet_course.plots.rates import plot_roc
 from differnet_course.plots.report import Section, write_report
-from differnet_course.plots.scores import plot_batch, plot_scores
-from differnet_lite.images import as_rgb, image_size
+from differnet_course.plots.scores import plot_scores
+from differnet_lite.images import as_rgb
 from differnet_lite.maps import MapLevels
-from differnet_lite.regions import regions_of
 from differnet_lite.shown import too_many_flagged
 from differnet_lite.thresholds import Judgement, Threshold
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from differnet_course.evaluation import Evaluation
     from differnet_lite.detector import DifferNet
 
-__all__ = ["evaluation_report", "score_report"]
 
 Groups = Mapping[str, np.ndarray]  # heading to the photographs below it
 SHOWN = 10  # photographs in a gallery
@@ -51,7 +50,7 @@ LOSS = "The loss in training and on held-out parts. A density may exceed 1, a lo
 LABELS = "No epoch, no setting and no threshold was chosen by the labels of the test photographs."
 P_VALUE = (
     "The p-value is the share of good parts that look at least as unusual, as far as {} good "
-    "photographs can tell. Marks are given in pixels."
+    "photographs can tell."
 )
 
 
@@ -79,31 +78,38 @@ def score_report(
     order = np.lexsort((-scores, ~judgement.anomalous))
     by_threshold = np.array_equal(judgement.anomalous, scores >= threshold.value)
     rule = DECISION if by_threshold else SELECTION
-    drawn = plot_batch(scores, model.calibration_scores_, threshold.value, names=names)
+    good = model.calibration_scores_
+    kinds = ["good"] * len(good) + ["to judge"] * len(scores)
+    both = np.concatenate([good, scores])
+    marks = [f"good {i}" for i in range(len(good))] + names
+    drawn = _by_kind(both, kinds, marks, threshold)
     sections: list[Section] = [
-        ("Scores", f"{SCORE} {rule} Grey: good parts that set the threshold.", drawn)
+        ("Scores", f"{SCORE} {rule} Good: the photographs that set the threshold.", drawn)
     ]
+    words = _relative(scores, threshold)
     if model.places_ is not None:
         groups = {
             "Flagged, highest score first": order[:n_flagged][:FLAGGED],
             "Not flagged, but nearest to the threshold": order[n_flagged:][:NEAREST],
         }
         levels = model.map_levels(threshold.alpha, if_too_few="fallback")
-        titles = _titles(names, scores, threshold)
+        titles = [f"{name}\n{word}" for name, word in zip(names, words, strict=True)]
 
         def draw(chosen: np.ndarray) -> list[np.ndarray]:
             return list(model.iter_anomaly_maps([images[i] for i in chosen]))
 
         sections += _galleries(groups, images, titles, draw, levels, model.white_)
     if n_flagged:
-        table = _flagged_table(model, images, names, judgement, order[:n_flagged][:LISTED])
+        listed = order[:n_flagged][:LISTED]
+        rows = [(names[i], words[i], f"{judgement.p_values[i]:.3g}") for i in listed]
         shown = "All that is" if n_flagged <= LISTED else f"The first {LISTED} of what is"
+        table = [("photograph", "score", "p-value"), *rows]
         sections.append((f"{shown} flagged", P_VALUE.format(threshold.n), table))
     lead = f"Flags {n_flagged} of {_count(len(images), 'photograph')}."
     if errors:
         lead += f" {_count(len(errors), 'file')} could not be read."
-        table = [("file", "reason"), *errors.items()]
-        sections.append(("Could not be read", "These files have no score.", table))
+        unread = [("file", "reason"), *errors.items()]
+        sections.append(("Could not be read", "These files have no score.", unread))
     rate = max(threshold.alpha, threshold.smallest_alpha)
     summary = [
         ("photographs", str(len(images))),
@@ -151,10 +157,9 @@ def evaluation_report(
         f"in {_count(int((~labels).sum()), 'good part')}."
     )
     names = [f"{p.parent.name}/{p.name}" for p in category.test]
-    log = min(scores.min(), threshold.value) > 0
-    by_kind = plot_scores(scores, category.kinds, threshold=threshold, names=names, log=log)
+    drawn = _by_kind(scores, category.kinds, names, threshold)
     sections: list[Section] = [
-        ("Scores", f"{SCORE} {DECISION} Each mark is a test photograph.", by_kind),
+        ("Scores", f"{SCORE} {DECISION} Each mark is a test photograph.", drawn),
         ("ROC", ROC, plot_roc(labels, scores, n_resamples=RESAMPLES)),
     ]
     maps = result.maps
@@ -169,7 +174,8 @@ def evaluation_report(
             "Defects that are found, from the highest score to the lowest": hits[evenly],
             "Good parts, highest score first": order[(~labels & ~flagged)[order]][:NEAREST],
         }
-        titles = _titles(names, scores, threshold)
+        words = _relative(scores, threshold)
+        titles = [f"{name}\n{word}" for name, word in zip(names, words, strict=True)]
         masks = category.masks
 
         def draw(chosen: np.ndarray) -> list[np.ndarray]:
@@ -178,11 +184,11 @@ def evaluation_report(
         levels, white = result.levels, model.white_
         sections += _galleries(groups, category.test, titles, draw, levels, white, masks)
     history = model.history_
-    losses = {"training images": history["train"], "held-out normal images": history["held_out"]}
-    curves = {name: values for name, values in losses.items() if values}
+    named = {"training": history["train"], "held out": history["held_out"]}
+    curves = {name: values for name, values in named.items() if values}
     y_title = "loss (nats per dimension)"
-    drawn = plot_curves(history["epoch"], curves, x_title="epoch", y_title=y_title)
-    sections.append(("Training", LOSS, drawn))
+    losses = plot_curves(history["epoch"], curves, x_title="epoch", y_title=y_title)
+    sections.append(("Training", LOSS, losses))
     return write_report(
         path,
         title=f"DifferNet on {category.name}",
@@ -227,31 +233,6 @@ def _galleries(
     return sections
 
 
-def _flagged_table(
-    model: DifferNet,
-    images: Sequence[str | os.PathLike[str]],
-    names: Sequence[str],
-    judgement: Judgement,
-    flagged: np.ndarray,
-) -> list[tuple[str, ...]]:
-    """A row for each flagged photograph, with its marks if the model draws maps."""
-    table: list[tuple[str, ...]] = [("photograph", "score", "p-value")]
-    for i in flagged:
-        score = _relative(judgement.scores[i], judgement.threshold)
-        table.append((names[i], score, f"{judgement.p_values[i]:.3g}"))
-    if model.places_ is None:
-        return table
-    level = model.map_levels(judgement.threshold.alpha, if_too_few="fallback").level
-    paths = [images[i] for i in flagged]
-    marks = ["marks, the largest first"]
-    for path, values in zip(paths, model.iter_anomaly_maps(paths), strict=True):
-        regions = regions_of(values, level, image_size(path))
-        boxes = [region.box for region in sorted(regions, key=lambda region: -region.area)]
-        texts = [f"{width} x {height} px at ({x}, {y})" for x, y, width, height in boxes]
-        marks.append("; ".join(texts[:3]) or "none")
-    return [(*row, mark) for row, mark in zip(table, marks, strict=True)]
-
-
 def _promise(threshold: Threshold) -> str:
     """What the threshold promises, and under which condition."""
     condition = (
@@ -273,16 +254,17 @@ def _promise(threshold: Threshold) -> str:
     return "This threshold promises no rate of false alarms."
 
 
-def _relative(score: float, threshold: Threshold) -> str:
-    """A score in units of the threshold, where that makes sense."""
-    if threshold.value > 0:
-        return f"{score / threshold.value:.2f} x threshold"
-    return f"score {score:.3g}"
+def _by_kind(
+    scores: np.ndarray, kinds: Sequence[str], names: Sequence[str], threshold: Threshold
+) -> go.Figure:
+    log = min(scores.min(), threshold.value) > 0
+    return plot_scores(scores, kinds, threshold=threshold, names=names, log=log)
 
 
-def _titles(names: Sequence[str], scores: np.ndarray, threshold: Threshold) -> list[str]:
-    pairs = zip(names, scores, strict=True)
-    return [f"{name}\n{_relative(score, threshold)}" for name, score in pairs]
+def _relative(scores: np.ndarray, threshold: Threshold) -> list[str]:
+    """Scores in units of the threshold, where that makes sense."""
+    theta = threshold.value
+    return [f"{s / theta:.2f} x threshold" if theta > 0 else f"score {s:.3g}" for s in scores]
 
 
 def _names(paths: Sequence[str | os.PathLike[str]]) -> list[str]:

@@ -12,8 +12,6 @@ from differnet_course.plots import style
 from differnet_lite.checks import vector
 from differnet_lite.thresholds import Threshold
 
-__all__ = ["plot_batch", "plot_groups", "plot_scores", "plot_views"]
-
 
 def plot_scores(
     scores: ArrayLike,
@@ -35,7 +33,6 @@ def plot_scores(
         names: N names of images for the hover text; None numbers them.
         order: the kinds from top to bottom; None puts "good" first, and the others in order of
             their names, so that a kind keeps its colour in all figures of a category.
-        title: of the figure.
 
     Raises:
         ValueError: scores are not finite, or not positive on a logarithmic axis.
@@ -111,52 +108,11 @@ def _box(x: np.ndarray, y: float, colour: str, log: bool) -> go.Box:
     return go.Box(values | fences | look | quiet, orientation="h", y0=y, y=[y])
 
 
-def plot_batch(
-    scores: np.ndarray, calibration: np.ndarray, theta: float, *, names: Sequence[str]
-) -> go.Figure:
-    """Histograms of new scores (N,) and of those that set the threshold (n,), with the threshold.
-
-    In units of the threshold where all are positive. A mark below stands for each new image.
-    """
-    both = np.concatenate([scores, calibration, [theta]])
-    positive = bool(both.min() > 0)
-    unit = theta if positive else 1.0
-    ends = both.min() / unit, both.max() / unit
-    edges = np.geomspace(*ends, 31) if positive else np.linspace(*ends, 31)
-    figure = go.Figure()
-    for values, name, colour in (
-        (calibration, f"good parts that set the threshold, {len(calibration)}", style.GREY),
-        (scores, f"these photographs, {len(scores)}", style.BLUE),
-    ):
-        drawn = style.steps(values / unit, edges, name, colour)
-        figure.add_trace(
-            drawn.update(opacity=0.7, hovertemplate="%{x:.3g}: %{y:.0%}<extra></extra>")
-        )
-    figure.add_scatter(
-        x=scores / unit,
-        y=np.full(len(scores), -0.02),
-        mode="markers",
-        text=style.hover_names(names, len(scores)),
-        marker={"color": style.BLUE, "symbol": "line-ns-open", "size": 9},
-        showlegend=False,
-        hovertemplate="%{text}<br>%{x:.3g}<extra></extra>",
-    )
-    figure.add_vline(x=theta / unit, line={"color": "black", "dash": "dash", "width": 1.5})
-    title = "score / threshold (logarithmic)" if positive else "score (no unit)"
-    figure.update_xaxes(style.log_axis(both) if positive else {}, title_text=title)
-    figure.update_yaxes(title_text="share of the photographs", tickformat=".0%")
-    return style.legend_above(figure)
-
-
 def plot_views(scores: ArrayLike, kinds: Sequence[str], *, title: str = "") -> go.Figure:
     """What an image's views score: a bar from the lowest view to the highest, a mark at the median.
 
-    Images stand side by side, by kind, each kind in order of its medians; the axis is logarithmic.
-
-    Args:
-        scores: (N, T), positive.
-        kinds: N kinds; "good" comes first.
-        title: of the figure.
+    Images stand side by side, by kind, "good" first, each kind in order of its medians. Scores
+    (N, T) are positive, the axis is logarithmic.
     """
     values = np.asarray(scores, dtype=float)
     medians = np.median(values, axis=1)
@@ -201,9 +157,7 @@ def plot_groups(
     Args:
         x, y: (N,), such as two scores of each image.
         groups: N names.
-        x_title, y_title: of the axes, with their units.
         order: the groups, in the order of the colours; one that does not occur keeps its colour.
-        title: of the figure.
         log: both axes logarithmic.
     """
     points = np.stack([x, y]).astype(float)

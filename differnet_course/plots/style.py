@@ -120,13 +120,6 @@ def reference_line(x: ArrayLike, y: ArrayLike, name: str) -> go.Scatter:
     return curve(x, y, name, GREY, dash="dash", width=1.5, hoverinfo="skip")
 
 
-def steps(values: np.ndarray, edges: np.ndarray, name: str, colour: str) -> go.Scatter:
-    """A histogram of shares as an outline over its bins' edges."""
-    counts = np.histogram(values, edges)[0]
-    share = np.append(counts / max(1, len(values)), 0).round(5)
-    return curve(edges.round(6), share, name, colour, fill="tozeroy").update(line_shape="hv")
-
-
 def band(
     x: np.ndarray, low: np.ndarray, high: np.ndarray, colour: str, name: str | None
 ) -> go.Scatter:

@@ -10,13 +10,11 @@ import ipywidgets as widgets
 import numpy as np
 from numpy.typing import ArrayLike
 
-from differnet_course.plots.layers import outline_layer
+from differnet_course.plots.images import outline_layer
 from differnet_course.plots.maps import plot_map
 from differnet_course.widgets.maps_state import CELLS, KeptMaps, own_blur
 from differnet_course.widgets.plot import BESIDE, Plot, columns, slider_style
 from differnet_lite.maps import MapLevels
-
-__all__ = ["LocalizationExplorer"]
 
 LABEL = "64px"
 TEXT = "<div style='line-height: 1.4'>{}</div>"

@@ -13,8 +13,6 @@ from differnet_course.gradient_maps import BLURS, GradientMaps
 from differnet_lite.images import ImageLike, decode
 from differnet_lite.maps import SIGMA, MapLevels
 
-__all__ = ["CELLS", "WORK", "KeptMaps", "own_blur"]
-
 CELLS = 56  # side of the map that is drawn
 WORK = 112  # px: side at which gradient and attribution are turned back and blurred
 USUAL = 0.999  # share of the places of good photographs that show no colour

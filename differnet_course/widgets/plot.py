@@ -11,15 +11,13 @@ import gzip
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, TypedDict
+from typing import ClassVar
 
 import anywidget
 import ipywidgets as widgets
 import plotly
 import plotly.graph_objects as go
 import traitlets
-
-__all__ = ["BESIDE", "COLUMN", "Plot", "columns", "slider_style"]
 
 # at 1280 x 720 all is visible at once in JupyterLab; with less room, the picture goes below
 COLUMN = 290  # px, of controls: a picture of 540 px fits between it and the file browser
@@ -161,11 +159,6 @@ class Plot(anywidget.AnyWidget):
         return f"Plot of {len(self.traces)} traces: run this cell to draw it"
 
 
-class _SliderStyle(TypedDict):
-    layout: dict[str, str]
-    style: dict[str, str]
-
-
 def columns(
     controls: Sequence[widgets.Widget], picture: Sequence[widgets.Widget]
 ) -> list[widgets.VBox]:
@@ -174,6 +167,6 @@ def columns(
     return [widgets.VBox(list(controls), layout=narrow), widgets.VBox(list(picture))]
 
 
-def slider_style(label: str) -> _SliderStyle:
+def slider_style(label: str) -> dict[str, dict[str, str]]:
     """Options of a slider as wide as the column, with so much room for its label, as in "80px"."""
     return {"layout": {"width": f"{COLUMN - 6}px"}, "style": {"description_width": label}}

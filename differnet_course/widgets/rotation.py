@@ -18,8 +18,6 @@ from differnet_lite.images import ImageLike, decode
 from differnet_lite.resampling import rotate
 from differnet_lite.transforms import Fill
 
-__all__ = ["RotationExplorer"]
-
 NAMES: dict[str, str] = {"black": "black corners", "reflection": "reflected corners"}
 
 

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import ipywidgets as widgets
-import plotly.graph_objects as go
 
-from differnet_course.plots.style import ABOVE, BLUE, TEMPLATE, VERMILLION, curve
+from differnet_course.plots.curves import plot_curves
 from differnet_course.widgets.plot import Plot
 from differnet_lite.flow import CouplingFlow
-
-__all__ = ["LiveLoss"]
 
 NAMES = {"train": "training images", "held_out": "held-out normal images"}
 
@@ -30,13 +27,13 @@ class LiveLoss(widgets.VBox):
     def __init__(self, epochs: int) -> None:
         self.epochs = epochs
         self.label = widgets.HTML("waiting for the first epoch")
-        train = curve([], [], NAMES["train"], BLUE)
-        held_out = curve([], [], NAMES["held_out"], VERMILLION, dash="dash")
-        self.figure = go.Figure([train, held_out])
-        title = "epoch (passes over the training images)"
-        self.figure.update_xaxes(title_text=title, range=[1, max(2, epochs)])
-        self.figure.update_yaxes(title_text="loss (nats per dimension)")
-        self.figure.update_layout(template=TEMPLATE, legend=ABOVE, width=760, height=360)
+        self.figure = plot_curves(
+            [],
+            dict.fromkeys(NAMES.values(), ()),
+            x_title="epoch (passes over the training images)",
+            y_title="loss (nats per dimension)",
+            x_range=[1, max(2, epochs)],
+        )
         self.plot = Plot(self.figure)
         super().__init__([self.label, self.plot])
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from differnet_course import plots
-from differnet_course.plots.layers import level_axis
+from differnet_course.plots.images import level_axis
 from differnet_lite.maps import MapLevels
 from differnet_lite.overlay import MARKED
 

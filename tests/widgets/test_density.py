@@ -11,7 +11,7 @@ pytest.importorskip("anywidget")
 
 from differnet_course.flows import MADE, AdditiveCoupling, Chain, Inverse, Permute, two_moons
 from differnet_course.widgets import DensityExplorer
-from differnet_course.widgets.deformation import Deformation
+from differnet_course.widgets.density import Deformation
 
 
 @pytest.fixture(scope="module")

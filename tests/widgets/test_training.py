@@ -26,4 +26,4 @@ def test_without_held_out_images_there_is_one_curve():
     live = LiveLoss(3)
     live(1, {"epoch": [1], "train": [0.5], "held_out": []})
     assert live.label.value == "epoch 1 of 3: loss of training images 0.50"
-    assert not live.figure.data[1].x
+    assert len(live.figure.data[1].x) == 0
