@@ -1,6 +1,6 @@
 """Speed beside the reference protocol, in one run: medians of interleaved repeats.
 
-    python benchmarks/speed.py [--category FOLDER] [--out results/speed.json]
+    python benchmarks/speed.py [--category FOLDER]
 
 The reference is the published protocol, written here from its description: every view is decoded,
 resized, rotated and normalised by Pillow and NumPy in the main process; the trunk runs in float32,
@@ -12,9 +12,7 @@ extrapolated from measured steps; ours is measured.
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import platform
 import statistics
 import tempfile
 import time
@@ -206,14 +204,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--category", type=Path, help="MVTec layout (default: the built-in flange)")
-    parser.add_argument("--out", type=Path, help="JSON file to write")
     args = parser.parse_args()
     figures = measure(args.category or make_sample_category("flange"))
     for name, value in figures.items():
         print(f"{name:<80}{value:>12.3f}")
-    if args.out:
-        machine = {"cpu": platform.processor(), "threads": torch.get_num_threads()}
-        args.out.write_text(json.dumps({"machine": machine, "figures": figures}, indent=1))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from course_table import core_minutes
 from jinja2 import pass_context
 from latex2mathml.converter import convert
 from nbconvert import HTMLExporter
@@ -138,6 +137,11 @@ def show(notebook: NotebookNode) -> None:
 def title(notebook: NotebookNode) -> str:
     """The heading of a notebook's first cell."""
     return notebook.cells[0].source.splitlines()[0].lstrip("# ").strip()
+
+
+def core_minutes(notebook: NotebookNode) -> int:
+    """Minutes for the core of a notebook, by the line "Time" of its header."""
+    return int(re.findall(r"\*\*Time\*\*\D*(\d+) minutes", notebook.cells[0].source)[0])
 
 
 def contents(stems: Sequence[str], notebooks: Sequence[NotebookNode]) -> NotebookNode:
