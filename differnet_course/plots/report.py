@@ -88,9 +88,8 @@ def write_report(
     Args:
         path: the file, which is returned; its folder exists.
         lead: what the reader should know if they read one sentence.
-        summary: (label, value) pairs, shown as a table at the top.
-        sections: heading, explanation and figure, in order; in place of a figure there may be a
-            table: rows of texts, the first of them the heads of its columns.
+        summary: (label, value) pairs, a table at the top.
+        sections: in order; a table's first row are the heads of its columns.
         notes: short paragraphs at the end.
 
     Raises:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import plotly.graph_objects as go
 
 from differnet_course.folders import load_mask
 from differnet_course.plots.curves import plot_curves
@@ -82,7 +81,7 @@ def score_report(
     kinds = ["good"] * len(good) + ["to judge"] * len(scores)
     both = np.concatenate([good, scores])
     marks = [f"good {i}" for i in range(len(good))] + names
-    drawn = _by_kind(both, kinds, marks, threshold)
+    drawn = plot_scores(both, kinds, names=marks, threshold=threshold)
     sections: list[Section] = [
         ("Scores", f"{SCORE} {rule} Good: the photographs that set the threshold.", drawn)
     ]
@@ -157,7 +156,7 @@ def evaluation_report(
         f"in {_count(int((~labels).sum()), 'good part')}."
     )
     names = [f"{p.parent.name}/{p.name}" for p in category.test]
-    drawn = _by_kind(scores, category.kinds, names, threshold)
+    drawn = plot_scores(scores, category.kinds, names=names, threshold=threshold)
     sections: list[Section] = [
         ("Scores", f"{SCORE} {DECISION} Each mark is a test photograph.", drawn),
         ("ROC", ROC, plot_roc(labels, scores, n_resamples=RESAMPLES)),
@@ -254,17 +253,9 @@ def _promise(threshold: Threshold) -> str:
     return "This threshold promises no rate of false alarms."
 
 
-def _by_kind(
-    scores: np.ndarray, kinds: Sequence[str], names: Sequence[str], threshold: Threshold
-) -> go.Figure:
-    log = min(scores.min(), threshold.value) > 0
-    return plot_scores(scores, kinds, threshold=threshold, names=names, log=log)
-
-
 def _relative(scores: np.ndarray, threshold: Threshold) -> list[str]:
-    """Scores in units of the threshold, where that makes sense."""
-    theta = threshold.value
-    return [f"{s / theta:.2f} x threshold" if theta > 0 else f"score {s:.3g}" for s in scores]
+    """Scores in units of the threshold."""
+    return [f"{score / threshold.value:.2f} x threshold" for score in scores]
 
 
 def _names(paths: Sequence[str | os.PathLike[str]]) -> list[str]:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import ipywidgets as widgets
 import numpy as np
-import plotly.graph_objects as go
 import torch
 from plotly.subplots import make_subplots
 from torch import Tensor, nn
 
 from differnet_course.flows import Chain, log_density
-from differnet_course.plots.flows import dots, grid_lines, grid_trace, heat, style
+from differnet_course.plots.flows import dots, grid_lines, grid_trace, heat, slim, style
 from differnet_course.plots.style import DARK, SKY
 from differnet_course.widgets.plot import Plot
 
@@ -47,11 +44,13 @@ class DensityExplorer(widgets.VBox):
         play.observe(lambda change: self.slider.set_trait("value", change["new"] * STEP), "value")
         self.label = widgets.HTML()
         self.figure = make_subplots(1, 2, subplot_titles=["grid and points", "density"])
-        for trace, column in zip(_traces(self.deformation.at(0)), (1, 1, 2), strict=True):
-            self.figure.add_trace(trace, row=1, col=column)
-        z = self.deformation.at(self.last).points
-        colours = {"color": torch.atan2(z[:, 1], z[:, 0]).numpy(), "colorscale": "HSV"}
-        self.figure.data[1].update(marker=colours | {"size": 5}, hoverinfo="none")
+        z = self.deformation.rows(self.last)[: len(y)]
+        hues = {"color": torch.atan2(z[:, 1], z[:, 0]).numpy(), "colorscale": "HSV", "size": 5}
+        points = dots(y).update(marker=hues, hoverinfo="none")
+        density = heat(*self.deformation.density(0))
+        density.update(zmin=0, colorscale="Cividis", showscale=False)
+        self.figure.add_trace(grid_trace(self.deformation.lines, SKY), row=1, col=1)
+        self.figure.add_trace(points, row=1, col=1).add_trace(density, row=1, col=2)
         way = {"color": DARK, "width": 1.5}
         self.figure.add_scatter(mode="lines", line=way, hoverinfo="skip", row=1, col=1)
         ring = {"color": "white", "size": 11, "line": {"color": DARK, "width": 2.5}}
@@ -74,44 +73,26 @@ class DensityExplorer(widgets.VBox):
 
     def _show(self) -> None:
         time = self.slider.value
-        stage = self.deformation.at(time)
-        for trace, new in zip(self.figure.data, _traces(stage), strict=False):
-            trace.x = new.x
-            trace.y = new.y
-        self.figure.data[2].z = new.z
-        point = stage.points[self.followed]
-        self.figure.data[4].x, self.figure.data[4].y = point[:1].numpy(), point[1:].numpy()
-        across, up = stage.axes
+        rows = self.deformation.rows(time)
+        points, lines = rows[: self.deformation.n], rows[self.deformation.n :]
+        across, up, density = self.deformation.density(time)
+        grid = grid_trace(lines.view_as(self.deformation.lines), SKY)
+        self.figure.data[0].update(x=grid.x, y=grid.y)
+        self.figure.data[1].x, self.figure.data[1].y = slim(points).T
+        self.figure.data[2].update(x=slim(across), y=slim(up), z=slim(density))
+        self.figure.data[4].x, self.figure.data[4].y = slim(points[self.followed, None]).T
         self.figure.update_xaxes(range=[across[0], across[-1]])
         self.figure.update_yaxes(range=[up[0], up[-1]])
         self.plot.draw()
         variable = {0: "the data y", self.last: "the latent z"}.get(time, "between y and z")
-        square = stage.points.square().sum(1).mean().item() / 2
+        square = points.square().sum(1).mean().item() / 2
         self.label.value = (
             f"after {time:g} of {self.last} blocks ({variable}): mean square per dimension "
-            f"{square:.2f}, mean log |det| so far {stage.log_det:+.2f}"
+            f"{square:.2f}, mean log |det| so far {self.deformation.log_det(time):+.2f}"
         )
 
     def __repr__(self) -> str:
         return f"DensityExplorer of {self.last} blocks: run this cell to move its slider"
-
-
-def _traces(stage: Stage) -> tuple[go.Scatter, go.Scatter, go.Heatmap]:
-    """Grid, points, and density."""
-    density = heat(*stage.axes, stage.density)
-    density.update(zmin=0, colorscale="Cividis", showscale=False)
-    return grid_trace(stage.lines, SKY), dots(stage.points), density
-
-
-@dataclass(frozen=True)
-class Stage:
-    """What a flow has made of the data up to some time: points, grid, and the density there."""
-
-    points: Tensor  # (N, 2)
-    lines: Tensor  # (L, P, 2)
-    axes: tuple[np.ndarray, np.ndarray]
-    density: np.ndarray
-    log_det: float  # mean over the points of log |det| so far
 
 
 class Deformation:
@@ -153,24 +134,23 @@ class Deformation:
         return rows
 
     @torch.no_grad()
-    def at(self, time: float, *, n: int = 61) -> Stage:
-        """The stage at a time, with its density on n x n places around the points."""
-        rows = self.rows(time)
-        points = rows[: self.n]
+    def density(self, time: float, *, n: int = 61) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """x, y and the density on n x n places that hold 99 % of the points at a time."""
+        points = self.rows(time)[: self.n]
         low, high = points.quantile(torch.tensor([0.005, 0.995], dtype=points.dtype), dim=0)
         limit = 0.6 * (high - low).max()
         across, up = ((low + high) / 2)[:, None] + torch.linspace(-1, 1, n) * limit
         k, half, _ = self._split(time)
         places, det = self._returned(time, torch.cartesian_prod(across, up))
         density = log_density(Chain(self.parts[k + half :]), places).exp() / det
-        _, det = self._returned(time, points)
-        return Stage(
-            points,
-            rows[self.n :].view_as(self.lines),
-            (across.numpy(), up.numpy()),
-            density.view(n, n).T.numpy(),
-            float((self.states[k + half][1][: self.n] + det.log()).mean()),
-        )
+        return across.numpy(), up.numpy(), density.view(n, n).T.numpy()
+
+    @torch.no_grad()
+    def log_det(self, time: float) -> float:
+        """Mean over the points of log |det| so far."""
+        k, half, _ = self._split(time)
+        _, det = self._returned(time, self.rows(time)[: self.n])
+        return float((self.states[k + half][1][: self.n] + det.log()).mean())
 
     def _split(self, time: float) -> tuple[int, int, float]:
         """The part, the half of its time, and the share of that half."""

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from plotly.subplots import make_subplots
 
 from differnet_course.plots.images import jpeg
-from differnet_course.plots.style import COLOURS, DARK, DASHES, GREY, TEMPLATE, curve, marker
+from differnet_course.plots.style import COLOURS, DARK, DASHES, TEMPLATE, curve, marker
 from differnet_course.widgets.plot import Plot
 from differnet_lite.images import ImageLike, decode
 from differnet_lite.resampling import rotate
@@ -35,7 +35,7 @@ class RotationExplorer(widgets.VBox):
     Attributes:
         slider: the control; set its `value` to move the explorer from code.
         label: says in words what is shown.
-        figure: an image for each fill, the distances, a marker on each curve, a cursor.
+        figure: an image for each fill, the distances, a marker on each curve.
         distances: fill to distances from the first angle, (T,), in units of `unit`.
     """
 
@@ -83,8 +83,7 @@ class RotationExplorer(widgets.VBox):
             mark = go.Scatter(x=[start], y=[0.0], mode="markers", marker=look)
             marks.append(mark.update(showlegend=False))
         top = 1.08 * max(float(distance.max()) for distance in self.distances.values())
-        cursor = curve([start] * 2, [0, top], None, GREY, width=1, dash="dot", showlegend=False)
-        for trace in (*curves, *marks, cursor):
+        for trace in (*curves, *marks):
             figure.add_trace(trace, 1, n + 1)
         title = "distance from angle 0"
         ends = [-0.03 * top, top]
@@ -105,7 +104,6 @@ class RotationExplorer(widgets.VBox):
             self.figure.data[j].source = self.pictures[fill][k]
             self.figure.data[2 * n + j].x = [self.angles[k]]
             self.figure.data[2 * n + j].y = [distance[k]]
-        self.figure.data[-1].x = [self.angles[k]] * 2
         self.plot.draw()
         moved = ", ".join(
             f"{distance[k]:.2f} with {NAMES[fill]}" for fill, distance in self.distances.items()

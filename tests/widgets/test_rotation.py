@@ -50,7 +50,6 @@ def test_rotation_explorer_follows_its_slider(image, features):
         explorer.figure.data[4:6], explorer.distances.values(), strict=True
     ):
         assert list(marker.x) == [45.0] and list(marker.y) == [distance[1]]
-    assert list(explorer.figure.data[6].x) == [45.0, 45.0]
 
 
 def test_rotation_explorer_shows_black_corners_and_reflected_ones(features):
