@@ -1,6 +1,5 @@
 from .curves import plot_bars as plot_bars
 from .curves import plot_curves as plot_curves
-from .curves import plot_drift as plot_drift
 from .experiments import plot_ablations as plot_ablations
 from .experiments import plot_comparison as plot_comparison
 from .experiments import plot_few_shot as plot_few_shot

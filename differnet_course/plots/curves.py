@@ -1,4 +1,4 @@
-"""Curves over a common x, bars, and the evidence of a drift."""
+"""Curves over a common x, and bars."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
-from differnet_course.drift import Drift
 from differnet_course.plots import style
 
 FEW = 60  # points of a curve that are drawn as marks, too
@@ -84,40 +83,3 @@ def plot_bars(names: Sequence[str], bars: Mapping[str, ArrayLike], *, y_title: s
         )
     figure.update_yaxes(title_text=y_title)
     return style.legend_above(figure, len(bars) > 1).update_layout(barmode="group", bargap=0.3)
-
-
-def plot_drift(drift: Drift) -> go.Figure:
-    """The martingale of a stream on a logarithmic axis, the bar of the alarm, and the first alarm.
-
-    Of more than 200 images every so many-th is drawn, and that of the alarm.
-    """
-    n = len(drift.log_martingale)
-    alarm = drift.alarm
-    shown = np.linspace(0, n - 1, min(n, style.MAX_POINTS)).round()
-    t = np.union1d(shown, [0 if alarm is None else alarm]).astype(int)
-    evidence = np.exp(np.clip(drift.log_martingale, -690, 690))  # what a float can still hold
-    bar = 1 / drift.delta
-    hover = "%{text}, the %{x}-th<br>M = %{y:.3g}<extra></extra>"
-    text = [f"image {i + 1}" for i in t]
-    figure = go.Figure(
-        style.curve(t + 1, evidence[t], "evidence M", style.BLUE, text=text, hovertemplate=hover)
-    )
-    figure.add_trace(style.reference_line([1, n], [bar, bar], f"alarm at 1/δ = {bar:.4g}"))
-    if alarm is not None:
-        figure.add_scatter(
-            x=[alarm + 1],
-            y=[evidence[alarm]],
-            mode="markers",
-            name="first alarm",
-            text=[f"image {alarm + 1}"],
-            marker={"color": style.VERMILLION, "symbol": "diamond", "size": 11},
-            hovertemplate="first alarm: %{text}, the %{x}-th<extra></extra>",
-        )
-    decades = np.ptp(np.log10(np.append(evidence[t], bar)))
-    figure.update_xaxes(title_text="images, in the order in which they came")
-    figure.update_yaxes(title_text="evidence of a change, M (no unit, logarithmic)", type="log")
-    figure.update_yaxes(dtick=max(1, int(np.ceil(decades / 8))), exponentformat="power")
-    outcome = "no alarm" if alarm is None else f"first alarm at image {alarm + 1}"
-    promise = f"a false alarm in the whole stream: at most {drift.delta:.3g}; {n} images"
-    style.titled(figure, f"Drift: {outcome}", promise)
-    return figure.update_layout(legend=style.legend_inside("left", "top"))

@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from differnet_course import plots
-from differnet_course.drift import Drift, drift_martingale
 from differnet_course.metrics import auroc
 from differnet_lite.maps import MapLevels
 from differnet_lite.thresholds import Threshold
@@ -25,7 +24,6 @@ FIGURES = {
     "gallery": lambda: plots.plot_gallery([PHOTOGRAPH], [np.eye(8)], titles=["a"]),
     "curves": lambda: plots.plot_curves([0, 1], {"a": [0, 1]}, x_title="x", y_title="y"),
     "calibration": lambda: plots.plot_calibration([0.1, 0.5]),
-    "drift": lambda: plots.plot_drift(drift_martingale([0.5, 0.4])),
 }
 WITHOUT_TITLES = ("map", "gallery")
 
@@ -168,27 +166,6 @@ def test_groups_keep_their_order_their_points_and_their_names():
     ]
     assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"
     assert [t.marker.symbol for t in figure.data] == ["circle", "square"]
-
-
-def test_bar_alarm_and_curve_of_a_drift_are_where_the_test_says():
-    drift = drift_martingale(np.r_[np.full(500, 0.5), np.full(40, 0.01)], delta=0.02)
-    figure = plots.plot_drift(drift)
-    assert list(named(figure, "alarm at").y) == [50, 50]
-    alarm = named(figure, "first alarm")
-    assert list(alarm.x) == [drift.alarm + 1] and alarm.y[0] >= 50
-    curve = named(figure, "evidence")
-    assert len(curve.x) <= 201 and curve.x[0] == 1 and curve.x[-1] == 540
-    assert drift.alarm + 1 in curve.x
-    np.testing.assert_allclose(np.log(curve.y), drift.log_martingale[np.array(curve.x) - 1])
-    assert f"image {drift.alarm + 1}" in figure.layout.title.text
-
-
-def test_a_drift_without_an_alarm_and_one_beyond_what_a_float_holds():
-    figure = plots.plot_drift(drift_martingale([0.5, 0.4]))
-    assert [trace.name.split(" ")[0] for trace in figure.data] == ["evidence", "alarm"]
-    assert "no alarm" in figure.layout.title.text
-    endless = Drift(np.zeros(2), np.array([1e4, -1e4]), 0.01, 0)
-    assert np.isfinite(plots.plot_drift(endless).data[0].y).all()
 
 
 def test_images_and_feature_maps_are_small_and_hold_what_they_were_given():
