@@ -1,13 +1,8 @@
 """Figures: each function takes arrays and returns a Plotly figure; it computes and saves nothing.
 
-    from differnet_course.plots import plot_scores
-    plot_scores(scores, kinds, threshold=0.3).show()
-
-All figures are white with dark text, so that they read the same in a light and a dark notebook;
-classes differ in colour and in marker or dash. `evaluation_report` and `score_report` write.
-
-Axes: N images, T angles, D features, H and W. The public names are listed in `__init__.pyi`; each
-is loaded on first use.
+All are white with dark text, so that they read the same in a light and a dark notebook; classes
+differ in colour and in marker or dash. `evaluation_report` and `score_report` write a file. The
+public names are listed in `__init__.pyi`; each is loaded on first use.
 """
 
 import lazy_loader

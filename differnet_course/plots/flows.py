@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -29,12 +30,10 @@ def square(corner: tuple[float, float], side: float, *, n: int = 16) -> Tensor:
 
     It starts at the lower left corner and goes anticlockwise.
     """
-    t = torch.arange(n) / n
-    zero = 0 * t
-    one = zero + 1
-    edges = [(t, zero), (one, t), (1 - t, one), (zero, 1 - t)]
-    points = torch.cat([*(torch.stack(edge, 1) for edge in edges), torch.zeros(1, 2)])
-    return points * side + torch.tensor(corner)
+    corners = torch.tensor([[0.0, 0], [1, 0], [1, 1], [0, 1], [0, 0]])
+    t = torch.arange(n)[:, None] / n
+    edges = [start + t * (end - start) for start, end in pairwise(corners)]
+    return torch.cat([*edges, corners[:1]]) * side + torch.tensor(corner)
 
 
 def style(figure: go.Figure, *, height: int, width: int) -> go.Figure:
@@ -104,7 +103,7 @@ def plot_matrices(matrices: Mapping[str, Tensor], *, width: int = 860) -> go.Fig
     """
     figure = _panels(matrices, 0.08)
     for column, matrix in enumerate(matrices.values(), 1):
-        text = "%{z:.2f}" if len(matrix) <= 6 and len(matrices) <= 2 else None
+        text = "%{z:.2f}" if len(matrix) <= 6 else None
         cells = go.Heatmap(z=slim(matrix), texttemplate=text, xgap=1, ygap=1)
         figure.add_trace(cells.update(coloraxis="coloraxis"), row=1, col=column)
     style(figure, height=(width - 180) // len(matrices) + 100, width=width)

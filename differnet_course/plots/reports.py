@@ -29,7 +29,6 @@ Groups = Mapping[str, np.ndarray]  # heading to the photographs below it
 SHOWN = 10  # photographs in a gallery
 NEAREST = 5  # photographs in the gallery of good ones
 FLAGGED = 25  # photographs in the gallery of what is flagged
-LISTED = 200  # rows of a table
 RESAMPLES = 1000  # those of the table of an `Evaluation`: one AUROC has one interval
 SCORE = (
     "A score says how unlike the good parts a photograph is; 1.30 x threshold is a score that lies "
@@ -81,7 +80,8 @@ def score_report(
     kinds = ["good"] * len(good) + ["to judge"] * len(scores)
     both = np.concatenate([good, scores])
     marks = [f"good {i}" for i in range(len(good))] + names
-    drawn = plot_scores(both, kinds, names=marks, threshold=threshold)
+    line = threshold if by_threshold else None
+    drawn = plot_scores(both, kinds, names=marks, threshold=line)
     sections: list[Section] = [
         ("Scores", f"{SCORE} {rule} Good: the photographs that set the threshold.", drawn)
     ]
@@ -99,11 +99,9 @@ def score_report(
 
         sections += _galleries(groups, images, titles, draw, levels, model.white_)
     if n_flagged:
-        listed = order[:n_flagged][:LISTED]
-        rows = [(names[i], words[i], f"{judgement.p_values[i]:.3g}") for i in listed]
-        shown = "All that is" if n_flagged <= LISTED else f"The first {LISTED} of what is"
+        rows = [(names[i], words[i], f"{judgement.p_values[i]:.3g}") for i in order[:n_flagged]]
         table = [("photograph", "score", "p-value"), *rows]
-        sections.append((f"{shown} flagged", P_VALUE.format(threshold.n), table))
+        sections.append(("All that is flagged", P_VALUE.format(threshold.n), table))
     lead = f"Flags {n_flagged} of {_count(len(images), 'photograph')}."
     if errors:
         lead += f" {_count(len(errors), 'file')} could not be read."
@@ -243,14 +241,12 @@ def _promise(threshold: Threshold) -> str:
             f"Of new good parts at most {threshold.guaranteed:.1%} are flagged, on average over "
             f"such thresholds. This is proved, for any distribution of the scores. {condition}"
         )
-    if threshold.rule == "cross-conformal":
-        rate = max(threshold.alpha, threshold.smallest_alpha)
-        return (
-            f"Of new good parts about {rate:.1%} or fewer are flagged. This was measured with many "
-            "sets of good photographs, it is not proved: the flows that scored a photograph had "
-            f"not seen it, but they had seen the others. {condition}"
-        )
-    return "This threshold promises no rate of false alarms."
+    rate = max(threshold.alpha, threshold.smallest_alpha)
+    return (
+        f"Of new good parts about {rate:.1%} or fewer are flagged. This was measured with many "
+        "sets of good photographs, it is not proved: the flows that scored a photograph had "
+        f"not seen it, but they had seen the others. {condition}"
+    )
 
 
 def _relative(scores: np.ndarray, threshold: Threshold) -> list[str]:

@@ -28,10 +28,8 @@ class DensityExplorer(widgets.VBox):
         flow: a `Chain` of parts as `Deformation` takes them.
         y: (N, 2) points to carry through, some hundred.
 
-    Attributes:
-        slider: the control; set its `value`, in blocks, to move the explorer from code.
-        label: says in words what is shown.
-        figure: five traces: grid, points, density, the way of one point, and that point.
+    Set the `value` of `slider`, in blocks, to move it from code; `label` says in words what is
+    shown. `figure` has five traces: grid, points, density, the way of one point, and that point.
     """
 
     def __init__(self, flow: Chain, y: Tensor) -> None:

@@ -32,12 +32,9 @@ class LocalizationExplorer(widgets.HBox):
         titles: names of the photographs.
         masks: boolean masks (H, W) of defects, or None where there is none; drawn as an outline.
 
-    Attributes:
-        image_menu, method_buttons, scale_buttons, angles_slider, blur_slider: the controls; set
-            their `value` to move the explorer from code.
-        label: says in words what is shown.
-        terms: says what the clicked place adds to the score.
-        figure: photograph, map, line at the level, outline of the defect, clicked place.
+    Set the `value` of `image_menu`, `method_buttons`, `scale_buttons`, `angles_slider` or
+    `blur_slider` to move it from code. `label` says what is shown, `terms` what the clicked place
+    adds. `figure` has photograph, map, line at the level, outline of the defect, clicked place.
     """
 
     def __init__(

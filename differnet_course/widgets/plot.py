@@ -24,7 +24,7 @@ COLUMN = 290  # px, of controls: a picture of 540 px fits between it and the fil
 BESIDE = {"flex_flow": "row wrap", "align_items": "flex-start"}  # of the box that holds the columns
 
 ESM = """
-const HELP = "The figure is still not there. Save, reload the page, and run this cell again.";
+const HELP = "If it does not come: save, reload the page, and run this cell again.";
 
 function loadPlotly(model) {
   globalThis.differnetPlotly ??= (async () => {
@@ -44,18 +44,14 @@ async function show(model, el, stop) {
   const note = document.createElement("div");
   el.style.cssText = "position: relative";
   note.style.cssText = "padding: 8px; color: var(--jp-ui-font-color1, #222)";
-  note.textContent = "loading the drawing library";
+  note.textContent = `loading the drawing library. ${HELP}`;
   el.append(page, note);
-  const late = setTimeout(() => { note.textContent = HELP; }, 20000);
-  stop.addEventListener("abort", () => clearTimeout(late));
   let Plotly;
   try {
     Plotly = await loadPlotly(model);
   } catch (error) {
     note.textContent = `${HELP} (${error})`;
     return;
-  } finally {
-    clearTimeout(late);
   }
   const draw = async () => {
     const busy = model.get("busy");

@@ -32,11 +32,8 @@ class RotationExplorer(widgets.VBox):
         features: fill ("black", "reflection") to the features of the turned image, (T, D).
         unit: what counts as a distance of 1, such as the mean distance between two normal images.
 
-    Attributes:
-        slider: the control; set its `value` to move the explorer from code.
-        label: says in words what is shown.
-        figure: an image for each fill, the distances, a marker on each curve.
-        distances: fill to distances from the first angle, (T,), in units of `unit`.
+    Set the `value` of `slider` to move it from code; `label` says in words what is shown. `figure`
+    has for each fill an image, the distances and a marker on them; `distances`, (T,), are by fill.
     """
 
     def __init__(
@@ -70,21 +67,17 @@ class RotationExplorer(widgets.VBox):
         titles = [*(NAMES[fill] for fill in self.distances), "how far y moved"]
         widths = [1.0] * n + [1.7]
         figure = make_subplots(rows=1, cols=n + 1, subplot_titles=titles, column_widths=widths)
-        for k, sources in enumerate(self.pictures.values()):
-            figure.add_trace(go.Image(source=sources[0], hoverinfo="skip"), 1, k + 1)
+        for k, (fill, distance) in enumerate(self.distances.items()):
+            picture = go.Image(source=self.pictures[fill][0], hoverinfo="skip")
+            way = curve(self.angles, distance, NAMES[fill], COLOURS[k], dash=DASHES[k])
+            look = marker(k, size=13, line={"color": DARK, "width": 1.5})
+            mark = go.Scatter(x=self.angles[:1], y=[0.0], mode="markers", marker=look)
+            figure.add_trace(picture, 1, k + 1)
+            figure.add_trace(way, 1, n + 1)
+            figure.add_trace(mark.update(showlegend=False), 1, n + 1)
         figure.update_xaxes(visible=False, constrain="domain")
         figure.update_yaxes(visible=False, constrain="domain")
-        start = self.angles[0]
-        curves = []
-        marks = []
-        for k, (fill, distance) in enumerate(self.distances.items()):
-            curves.append(curve(self.angles, distance, NAMES[fill], COLOURS[k], dash=DASHES[k]))
-            look = marker(k, size=13, line={"color": DARK, "width": 1.5})
-            mark = go.Scatter(x=[start], y=[0.0], mode="markers", marker=look)
-            marks.append(mark.update(showlegend=False))
         top = 1.08 * max(float(distance.max()) for distance in self.distances.values())
-        for trace in (*curves, *marks):
-            figure.add_trace(trace, 1, n + 1)
         title = "distance from angle 0"
         ends = [-0.03 * top, top]
         figure.update_xaxes(visible=True, title_text="angle (degrees)", col=n + 1)
@@ -99,11 +92,9 @@ class RotationExplorer(widgets.VBox):
 
     def _show(self) -> None:
         k = self.slider.value
-        n = len(self.distances)
         for j, (fill, distance) in enumerate(self.distances.items()):
-            self.figure.data[j].source = self.pictures[fill][k]
-            self.figure.data[2 * n + j].x = [self.angles[k]]
-            self.figure.data[2 * n + j].y = [distance[k]]
+            self.figure.data[3 * j].source = self.pictures[fill][k]
+            self.figure.data[3 * j + 2].update(x=[self.angles[k]], y=[distance[k]])
         self.plot.draw()
         moved = ", ".join(
             f"{distance[k]:.2f} with {NAMES[fill]}" for fill, distance in self.distances.items()

@@ -40,12 +40,9 @@ class ThresholdExplorer(widgets.HBox):
         images: N images for the thumbnails, paths or arrays.
         alpha: the false-alarm rate to begin with; the nearest that n scores can guarantee is taken.
 
-    Attributes:
-        theta_slider: the control of theta; its `value` is an index into `thetas`, (M,), ascending.
-        alpha_slider: the control of the guaranteed false-alarm rate k / (n + 1); its `value` is k.
-        label: says in words what the state is.
-        flips: thumbnails of images that have just flipped, and of those that would be next.
-        figure: the distributions with theta, and the confusion matrix.
+    The `value` of `theta_slider` is an index into `thetas`, (M,), ascending; that of `alpha_slider`
+    is the k of the guaranteed rate k / (n + 1). `label` says in words what the state is, `flips`
+    shows the images around theta.
     """
 
     def __init__(
