@@ -27,7 +27,7 @@ from nbformat import NotebookNode
 from pictures import PICTURE, PLOTLY, outputs, plotly_js
 
 ROOT = Path(__file__).resolve().parents[1]
-PATH = "The story in two and a half hours: 00, 01, 02, 04, 06 and 07, without the sections *More*."
+PATH = "The story in two hours: 00, 01, 02, 04, 06 and 07, without the sections *More*."
 TEMPLATE = """
 {%- extends 'lab/index.html.j2' -%}
 {% block html_head_js %}<script defer src="plotly.min.js"></script>
