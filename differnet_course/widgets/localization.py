@@ -91,7 +91,7 @@ class LocalizationExplorer(widgets.HBox):
         self.method_buttons = widgets.ToggleButtons(options=methods, style={"button_width": "auto"})
         n_scales = self.kept.model.settings.n_scales
         self.sides = [self.kept.size // 2**s for s in range(n_scales)]  # px, of the image pyramid
-        scales = [("all", None), *((str(side), s) for s, side in enumerate(self.sides))]
+        scales = [("all", -1), *((str(side), s) for s, side in enumerate(self.sides))]
         self.scale_buttons = widgets.ToggleButtons(options=scales, style={"button_width": "46px"})
         counts = self.kept.n_angles
         start = 4 if 4 in counts else counts[-1]
@@ -124,9 +124,8 @@ class LocalizationExplorer(widgets.HBox):
     def _show(self, *, first: bool = False) -> None:
         """Draw the map; `first` for another photograph, whose hottest place is then clicked."""
         k, method = self.image_menu.value, self.method_buttons.value
-        n, blur, scale = (
-            control.value for control in (self.angles_slider, self.blur_slider, self.scale_buttons)
-        )
+        n, blur = self.angles_slider.value, self.blur_slider.value
+        scale = self.scale_buttons.value if self.scale_buttons.value >= 0 else None
         if k in self._missing():
             self.plot.busy = f"computing the {method} map"
         values = self.kept.map(method, k, n_angles=n, blur=blur, scale=scale)
