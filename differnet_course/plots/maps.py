@@ -51,22 +51,9 @@ def plot_map(
             line around what is marked.
     """
     rgb = as_rgb(image)
-    width, height = rgb.size
-    figure = go.Figure(picture_layer(rgb, 448, MAP_BYTES))
-    figure.add_traces(level_layers(anomaly_map, rgb.size, levels, MAP_CELLS))
-    hidden = {"visible": False, "constrain": "domain"}
-    figure.update_xaxes(hidden, range=[-0.5, width - 0.5])
-    figure.update_yaxes(hidden, range=[height - 0.5, -0.5], scaleanchor="x")
-    longest = max(rgb.size)
-    top = 44 if title else 16
-    return figure.update_layout(
-        template=TEMPLATE,
-        title_text=literal(title),
-        coloraxis=level_axis(levels),
-        margin={"l": 16, "r": 134, "t": top, "b": 16},
-        width=150 + round(400 * width / longest),
-        height=16 + top + max(200, round(400 * height / longest)),
-    )
+    layers = level_layers(anomaly_map, rgb.size, levels, MAP_CELLS)
+    panel = _Panel([picture_layer(rgb, 448, MAP_BYTES), *layers], rgb.size, 0, 0)
+    return _sheet([panel], 400, (400, 400), level_axis(levels), title=title, right=142)
 
 
 def plot_gallery(

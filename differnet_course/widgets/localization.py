@@ -52,7 +52,7 @@ class LocalizationExplorer(widgets.HBox):
         self.figure.add_trace(self._outlines[0])
         ring = {"symbol": "circle-open", "size": 22, "color": "black", "line": {"width": 2.5}}
         self.figure.add_scatter(mode="markers", marker=ring, hoverinfo="skip", showlegend=False)
-        self.figure.update_layout(height=440, width=540, dragmode=False)
+        self.figure.update_layout(height=440, width=540)
         self.plot = Plot(self.figure)
         self.plot.observe(self._click, names="clicked")
         self._working: asyncio.Task[None] | None = None
@@ -139,22 +139,18 @@ class LocalizationExplorer(widgets.HBox):
         self.figure.layout.coloraxis = new.layout.coloraxis
         self.plot.draw()
         self.plot.busy = ""
-        self._describe(values, levels)
+        marked = (values >= levels.level).mean()
+        self.label.value = TEXT.format(
+            f"<b>{escape(self.names[k])}</b>: score {self.kept.scores[k]:.2f}. "
+            f"The hottest place is {values.max() / levels.level:.2f} times the level, "
+            f"{100 * marked:.1f} % of the image reaches it. "
+            f"About {100 * levels.alpha:.0f} % of good photographs reach it anywhere."
+        )
         if first:
             row, column = np.unravel_index(int(values.argmax()), values.shape)
             cell = self.kept.size / CELLS
             self.look_at(cell * (column + 0.5), cell * (row + 0.5))
         self._go_on()
-
-    def _describe(self, values: np.ndarray, levels: MapLevels) -> None:
-        name = escape(self.names[self.image_menu.value])
-        score = self.kept.scores[self.image_menu.value]
-        marked = (values >= levels.level).mean()
-        self.label.value = TEXT.format(
-            f"<b>{name}</b>: score {score:.2f}. The hottest place is "
-            f"{values.max() / levels.level:.2f} times the level, {100 * marked:.1f} % of the image "
-            f"reaches it. About {100 * levels.alpha:.0f} % of good photographs reach it anywhere."
-        )
 
     def _go_on(self) -> None:
         """Compute the rest while the page stays alive; without a notebook's loop, at once."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import os
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -49,20 +48,6 @@ def tags(text: str) -> list[str]:
     return re.findall(r"<[a-z!/][^>]*>", text.replace(get_plotlyjs(), ""))
 
 
-def test_everything_is_on_the_page_in_order(tmp_path):
-    text = page(
-        tmp_path,
-        lead="First of all.",
-        summary=[("AUROC", "0.99")],
-        sections=[("One", "First.", figure()), ("Two", "Second.", [("head",), ("cell",)])],
-        notes=["End."],
-    )
-    shown = words(text)
-    order = ["First of all.", "AUROC", "0.99", "One", "First.", "Two", "head", "cell", "End."]
-    positions = [shown.index(word) for word in order]
-    assert positions == sorted(positions)
-
-
 def test_plotly_is_embedded_once_and_a_browser_has_nothing_to_fetch(tmp_path):
     text = page(tmp_path, sections=[("H", "E", figure())] * 3)
     assert text.count(get_plotlyjs()) == 1
@@ -73,13 +58,8 @@ def test_plotly_is_embedded_once_and_a_browser_has_nothing_to_fetch(tmp_path):
     rest = text.replace(get_plotlyjs(), "")
     assert not re.findall(r"https?://|//cdn|@import|url\(", rest)
     assert "mathjax" not in rest.lower()
-
-
-def test_the_page_forbids_itself_the_network(tmp_path):
-    text = page(tmp_path)
     (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)
-    assert policy.startswith("default-src 'none'")
-    assert "http" not in policy and "*" not in policy
+    assert policy.startswith("default-src 'none'") and "*" not in policy
     # the policy stands before the first script, or it would not bind it
     assert text.index("Content-Security-Policy") < text.index("<script")
 
@@ -95,31 +75,9 @@ def test_text_is_escaped_everywhere(tmp_path):
     assert words(hostile).count(HOSTILE) == 12  # title twice
 
 
-def test_any_language_and_broken_file_names_and_the_figure_as_it_was(tmp_path):
-    drawn = figure(width=490, height=500)
-    before = drawn.to_json()
-    text = page(
-        tmp_path, title="Flasche 瓶 θ", notes=["odd \udcff.png"], sections=[("H", "E", drawn)]
-    )
+def test_any_language_a_broken_file_name_and_a_folder_that_is_not_there(tmp_path):
+    text = page(tmp_path, title="Flasche 瓶 θ", notes=["odd \udcff.png"])
     assert "Flasche 瓶 θ" in text and "odd \\udcff.png" in text
-    assert drawn.to_json() == before
-
-
-def test_a_failed_write_keeps_the_old_report_and_leaves_no_draft(tmp_path, monkeypatch):
-    target = tmp_path / "report.html"
-    target.write_text("old")
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(OSError, match="No space left on device"):
-        page(tmp_path)
-    assert target.read_text() == "old"
-    assert os.listdir(tmp_path) == ["report.html"]
-
-
-def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such folder for the report; create it first"):
         page(tmp_path / "none")
 
