@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import bisect
 import math
-import warnings
 from fractions import Fraction
 
 import numpy as np
@@ -42,16 +40,11 @@ def by_torch(scores, alpha):
     k = math.ceil(round((len(scores) + 1) * (1 - alpha), 9))
     if k > len(scores):
         raise ValueError(f"{k} of {len(scores)}")
-    return torch.kthvalue(torch.as_tensor(scores), k).values
+    return torch.as_tensor(scores).kthvalue(k).values
 
 
 def conformal(scores, alpha):
     return conformal_threshold(scores, alpha).value
-
-
-def p_by_bisection(held, new):
-    ordered = sorted(held)
-    return [(1 + len(held) - bisect.bisect_left(ordered, s)) / (len(held) + 1) for s in new]
 
 
 def exact(seen, n, confidence):
@@ -72,21 +65,25 @@ def by_roots(seen, n, confidence):
     return [low, high]
 
 
-def by_warning(seen, n, confidence):
-    warnings.warn("nan ahead", RuntimeWarning, stacklevel=1)
+def by_array(seen, n, confidence):
     tail = (1 - confidence) / 2
     ends = stats.beta.ppf([tail, 1 - tail], [seen, seen + 1], [n - seen + 1, n - seen])
     return tuple(np.where(np.isnan(ends), [0.0, 1.0], ends))
 
 
-def curve(held, bad, share, alarm, escape, alphas=lambda n: np.arange(1, n + 1) / (n + 1)):
-    at = alphas(len(held))
-    missed = (by_package(held, bad)[:, None] > at + 1e-12).mean(0)
-    return at, right_sum(at, missed, share, alarm, escape)
-
-
 def right_sum(a, m, share, alarm, escape):
     return (1 - share) * alarm * a + share * escape * m
+
+
+def curve_of(rates, room=0.0):
+    """`cost_curve` with its rates, and with room for rounding."""
+
+    def cost_curve(held, bad, share, alarm, escape):
+        at = rates(len(held))
+        missed = (by_package(held, bad)[:, None] > at + room).mean(0)
+        return at, right_sum(at, missed, share, alarm, escape)
+
+    return cost_curve
 
 
 def curve_by_loops(held_out, defects, share, cost_alarm, cost_escape):
@@ -103,15 +100,15 @@ def curve_by_thresholds(held, bad, share, alarm, escape):
     ordered = np.sort(held)[::-1]  # at alpha = k / (n + 1) the threshold is the k-th largest
     missed = (bad[:, None] <= ordered).mean(axis=0)
     alphas = np.linspace(0, 1, len(held) + 2)[1:-1]
-    return np.stack([alphas, alarm * alphas * (1 - share) + escape * missed * share])
+    return np.stack([alphas, right_sum(alphas, missed, share, alarm, escape)])
 
 
 def curve_by_torch(held, bad, share, alarm, escape):
-    n = len(held)
-    k = torch.arange(1, n + 1)
+    k = torch.arange(1, len(held) + 1)
     ranks = 1 + (torch.tensor(held)[None] >= torch.tensor(bad)[:, None]).sum(1)
     missed = (ranks[:, None] > k).double().mean(0)
-    return k / (n + 1), (1 - share) * alarm * k / (n + 1) + share * escape * missed
+    alphas = k / (len(held) + 1)
+    return alphas, right_sum(alphas, missed, share, alarm, escape)
 
 
 def marks(*, order=-1, size=None, one=False, background=False, mask=None):
@@ -148,7 +145,6 @@ RIGHT = {
         lambda held, new: [(1 + sum(h >= s for h in held)) / (1 + len(held)) for s in new],
         lambda a, b: (1 + len(a) - np.searchsorted(np.sort(a), b)) / (len(a) + 1),
         lambda a, b: torch.tensor((1 + np.less_equal.outer(b, a).sum(-1)) / (len(a) + 1)),
-        p_by_bisection,
     ],
     "4.3": [
         lambda n, k, c: stats.beta.ppf(c, n + 1 - k, k),
@@ -158,8 +154,13 @@ RIGHT = {
             lambda r: stats.binom.sf(n - k, n, r) - c, 0, 1, xtol=1e-14
         ),
     ],
-    "4.4": [exact, by_beta, by_roots, by_warning],
-    "4.5": [curve, curve_by_loops, curve_by_thresholds, curve_by_torch],
+    "4.4": [exact, by_beta, by_roots, by_array],
+    "4.5": [
+        curve_of(lambda n: np.arange(1, n + 1) / (n + 1), room=1e-12),
+        curve_by_loops,
+        curve_by_thresholds,
+        curve_by_torch,
+    ],
     "4.6": [
         lambda maps, alpha: conformal(maps.max(axis=(1, 2)), alpha),
         lambda m, a: by_counting(np.array([x.max() for x in m]), a),
@@ -191,22 +192,6 @@ def refusing(error):
     return threshold
 
 
-def rounded(rates):
-    """`cost_curve` without a hair of room."""
-
-    def cost_curve(held, bad, share, alarm, escape):
-        at = rates(len(held))
-        missed = (by_package(held, bad)[:, None] > at).mean(0)
-        return at, right_sum(at, missed, share, alarm, escape)
-
-    return cost_curve
-
-
-def formula_alone(seen, n, confidence):
-    tail = (1 - confidence) / 2
-    return stats.beta.ppf(tail, seen, n - seen + 1), stats.beta.isf(tail, seen + 1, n - seen)
-
-
 def from_zero(values, level):
     labels, n = ndimage.label(values > level)
     rows = [(*np.argwhere(labels == k).mean(0), (labels == k).sum()) for k in range(n)]
@@ -220,15 +205,12 @@ MISTAKES = {
         (refusing(ValueError()), "has no text"),
         (refusing(AssertionError("too few")), "another kind, AssertionError"),
     ],
-    "4.3": [(lambda n, k, c: stats.beta.ppf(c, n - k, k), "positive parameters")],
     "4.4": [
-        (lambda k, n, c: (0.0, 0.0) if k == 0 else exact(k, n, c), "without width"),
-        (formula_alone, "gives nan"),
         (lambda k, n, c: k / n, "expected a pair"),
     ],
     "4.5": [
-        (rounded(lambda n: np.linspace(1 / (n + 1), n / (n + 1), n)), "Rounding decides"),
-        (rounded(lambda n: np.arange(1, n + 1) * (1 / (n + 1))), "Rounding decides"),
+        (curve_of(lambda n: np.linspace(1 / (n + 1), n / (n + 1), n)), "Rounding decides"),
+        (curve_of(lambda n: np.arange(1, n + 1) * (1 / (n + 1))), "Rounding decides"),
     ],
     "4.7": [
         (marks(order=1), "Largest first"),

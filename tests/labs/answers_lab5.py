@@ -19,40 +19,36 @@ MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
 STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
 
 
-@torch.no_grad()
-def features(trunk, images, scales=3):
+def with_graph(trunk, images, scales=3):
     x = (images - MEAN) / STD
     return torch.cat([trunk(F.avg_pool2d(x, 2**s)).mean((2, 3)) for s in range(scales)], 1)
 
 
+features = torch.no_grad()(with_graph)
+
+
 @torch.inference_mode()
 def features_by_loops(trunk, images):
-    rows = []
-    for image in images:
-        x = normalize(image, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])[None]
-        row = []
-        for _ in range(3):
-            row += [channel.mean() for channel in trunk(x)[0]]
-            x = F.avg_pool2d(x, 2)
-        rows.append(torch.stack(row))
-    return torch.stack(rows)
+    x = normalize(images, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    columns = []
+    for _ in range(3):
+        columns += [channel.mean((1, 2)) for channel in trunk(x).unbind(1)]
+        x = F.avg_pool2d(x, 2)
+    return torch.stack(columns, 1)
 
 
 def features_by_einsum(trunk, images):
     x = torch.einsum("nchw,c->nchw", images - MEAN, 1 / STD.flatten())
-    sizes = [x, F.interpolate(x, scale_factor=0.5, mode="area"), F.adaptive_avg_pool2d(x, 1)]
-    sizes[2] = F.interpolate(x, scale_factor=0.25, mode="area")
+    sizes = [F.interpolate(x, scale_factor=size, mode="area") for size in (1.0, 0.5, 0.25)]
     return torch.hstack([trunk(s).detach().flatten(2).mean(-1) for s in sizes])
 
 
 def features_by_numpy(trunk, images):
     x = (images.numpy() - MEAN.numpy()) / STD.numpy()
-    means = []
-    for k in (1, 2, 4):
-        n, c, h, w = x.shape
-        small = x.reshape(n, c, h // k, k, w // k, k).mean((3, 5))
-        means.append(trunk(torch.tensor(small)).detach().numpy().mean((2, 3)))
-    return np.concatenate(means, 1)
+    n, c, h, w = x.shape
+    small = [x.reshape(n, c, h // k, k, w // k, k).mean((3, 5)) for k in (1, 2, 4)]
+    maps = [trunk(torch.tensor(image)).detach().numpy() for image in small]
+    return np.concatenate([m.mean((2, 3)) for m in maps], 1)
 
 
 def whitening_by_cholesky(y, noise):
@@ -61,9 +57,9 @@ def whitening_by_cholesky(y, noise):
     return mean, torch.linalg.inv(torch.linalg.cholesky(inflated)).T
 
 
-def whitening_by_numpy(y, noise):
+def whitening_by_numpy(y, noise, bias=True):
     y = y.numpy().astype(float)
-    inflated = np.cov(y.T, bias=True) + noise**2 * np.eye(y.shape[1])
+    inflated = np.cov(y.T, bias=bias) + noise**2 * np.eye(y.shape[1])
     return y.mean(0), linalg.fractional_matrix_power(inflated, -0.5)
 
 
@@ -134,10 +130,6 @@ def subnet(n_in, n_out):
     return net
 
 
-def neighbour(trunk, train, images, seed=0):
-    return torch.cdist(features(trunk, images), features(trunk, train)).min(1).values
-
-
 def mahalanobis(trunk, train, images, seed=0):
     known = features(trunk, train)
     mean, matrix = (x.float() for x in whitening_matrix(known, eps=0.05))
@@ -163,16 +155,10 @@ RIGHT = {
 }
 
 
-def with_graph(trunk, images):
-    x = (images - MEAN) / STD
-    return torch.cat([trunk(F.avg_pool2d(x, 2**s)).mean((2, 3)) for s in range(3)], 1)
-
-
 MISTAKES = {
     "5.1": [(with_graph, "torch.no_grad")],
     "5.2": [(lambda y, noise: (y.mean(0), y.T @ y[:, :2]), "The matrix is of shape")],
     "5.3": [
-        (neighbour, "no flow has been trained"),
         (mahalanobis, "no flow has been trained"),
         (detector(epochs=1), "2 steps in all"),
         (detector(score=lambda z: z.abs().mean(1)), "grow with |z| like a root"),
@@ -190,15 +176,5 @@ MISTAKES = {
     ],
 }
 CLOSE = {
-    "5.2": [
-        (
-            lambda y, noise: (
-                y.mean(0),
-                torch.linalg.inv(
-                    torch.linalg.cholesky(torch.cov(y.T) + noise**2 * torch.eye(y.shape[1]))
-                ).T,
-            ),
-            "N - 1",
-        )
-    ]
+    "5.2": [(lambda y, noise: (y.mean(0), whitening_by_numpy(y, noise, bias=False)[1]), "N - 1")],
 }
