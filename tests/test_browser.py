@@ -251,7 +251,8 @@ def wait_for_label(output, pattern: str, *, other_than: str = "") -> None:
 def drawn(output) -> list[str]:
     """What the explorer's first figure shows: its paths, its photographs and heat maps."""
     return output.locator(".js-plotly-plot").first.evaluate(
-        "f => [...f.querySelectorAll('path.js-line')].map(p => p.getAttribute('d'))"
+        "f => [...f.querySelectorAll('path.js-line, .shapelayer path')]"
+        ".map(p => p.getAttribute('d'))"
         ".concat([...f.querySelectorAll('image')]"
         ".map(i => i.getAttribute('href') || i.getAttribute('xlink:href')))"
     )

@@ -45,7 +45,7 @@ def plot_comparison(summary: pd.DataFrame) -> go.Figure:
     methods = list(dict.fromkeys(summary["method"]))
     figure = go.Figure()
     for k, method in enumerate(methods):
-        rows = summary[summary["method"] == method]
+        rows = summary[(summary["method"] == method) & summary["auroc"].notna()]
         shift = (k - (len(methods) - 1) / 2) * 0.8 / len(methods)
         at = [categories.index(category) + shift for category in rows["category"]]
         _add_dots(figure, rows, at, METHODS.get(method, method), _mark(method))
@@ -112,7 +112,7 @@ def plot_ablations(summary: pd.DataFrame) -> go.Figure:
     categories = list(dict.fromkeys(summary["category"]))
     figure = go.Figure()
     for k, category in enumerate(categories):
-        rows = rows_of[rows_of["category"] == category]
+        rows = rows_of[(rows_of["category"] == category) & rows_of["auroc"].notna()]
         shift = 0.5 * (k - (len(categories) - 1) / 2) / len(categories)
         mark = {"color": COLOURS[k % 6], "symbol": SYMBOLS[k % 11]}
         _add_dots(figure, rows, rows["row"] + shift, category, mark)
@@ -188,9 +188,6 @@ def _add_dots(
 ) -> None:
     """Filled marks with a line from the lowest to the highest seed, and open ones for the paper."""
     y = np.asarray(at)
-    there = rows["auroc"].notna().to_numpy()
-    rows = rows[there]
-    y = y[there]
     mean, low, high = (100 * rows[column].to_numpy() for column in ("auroc", "low", "high"))
     figure.add_scatter(
         x=mean,

@@ -20,7 +20,6 @@ from differnet_lite.files import replacing
 Section = tuple[str, str, go.Figure | Sequence[Sequence[str]]]  # heading, explanation, content
 
 _STYLE = """
-:root { color-scheme: light; }
 body { margin: 0; background: #fff; color: #222; font: 16px/1.5 Arial, Helvetica, sans-serif; }
 main { max-width: 1120px; margin: 0 auto; padding: 24px 20px 40px; }
 h1 { font-size: 26px; line-height: 1.25; margin: 0 0 12px; }
@@ -38,7 +37,6 @@ section { margin-bottom: 20px; padding: 16px; border: 1px solid #ddd; border-rad
 .plot { overflow-x: auto; }
 .plot > div { margin: 0 auto; }
 @media (max-width: 600px) { main { padding: 16px 10px; } section { padding: 12px 8px; } }
-@page { margin: 12mm; }
 @media print {
   main { padding: 0; max-width: none; }
   section { break-inside: avoid; border: 0; padding: 0 0 8px; }

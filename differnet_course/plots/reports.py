@@ -63,9 +63,7 @@ def score_report(
 
     Args:
         path: the HTML file, which is returned; its folder exists.
-        model: fitted and calibrated.
-        images: N paths of the photographs that were scored.
-        judgement: what the model says of them.
+        images: N paths of the photographs that the fitted, calibrated model has judged.
         errors: path to reason for each file that could not be read.
     """
     threshold = judgement.threshold
@@ -138,7 +136,6 @@ def evaluation_report(
 
     Args:
         path: the HTML file, which is returned; its folder exists.
-        model: the fitted model, for its training curve.
         result: of `evaluate`; with `maps=True` the report shows photographs with their maps.
         rows: (label, value) pairs for the table at the top, such as `result.table()`.
     """

@@ -24,9 +24,7 @@ class DensityExplorer(widgets.VBox):
     the end. A point keeps the colour of its direction in the latent space. A click on a point draws
     its whole way.
 
-    Args:
-        flow: a `Chain` of parts as `Deformation` takes them.
-        y: (N, 2) points to carry through, some hundred.
+    It takes a flow of parts as `Deformation` does, and some hundred points y, (N, 2).
 
     Set the `value` of `slider`, in blocks, to move it from code; `label` says in words what is
     shown. `figure` has five traces: grid, points, density, the way of one point, and that point.

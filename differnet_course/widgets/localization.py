@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from differnet_course.plots.images import outline_layer
 from differnet_course.plots.maps import plot_map
-from differnet_course.widgets.maps_state import CELLS, KeptMaps, own_blur
+from differnet_course.widgets.maps_state import CELLS, OWN_BLUR, KeptMaps
 from differnet_course.widgets.plot import BESIDE, Plot, columns, slider_style
 from differnet_lite.maps import MapLevels
 
@@ -98,9 +98,13 @@ class LocalizationExplorer(widgets.HBox):
         self.angles_slider = widgets.SelectionSlider(
             options=counts, value=start, description="views", **wide
         )
-        blur = own_blur(methods[0])
         self.blur_slider = widgets.FloatSlider(
-            value=blur, max=24, step=1, description="blur, px", readout_format=".0f", **wide
+            OWN_BLUR[methods[0]],
+            max=24,
+            step=1,
+            description="blur, px",
+            readout_format=".0f",
+            **wide,
         )
         self.label = widgets.HTML()
         self.terms = widgets.HTML()
@@ -110,10 +114,8 @@ class LocalizationExplorer(widgets.HBox):
             control.observe(lambda _: self._show(), names="value")
 
     def _change_method(self, change: dict[str, str]) -> None:
-        before = self.blur_slider.value
-        self.blur_slider.value = own_blur(change["new"])
-        if self.blur_slider.value == before:
-            self._show()
+        self.blur_slider.value = OWN_BLUR[change["new"]]
+        self._show()
 
     def _missing(self) -> list[int]:
         return self.kept.missing(self.method_buttons.value, self.angles_slider.value)

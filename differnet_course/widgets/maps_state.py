@@ -15,6 +15,7 @@ from differnet_lite.maps import SIGMA, MapLevels
 
 CELLS = 56  # side of the map that is drawn
 WORK = 112  # px: side at which gradient and attribution are turned back and blurred
+OWN_BLUR = BLURS | {"distance": SIGMA}  # px
 USUAL = 0.999  # share of the places of good photographs that show no colour
 
 
@@ -31,7 +32,7 @@ class KeptMaps:
     Attributes:
         methods: names of the maps that there are.
         n_angles: numbers of views to choose from, ascending.
-        scores: tau of each photograph.
+        scores: of the photographs.
     """
 
     def __init__(
@@ -78,9 +79,7 @@ class KeptMaps:
         It is the mean over each cell; of "distance" maps, which take no options, the largest value.
 
         Args:
-            method: one of `methods`.
             k: number of the photograph; the good ones follow after the others.
-            n_angles: number of views, one of `n_angles`.
             blur: deviation in pixels of the photograph; None takes the method's own.
             scale: position of the one scale that is taken; None takes all.
         """
@@ -92,7 +91,7 @@ class KeptMaps:
         kept = self._kept[method, k, n_angles]
         layers = kept.sum(0) if scale is None else kept[scale]
         per_cell = self.size / WORK
-        sigma = BLURS[method] if blur is None else blur
+        sigma = OWN_BLUR[method] if blur is None else blur
         # The mean over a cell is a blur itself, of variance (per_cell^2 - 1) / 12.
         cells = max(0.0, sigma**2 - (per_cell**2 - 1) / 12) ** 0.5 / per_cell
         smooth = ndimage.gaussian_filter(layers, (0, cells, cells))
@@ -110,8 +109,7 @@ class KeptMaps:
     ) -> MapLevels:
         """What a map is compared with; the arguments are those of `map`.
 
-        Args:
-            computed: take only those good photographs that are computed, and at least one.
+        With `computed` only by those good photographs that are computed, and at least one.
         """
         if method == "distance":
             return self.model.map_levels(0.05, if_too_few="fallback")
@@ -127,12 +125,7 @@ class KeptMaps:
     def terms(self, k: int, x: float, y: float) -> list[tuple[float, list[int]]]:
         """What a place adds to the score, by scale: a share of the whole, and its channels.
 
-        Of the photograph as it lies, view 0: a scale's place is the cell of its map over the pixel.
-
-        Args:
-            k: number of the photograph.
-            x: pixel column of the place.
-            y: pixel row of the place.
+        Of photograph k as it lies, view 0: a scale's place is the cell of its map over the pixel.
         """
         with torch.no_grad():
             scales = self.model.extractor.feature_maps(self.maps.views(self.pixels[k], [0]))
@@ -148,8 +141,3 @@ class KeptMaps:
             place = part[0, :, row, column] / (rows * columns * total)
             result.append((float(place.sum()), place.topk(3).indices.tolist()))
         return result
-
-
-def own_blur(method: str) -> float:
-    """The blur of a method, pixels."""
-    return SIGMA if method == "distance" else BLURS[method]

@@ -118,11 +118,9 @@ def library() -> Library:
 class Plot(anywidget.AnyWidget):
     """Shows a figure of a fixed number of traces. Change the figure, then call `draw`.
 
-    Args:
-        figure: its layout has a width and a height in px; a narrower page shrinks both.
+    Its layout has a width and a height in px; a narrower page shrinks both.
 
     Attributes:
-        figure: the figure.
         busy: words that are written over the figure while it is greyed; "" for none.
         clicked: of the last click: trace, index of the point, and x and y in the figure's axes.
     """
@@ -163,6 +161,6 @@ def columns(
     return [widgets.VBox(list(controls), layout=narrow), widgets.VBox(list(picture))]
 
 
-def slider_style(label: str) -> dict[str, dict[str, str]]:
+def slider_style(label: str) -> dict[str, object]:
     """Options of a slider as wide as the column, with so much room for its label, as in "80px"."""
     return {"layout": {"width": f"{COLUMN - 6}px"}, "style": {"description_width": label}}

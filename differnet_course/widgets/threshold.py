@@ -107,11 +107,9 @@ class ThresholdExplorer(widgets.HBox):
         flagged = self.scores >= self.theta
         good = self.kinds == "good"
         counts = [[(~flagged & rows).sum(), (flagged & rows).sum()] for rows in (good, ~good)]
-        region, line, matrix = self.figure.data[0], self.figure.data[-2], self.figure.data[-1]
-        right = region.x[1]
-        region.x = [self.theta, right, right, self.theta]
-        line.x = [self.theta, self.theta]
-        matrix.text = [[f"<b>{value}</b>" for value in row] for row in counts]
+        region, line = self.figure.layout.shapes
+        region.x0 = line.x0 = line.x1 = self.theta
+        self.figure.data[-1].text = [[f"<b>{value}</b>" for value in row] for row in counts]
         self.figure.layout.annotations[0].x = np.log10(self.theta)
         self.figure.layout.annotations[0].text = f"θ = {self.theta:.3g}"
         self.plot.draw()
@@ -135,14 +133,12 @@ class ThresholdExplorer(widgets.HBox):
         for kind in sorted(medians, key=lambda kind: (kind != "good", medians[kind])):
             chosen = self.kinds == kind
             rows.append((escape(kind), self.scores[chosen], texts[chosen]))
-        top, bottom = -0.6, len(rows) - 0.4
-        shade = _line([ends[1]] * 4, [top, top, bottom, bottom], width=0)
-        shade.update(fill="toself", fillcolor="rgba(230,159,0,0.16)")
-        cursor = _line([ends[1]] * 2, [top, bottom], width=2)
-        cursor.line.update(color="black", dash="dash")
         figure = make_subplots(1, 2, column_widths=[0.7, 0.3], horizontal_spacing=0.18)
-        for trace in (shade, *(_marks(k, *row) for k, row in enumerate(rows)), cursor):
-            figure.add_trace(trace, row=1, col=1)
+        for k, row in enumerate(rows):
+            figure.add_trace(_marks(k, *row), row=1, col=1)
+        place = {"row": 1, "col": 1}
+        figure.add_vrect(*ends, fillcolor="rgba(230,159,0,0.16)", line_width=0, **place)
+        figure.add_vline(ends[0], line={"color": "black", "dash": "dash", "width": 2}, **place)
         # the confusion matrix without its numbers: right decisions blue, wrong ones orange
         cells = go.Heatmap(z=[[0, 1], [1, 0]], x=[0, 1], y=[0, 1], zmin=0, zmax=1, hoverinfo="skip")
         cells.update(texttemplate="%{text}", textfont={"size": 22, "color": DARK}, xgap=3, ygap=3)
@@ -158,7 +154,9 @@ class ThresholdExplorer(widgets.HBox):
             f"{name}<br><span style='font-size:11px'>n = {len(values)}</span>"
             for name, values, _ in rows
         ]
-        figure.update_yaxes(range=[bottom, top], tickvals=[*range(len(rows))], ticktext=ticks)
+        figure.update_yaxes(
+            range=[len(rows) - 0.4, -0.6], tickvals=[*range(len(rows))], ticktext=ticks
+        )
         figure.update_yaxes(showgrid=False)
         truth = {"tickvals": [0, 1], "ticktext": ["normal", "anomalous"], "autorange": "reversed"}
         bare = {"showline": False, "ticks": "", "showgrid": False, "fixedrange": True}
@@ -201,11 +199,6 @@ class ThresholdExplorer(widgets.HBox):
 
     def __repr__(self) -> str:
         return f"ThresholdExplorer of {len(self.scores)} images: run this cell to move its sliders"
-
-
-def _line(x: list[float], y: list[float], *, width: float) -> go.Scatter:
-    line = go.Scatter(x=x, y=y, mode="lines", line={"width": width})
-    return line.update(hoverinfo="skip", showlegend=False)
 
 
 def _marks(row: int, name: str, values: np.ndarray, text: np.ndarray) -> go.Scatter:

@@ -14,15 +14,7 @@ NAMES = {"train": "training images", "held_out": "held-out normal images"}
 
 
 class LiveLoss(widgets.VBox):
-    """Show it in a cell, then train with `train_flow(..., on_epoch=live)`.
-
-    Args:
-        epochs: how many are to come: the width of the axis.
-
-    Attributes:
-        label: epoch and losses in words.
-        figure: two curves.
-    """
+    """Show it in a cell, then train with `train_flow(..., on_epoch=live)` for so many epochs."""
 
     def __init__(self, epochs: int) -> None:
         self.epochs = epochs

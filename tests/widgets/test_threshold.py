@@ -58,7 +58,8 @@ def test_counts_label_and_drawing_agree_in_every_state(explorer):
         ] == expected
         assert f"false alarms {expected[0][1]} of 30" in explorer.label.value
         assert f"detected {expected[1][1]} of 12" in explorer.label.value
-        assert tuple(explorer.figure.data[-2].x) == (explorer.theta, explorer.theta)
+        region, line = explorer.figure.layout.shapes
+        assert region.x0 == line.x0 == line.x1 == explorer.theta
 
 
 def test_the_strip_names_exactly_the_images_that_flip(explorer):
