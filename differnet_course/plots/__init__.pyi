@@ -1,4 +1,3 @@
-from .curves import plot_bars as plot_bars
 from .curves import plot_curves as plot_curves
 from .experiments import plot_ablations as plot_ablations
 from .experiments import plot_comparison as plot_comparison

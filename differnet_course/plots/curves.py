@@ -1,9 +1,9 @@
-"""Curves over a common x, and bars."""
+"""Curves over a common x."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -66,20 +66,3 @@ def plot_curves(
         template=style.TEMPLATE, legend=style.ABOVE, showlegend=shown, width=760, height=400
     )
     return figure.update_layout(title_text=title, margin_t=88) if title else figure
-
-
-def plot_bars(names: Sequence[str], bars: Mapping[str, ArrayLike], *, y_title: str) -> go.Figure:
-    """Groups of bars, one colour and pattern for each name in `bars`, (len(names),) each."""
-    figure = go.Figure()
-    for k, (name, heights) in enumerate(bars.items()):
-        pattern = {"fillmode": "overlay", "fgcolor": "white", "solidity": 0.25}
-        pattern["shape"] = ("", "/", ".", "x", "-", "+")[k % 6]
-        figure.add_bar(
-            x=list(names),
-            y=np.asarray(heights, dtype=float).round(5),
-            name=name,
-            marker={"color": style.COLOURS[k % 6], "pattern": pattern},
-            hovertemplate=f"%{{x}}<br>{name} %{{y:.3g}}<extra></extra>",
-        )
-    figure.update_yaxes(title_text=y_title)
-    return style.legend_above(figure, len(bars) > 1).update_layout(barmode="group", bargap=0.3)

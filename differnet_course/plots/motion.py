@@ -17,6 +17,7 @@ from differnet_course.plots.style import BLUE, DARK, GREY, VERMILLION, curve
 
 STRIPS = 10  # of equal probability
 LINES = "#b8c4cc"  # of a grid
+LIMIT = 3.0  # of the axes of a motion, on both sides of 0
 DENSEST = 3.4  # density at which the panel of y ends
 Strip = tuple[Tensor, str]  # places z, and a colour
 
@@ -27,7 +28,6 @@ def plot_motion(
     title: str,
     shown: str,
     hues: Sequence[Tensor],
-    limit: float = 3.0,
 ) -> go.Figure:
     """Points and a grid that a flow moves, a panel for each thing that moves.
 
@@ -35,7 +35,6 @@ def plot_motion(
         frames: label to panel to points (N, 2) and grid lines (L, P, 2).
         shown: label of the frame that is drawn first.
         hues: for each panel (N,), an angle for each point, -pi to pi: its colour in all frames.
-        limit: of the axes, on both sides of 0.
     """
     panels = list(frames[shown])
     figure = make_subplots(1, len(panels), subplot_titles=panels, horizontal_spacing=0.08)
@@ -60,8 +59,8 @@ def plot_motion(
     figure.update_layout(title=title, showlegend=False, margin={"t": 86, "b": 130})
     for column in range(1, len(panels) + 1):
         anchor = f"x{column if column > 1 else ''}"
-        figure.update_xaxes(range=[-limit, limit], row=1, col=column)
-        figure.update_yaxes(range=[-limit, limit], scaleanchor=anchor, row=1, col=column)
+        figure.update_xaxes(range=[-LIMIT, LIMIT], row=1, col=column)
+        figure.update_yaxes(range=[-LIMIT, LIMIT], scaleanchor=anchor, row=1, col=column)
     return figure
 
 

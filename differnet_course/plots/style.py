@@ -73,10 +73,10 @@ def legend_inside(x: str, y: str) -> dict[str, object]:
     return {"x": at[x], "xanchor": x, "y": at[y], "yanchor": y}
 
 
-def legend_above(figure: go.Figure, shown: bool = True) -> go.Figure:
+def legend_above(figure: go.Figure) -> go.Figure:
     """The usual paper, with the legend in a line above the axes."""
     return figure.update_layout(
-        template=TEMPLATE, legend=ABOVE, showlegend=shown, margin_t=56, height=380
+        template=TEMPLATE, legend=ABOVE, showlegend=True, margin_t=56, height=380
     )
 
 
