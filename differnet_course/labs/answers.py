@@ -41,12 +41,10 @@ class Answer:
         table: what messages.toml has for the exercise.
     """
 
-    def __init__(
-        self, function: Any, name: str = "your function", table: Mapping[str, Any] | None = None
-    ) -> None:
+    def __init__(self, function: Any, name: str, table: Mapping[str, Any]) -> None:
         self.function = function
         self.name = name
-        self.table = table or {}
+        self.table = table
         what = described(function)
         wrong_if(not callable(function), f"`{name}` should be a function, and is {what}.")
 
@@ -129,6 +127,7 @@ class Answer:
             Wrong, Close: see `compare`.
         """
         names = {"torch": torch, "np": np, "math": math, "right": right} | names
+        # eval of the package's own formulas; nothing of the student's is in them
         mistakes = {
             sentence.format_map(names): eval(formula, dict(names))
             for formula, sentence in self.table.get(what, {}).items()

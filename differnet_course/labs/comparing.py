@@ -70,9 +70,7 @@ def _of_dtype(table: Mapping[torch.dtype, float]) -> float:
     return table.get(torch.get_default_dtype(), table[torch.float32])
 
 
-def compare(
-    what: str, got: Any, right: Any, mistakes: Mapping[str, Any] | None = None, hint: str = ""
-) -> None:
+def compare(what: str, got: Any, right: Any, mistakes: Mapping[str, Any], hint: str = "") -> None:
     """Return if the result is right; else say what is wrong with it.
 
     Args:
@@ -91,7 +89,7 @@ def compare(
     wanted = as_numbers(right)
     if same(numbers, wanted):
         return
-    for message, value in (mistakes or {}).items():
+    for message, value in mistakes.items():
         if same(numbers, value, near) and not same(wanted, value, near):
             raise Wrong(message)
     if numbers.shape != wanted.shape:
