@@ -4,8 +4,6 @@ Names of files travel to the workers and scores come back. The model and the pho
 same paths on all machines. A worker that dies loses nothing: Dask gives its part to another one.
 """
 
-from __future__ import annotations
-
 import csv
 import functools
 import hashlib

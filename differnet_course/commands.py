@@ -1,7 +1,5 @@
 """The commands demo, evaluate and prepare of `differnet-lite`: what they do is the course's."""
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import sys

@@ -15,8 +15,6 @@ so it is for `calibration=[]`, the stream against its own past; with "cross" it 
 worse.
 """
 
-from __future__ import annotations
-
 import bisect
 import dataclasses
 

@@ -1,7 +1,5 @@
 """A fitted detector measured on the test set of a category: scores and maps against labels."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import warnings

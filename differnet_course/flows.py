@@ -5,8 +5,6 @@ log_det = log |det dz/dy|, and `y, log_det = flow.inverse(z)` with the log-det o
 The affine coupling itself is not here: the reader writes it in notebook 02.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -19,8 +19,6 @@ References:
     Rudolph, Wandt, Rosenhahn, "Same Same But DifferNet", arXiv 2008.12577, section 4.4.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A production line for lab 3: it takes two photographs of every part, a second apart."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -4,8 +4,6 @@ Nothing in training, scoring or thresholding sees labels; only these functions d
 (anomalous) or 0, and higher scores more anomalous.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 

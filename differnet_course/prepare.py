@@ -1,7 +1,5 @@
 """Bring the Magnetic Tile Defects into the MVTec layout; see data/README.md."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

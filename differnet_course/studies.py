@@ -1,7 +1,5 @@
 """How much two scores differ: the paired interval of notebook 05."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

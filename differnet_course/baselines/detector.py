@@ -1,7 +1,5 @@
 """One detector around any density model: from photographs to rows to scores."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 from typing import Any, Self
@@ -29,8 +27,6 @@ from differnet_lite.images import iter_decoded
 from differnet_lite.listing import Images, as_images, training_images
 from differnet_lite.scoring import Scorer
 from differnet_lite.trunk import resolve_device
-
-__all__ = ["BASELINES", "BaselineDetector", "make_detector"]
 
 Density = OCSVM | NearestNeighbour | Mahalanobis | NetworkDensity
 BASELINES: dict[str, type[Density]] = {

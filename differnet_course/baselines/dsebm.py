@@ -1,15 +1,11 @@
 """DSEBM: a network that gives every image an energy, low where normal images lie."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import torch
 from torch import Tensor, nn
 
 from differnet_course.baselines.networks import NetworkDensity
-
-__all__ = ["DSEBM", "Energy"]
 
 
 class Energy(nn.Module):

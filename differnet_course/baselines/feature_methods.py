@@ -1,7 +1,5 @@
 """Three density models of feature rows (M, D): they see what the flow sees."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Self
 
@@ -12,8 +10,6 @@ from torch import Tensor
 
 from differnet_lite.sampling import view_sampler, whitening_matrix
 from differnet_lite.settings import Settings
-
-__all__ = ["OCSVM", "Components", "Mahalanobis", "NearestNeighbour", "drawn_rows"]
 
 STD_FLOOR = 0.01  # dead channels have no deviation: dividing by it would blow them up
 

@@ -1,7 +1,5 @@
 """GANomaly: an image is anomalous if decoder and second encoder change its code."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 
@@ -10,8 +8,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from differnet_course.baselines.networks import NetworkDensity, decoder, encoder
-
-__all__ = ["GANomaly"]
 
 
 @dataclasses.dataclass

@@ -1,7 +1,5 @@
 """GeoTrans: who can tell how a normal image was turned knows what normal images look like."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import torch
@@ -9,8 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from differnet_course.baselines.networks import NetworkDensity
-
-__all__ = ["GeoTrans", "symmetries"]
 
 N_SYMMETRIES = 8
 

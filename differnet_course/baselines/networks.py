@@ -1,7 +1,5 @@
 """What the density models with a network share, and the plainest of them, an autoencoder."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Callable
@@ -9,8 +7,6 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
-
-__all__ = ["Autoencoder", "NetworkDensity", "decoder", "encoder"]
 
 LATENT_GRID = 4  # side of the last feature map, before the latent vector
 

@@ -1,7 +1,5 @@
 """PatchCore: it remembers patches of normal images; an image is as odd as its oddest patch."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Self
 
@@ -11,8 +9,6 @@ from torch import Tensor
 from differnet_course.baselines.networks import NetworkDensity
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.maps import place_features
-
-__all__ = ["PatchCore", "greedy_coreset"]
 
 PROJECTED = 128  # numbers of a patch that the coreset is chosen by, as in the paper
 

@@ -1,7 +1,5 @@
 """The command line: `python -m differnet_course.experiments STUDY`."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import sys
@@ -17,8 +15,6 @@ from differnet_course.experiments.running import run
 from differnet_course.experiments.studies import STUDIES, as_text
 from differnet_course.samples import SAMPLE_CATEGORIES, make_sample_category
 from differnet_lite.settings import PRESETS
-
-__all__ = ["main"]
 
 QUESTIONS = {name: study.question for name, study in STUDIES.items()} | {
     "epochs": "What does a figure owe to choosing the epoch on the test set?",

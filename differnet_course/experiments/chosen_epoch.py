@@ -5,8 +5,6 @@ saw. Whoever inspects parts has no test labels, and gets the last epoch. Here bo
 training, so that what differs is the choice alone.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,8 +20,6 @@ from differnet_lite.flow import CouplingFlow
 from differnet_lite.sampling import fresh_view_sampler, view_sampler
 from differnet_lite.scoring import scorer_of
 from differnet_lite.training import train_flow
-
-__all__ = ["epoch_by_epoch", "last_and_best", "run_epochs"]
 
 TESTS = 24  # how often the authors' program looks at the test set, evenly, at last after training
 

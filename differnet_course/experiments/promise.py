@@ -5,8 +5,6 @@ threshold, and others of the pool are judged. A repetition learns K + 2 detector
 images, K of all but a fold, and one of what a held-out split leaves.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 from collections.abc import Callable, Sequence
@@ -31,8 +29,6 @@ from differnet_lite.thresholds import (
     TooFewNormalsError,
     conformal_threshold,
 )
-
-__all__ = ["feature_pool", "repetition", "run_promise", "simulated_cell"]
 
 ALPHAS = (0.1, 0.05, 0.01)
 STREAM = 2026  # tells these images from those of `make_sample_category`

@@ -5,8 +5,6 @@ same call goes on after an interruption. Under `joblib.parallel_config(backend="
 run on a Dask cluster, whose workers need the images and the results at the same paths.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import platform
@@ -26,8 +24,6 @@ from differnet_course import metrics
 from differnet_course.baselines import make_detector
 from differnet_course.folders import Category, load_category
 from differnet_lite.images import digest, in_parallel
-
-__all__ = ["Cell", "content", "made_here", "memory", "run", "subset"]
 
 Cell = dict[str, Any]
 T = TypeVar("T")

@@ -3,8 +3,6 @@
 No threshold is needed here, so DifferNet trains without held-out images, as the others do.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
@@ -17,8 +15,6 @@ from differnet_course.experiments.running import Cell
 from differnet_course.published import METHODS, published_auroc
 from differnet_lite.settings import DEFAULT
 from differnet_lite.transforms import Transformations
-
-__all__ = ["ABLATIONS", "STUDIES", "Study", "as_text", "provenance", "summarise"]
 
 Options = dict[str, Any]
 OWN: dict[str, Options] = {"differnet": {"calibration": "none", "map_images": 0}}

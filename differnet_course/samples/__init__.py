@@ -1,8 +1,7 @@
 """Built-in sample categories in the layout of MVTec AD, generated on the spot.
 
-No download and no licence question: every image is computed from a seed. The pictures
-imitate industrial inspection photographs; results on them teach the method, they are
-not results on MVTec AD.
+Every image is computed from a seed. Results on them teach the method; they are no results on
+MVTec AD.
 
 | category | pose | colour | what it teaches |
 |---|---|---|---|
@@ -12,9 +11,8 @@ not results on MVTec AD.
 | `switch` | fixed | RGB | the defect "turned" disappears under rotation augmentation |
 | `button` | any rotation | RGB | two finishes are no Gaussian cloud: what the trained flow is for |
 
-All arithmetic is float64 on one thread, without BLAS or FFT. Processors differ by about 1e-13
-there, and rounding to uint8 hides that, but for about one pixel in ten thousand images. So the
-same bits are expected everywhere; the tests pin them, and the manifest's sha256 shows them.
+All arithmetic is float64 on one thread, without BLAS or FFT: the same bits are expected everywhere.
+The tests pin them, and the manifest's sha256 shows them.
 
 Reading order: shapes, rendering, a file for each category (its `scene(part, flaw, defect)` draws
 what is normal from the generator `part`, and the defect alone from `flaw`), images, folders.

@@ -12,8 +12,6 @@ import numpy as np
 from .rendering import ink, mix, shadow, slopes, smooth_noise
 from .shapes import Array, Point, Rng, blotch, cover, grid, polar, rotate, stroke, wander
 
-__all__ = ["DEFECTS", "scene"]
-
 DEFECTS = ("scratch", "chip", "inclusion", "vein")
 
 RADIUS, DISH = 158.0, 120.0  # of the outline and of the dished middle, pixels

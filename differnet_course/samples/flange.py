@@ -11,8 +11,6 @@ from scipy import ndimage
 from .rendering import mix, shadow, slopes, smooth_noise
 from .shapes import Array, Point, Rng, blotch, cover, grid, polar, polyline, rotate, stroke, wander
 
-__all__ = ["DEFECTS", "scene"]
-
 DEFECTS = ("scratch", "dent", "chip", "stain", "blocked_hole")
 
 OUTER, BORE, BOLT_CIRCLE, BOLT = 164.0, 66.0, 116.0, 15.0  # radii, pixels

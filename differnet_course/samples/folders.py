@@ -1,5 +1,6 @@
 """A whole sample category as a folder of PNG files in the layout of MVTec AD."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -11,13 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm.auto import tqdm
 
-from differnet_lite.checks import one_of, whole
+from differnet_lite.checks import one_of
 
 from .images import DEFECTS, SAMPLE_CATEGORIES, VERSION, render
 from .shapes import Mask
 from .weave import AGEING
-
-__all__ = ["default_data_root", "make_sample_category"]
 
 MANIFEST = "manifest.json"
 
@@ -49,51 +48,43 @@ def make_sample_category(
     Args:
         category: one of `SAMPLE_CATEGORIES`.
         root: folder that holds the categories, made if missing; None takes `default_data_root()`.
-        n_train, n_test_good: numbers of normal images; at least one trains.
+        n_train, n_test_good: numbers of normal images.
         n_per_defect: number of test images of each kind of defect.
-        seed: seed of the whole category, at least 0.
+        seed: of the whole category.
         progress: show a progress bar.
 
     Returns:
         The folder `root/category`.
 
     Raises:
-        ValueError: the category is unknown, or a count or the seed out of range.
         FileExistsError: the folder holds something else than what was asked for.
     """
     one_of("category", category, SAMPLE_CATEGORIES)
     manifest: dict[str, str | int] = {"version": VERSION, "category": category}
-    manifest["n_train"] = whole("n_train", n_train, least=1)
-    manifest["n_test_good"] = whole("n_test_good", n_test_good, least=0)
-    manifest["n_per_defect"] = whole("n_per_defect", n_per_defect, least=0)
-    manifest["seed"] = whole("seed", seed, least=0)
+    manifest |= {"n_train": n_train, "n_test_good": n_test_good}
+    manifest |= {"n_per_defect": n_per_defect, "seed": seed}
     jobs = [("train", "good", k) for k in range(n_train)]
     jobs += [("test", "good", k) for k in range(n_test_good)]
     jobs += [("test", defect, k) for defect in DEFECTS[category] for k in range(n_per_defect)]
     folder = (default_data_root() if root is None else Path(root)) / category
-    if folder.exists():
-        _check_existing(folder, manifest, len(jobs))
-        return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{category}-", dir=folder.parent) as temporary:
-        draft = Path(temporary) / category
-        digest = hashlib.sha256()
-        for split, kind, k in tqdm(jobs, desc=category, unit="image", disable=not progress):
-            image, mask = _image(category, split, kind, k, seed)
-            digest.update(image.tobytes())
-            _save(image, draft / split / kind / f"{k:03d}.png")
-            if kind != "good":
-                digest.update(mask.tobytes())
-                white = mask.astype(np.uint8) * 255
-                _save(white, draft / "ground_truth" / kind / f"{k:03d}_mask.png")
-        text = json.dumps(manifest | {"sha256": digest.hexdigest()}, indent=2)
-        (draft / MANIFEST).write_text(text + "\n", encoding="utf-8")
-        try:
-            draft.rename(folder)
-        except OSError:
-            if not folder.exists():
-                raise
-            _check_existing(folder, manifest, len(jobs))  # another process was quicker
+    if not folder.exists():
+        with tempfile.TemporaryDirectory(prefix=f".{category}-", dir=folder.parent) as temporary:
+            draft = Path(temporary) / category
+            digest = hashlib.sha256()
+            for split, kind, k in tqdm(jobs, desc=category, unit="image", disable=not progress):
+                image, mask = _image(category, split, kind, k, seed)
+                digest.update(image.tobytes())
+                _save(image, draft / split / kind / f"{k:03d}.png")
+                if kind != "good":
+                    digest.update(mask.tobytes())
+                    white = mask.astype(np.uint8) * 255
+                    _save(white, draft / "ground_truth" / kind / f"{k:03d}_mask.png")
+            text = json.dumps(manifest | {"sha256": digest.hexdigest()}, indent=2)
+            (draft / MANIFEST).write_text(text + "\n", encoding="utf-8")
+            with contextlib.suppress(OSError):  # another process was quicker
+                draft.rename(folder)
+    _check(folder, manifest, len(jobs))
     return folder
 
 
@@ -116,17 +107,15 @@ def _save(pixels: NDArray[np.uint8], path: Path) -> None:
     Image.fromarray(pixels).save(path, compress_level=1)
 
 
-def _check_existing(folder: Path, wanted: dict[str, str | int], n_images: int) -> None:
+def _check(folder: Path, wanted: dict[str, str | int], n_images: int) -> None:
     """Raise FileExistsError unless `folder` is the complete result of the same call."""
-    try:
+    manifest = {}
+    with contextlib.suppress(OSError, ValueError):
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        manifest = {}
     given = {key: manifest.get(key) for key in wanted}
     present = len(list(folder.glob("t*/*/*.png")))
     if given != wanted or present != n_images:
         raise FileExistsError(
-            f"{folder}: expected no folder, or {n_images} images made with {wanted}; the folder's "
-            f"{MANIFEST} says {given}, and it holds {present} images; move or delete the folder, "
-            "or choose another root"
+            f"{folder}: expected no folder, or {n_images} images made with {wanted}; it holds "
+            f"{present} images, and {MANIFEST} says {given}; delete it, or choose another root"
         )

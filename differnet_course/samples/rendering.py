@@ -9,8 +9,6 @@ from scipy import ndimage
 
 from .shapes import SIZE, Array, Rng, grid
 
-__all__ = ["expose", "ink", "mix", "shadow", "slopes", "smooth_noise"]
-
 
 def ink(red: float, green: float, blue: float) -> Array:
     """One colour of shape (3, 1, 1), to be combined with scenes (3, H, W)."""
@@ -56,9 +54,8 @@ def _spline(values: Array, at: Array) -> Array:
 
 def slopes(height: Array) -> tuple[Array, Array]:
     """Slopes (along x, along y) of a relief (H, W) in pixels, by central differences."""
-    gx, gy = np.empty_like(height), np.empty_like(height)
-    gx[:, 1:-1] = 0.5 * (height[:, 2:] - height[:, :-2])
-    gy[1:-1] = 0.5 * (height[2:] - height[:-2])
+    gy: Array = np.gradient(height, axis=0)
+    gx: Array = np.gradient(height, axis=1)
     gx[:, [0, -1]] = gx[:, [1, -2]]
     gy[[0, -1]] = gy[[1, -2]]
     return gx, gy

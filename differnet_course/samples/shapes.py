@@ -7,9 +7,6 @@ angles are in radians, clockwise. A signed distance (H, W) is negative inside th
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SIZE", "Array", "Mask", "Point", "Rng", "arc", "blotch", "cover", "grid"]
-__all__ += ["polar", "polyline", "rotate", "stroke", "wander"]
-
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Point = tuple[float, float]
@@ -74,10 +71,7 @@ def stroke(
 def arc(centre: Point, radius: float, start: float, stop: float) -> Array:
     """Points (9, 2) along an arc from angle `start` to `stop`."""
     angles = np.linspace(start, stop, 9)
-    circle: Array = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    circle *= radius
-    circle += np.asarray(centre)
-    return circle
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1) * radius + np.asarray(centre)
 
 
 def wander(
@@ -86,9 +80,7 @@ def wander(
     """Points (steps + 1, 2) of a path that turns by about `bend` at each step."""
     headings = angle + np.cumsum(rng.normal(0.0, bend, steps))
     moves = np.stack([np.cos(headings), np.sin(headings)], axis=1) * (length / steps)
-    path: Array = np.concatenate([np.zeros((1, 2)), np.cumsum(moves, axis=0)])
-    path += np.asarray(start)
-    return path
+    return np.concatenate([np.zeros((1, 2)), np.cumsum(moves, axis=0)]) + np.asarray(start)
 
 
 def blotch(

@@ -10,8 +10,6 @@ import numpy as np
 from .rendering import ink, mix, slopes, smooth_noise
 from .shapes import Array, Rng, cover, grid, polar, polyline, rotate, stroke, wander
 
-__all__ = ["DEFECTS", "scene"]
-
 DEFECTS = ("turned", "scratch", "missing_mark", "crack")
 
 KNOB, TOP = 96.0, 80.0  # radii of the knurled skirt and of the flat top, pixels

@@ -9,8 +9,6 @@ import numpy as np
 from .rendering import ink, mix, shadow, slopes, smooth_noise
 from .shapes import Array, Point, Rng, arc, blotch, cover, grid, polar, polyline, rotate, wander
 
-__all__ = ["DEFECTS", "scene"]
-
 DEFECTS = ("chip", "crack", "contamination", "misprint", "discoloration")
 
 HALF_LENGTH, HALF_WIDTH = 168.0, 98.0  # of the outline, pixels

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from .rendering import mix, smooth_noise
 from .shapes import SIZE, Array, Mask, Point, Rng, blotch, cover, grid, polyline, rotate, wander
 
-__all__ = ["AGEING", "DEFECTS", "scene"]
-
 DEFECTS = ("broken_thread", "loose_thread", "hole", "oil_spot", "doubled_thread")
 
 AGEING = 0.10  # mean share of the lamp's light lost between training and test
