@@ -19,7 +19,7 @@ import differnet_lite
 from differnet_lite.cache import code_version
 from differnet_lite.cli.scoring import scored
 from differnet_lite.detector import DifferNet
-from differnet_lite.files import made_folder, replacing
+from differnet_lite.files import replacing
 
 __all__ = ["PART", "read_part", "score_part", "scored_on_cluster"]
 
@@ -53,7 +53,8 @@ def scored_on_cluster(
         ValueError: the folder holds parts of another model or of other photographs alone.
         RuntimeError: a part failed three times; all others are kept.
     """
-    folder = made_folder(out)
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
     version = _version(model)
     parts: dict[Path, Sequence[Path]] = {}
     for k, start in enumerate(range(0, len(photographs), part)):

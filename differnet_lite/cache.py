@@ -15,6 +15,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -39,13 +40,9 @@ class FeatureError(ValueError):
 
 def default_cache() -> Path:
     """Where features are stored: $DIFFERNET_LITE_CACHE, or the user's cache folder."""
-    folder = os.environ.get("DIFFERNET_LITE_CACHE")
-    if folder:
-        return Path(os.path.expanduser(folder))
-    above = os.path.expanduser(os.environ.get("XDG_CACHE_HOME", "~/.cache"))
-    if above.startswith("~"):
-        raise OSError("this user has no home: set DIFFERNET_LITE_CACHE to a folder, or cache=None")
-    return Path(above) / "differnet_lite"
+    above = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    folder = os.environ.get("DIFFERNET_LITE_CACHE") or f"{above}/differnet_lite"
+    return Path(folder).expanduser()
 
 
 @functools.cache
@@ -59,13 +56,10 @@ class FeatureCache:
     """Extracts features of views, or reads them where they are stored.
 
     Args:
-        extractor: the trunk.
-        transformations: how a view is made from an image and an angle.
         folder: where to store features; "auto" is `default_cache()`, None stores nothing.
         batch_size: images extracted together; None takes 8 on a CPU, whose caches hold no more,
             and 32 elsewhere.
         seed: of the jitter, if the transformations have one.
-        progress: whether to show a progress bar.
         white: of pictures of more than 8 bits, see `as_rgb`.
     """
 
@@ -104,8 +98,8 @@ class FeatureCache:
         at most the batch in work.
 
         Raises:
-            FileNotFoundError, ImageError: a path does not exist; an image cannot be read.
-            FeatureError: a feature is not finite.
+            FileNotFoundError, ImageError, FeatureError: an image is missing or cannot be read; a
+                feature is not finite.
         """
         store = self._store(angles)
         n_images = len(images) if isinstance(images, Sequence) else None
@@ -114,13 +108,9 @@ class FeatureCache:
         loaded = in_parallel(load, images, ahead=1 if n_images is None else 4 * size)
         silent = not self.progress
         with tqdm(None, description, n_images, unit="image", disable=silent, leave=False) as bar:
-            batch = []
-            for number, item in enumerate(loaded, start=1):
-                batch.append(item)
-                if len(batch) == size or number == n_images:
-                    yield self._finish(batch, angles, store)
-                    bar.update(len(batch))
-                    batch = []
+            while batch := list(islice(loaded, size)):
+                yield self._finish(batch, angles, store)
+                bar.update(len(batch))
 
     def _load(self, image: ImageLike, store: Path | None, n_views: int) -> tuple[str, Tensor]:
         """The digest of an image with its pixels, or with its features if they are stored."""
@@ -153,7 +143,10 @@ class FeatureCache:
                     "weights are damaged, or float16 overflowed (then use dtype='float32')"
                 )
             features[name] = row
-            self._write(name, row, store)
+            if store is not None:
+                path = _path(store, name)
+                content = row.numpy().tobytes()
+                self._keep(path, _digest(path, content) + content)
         return torch.stack([features[name] for name, _ in batch])
 
     def _views(self, images: Tensor, name: str, angles: Sequence[float]) -> Tensor:
@@ -162,7 +155,7 @@ class FeatureCache:
         return self.extractor.views(images, angles, self.transformations, generator)
 
     def _store(self, angles: Sequence[float]) -> Path | None:
-        """The folder for all that features depend on; None if nothing can be stored."""
+        """The folder for all that features depend on; None if nothing is stored."""
         if self.folder is None:
             return None
         settings = dataclasses.asdict(self.transformations)
@@ -175,40 +168,29 @@ class FeatureCache:
             **{name: value for name, value in settings.items() if name not in UNUSED},
         }
         store = Path(self.folder) / hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
-        try:
-            store.mkdir(parents=True, exist_ok=True)
-            with replacing(store / "what.json") as file:
-                file.write(json.dumps(key, indent=1).encode())
-        except OSError as error:
-            self._give_up(error)
-            return None
+        self._keep(store / "what.json", json.dumps(key, indent=1).encode())
         return store
 
-    def _write(self, name: str, features: Tensor, store: Path | None) -> None:
-        """Store whole or not at all; a full disk costs the cache and not the run."""
-        if store is None or self.folder is None:  # given up
+    def _keep(self, path: Path, content: bytes) -> None:
+        """Write a file, whole or not at all; a full disk costs the cache and not the run."""
+        if self.folder is None:  # given up
             return
-        path = _path(store, name)
-        content = features.numpy().tobytes()
         try:
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path) as file:
-                file.write(_digest(path, content) + content)
+                file.write(content)
         except OSError as error:
-            self._give_up(error)
-
-    def _give_up(self, error: OSError) -> None:
-        warnings.warn(
-            f"{self.folder}: features cannot be stored ({error}); going on without. "
-            "Free space, or set DIFFERNET_LITE_CACHE.",
-            stacklevel=3,
-        )
-        self.folder = None
+            warnings.warn(
+                f"{self.folder}: features cannot be stored ({error}); going on without. "
+                "Free space, or set DIFFERNET_LITE_CACHE.",
+                stacklevel=3,
+            )
+            self.folder = None
 
     @staticmethod
     def clear_folder(folder: Path) -> None:
         """Delete everything in a folder that a cache wrote, and nothing else."""
-        for marker in folder.glob(f"{'[0-9a-f]' * 16}/what.json"):  # others are no cache's
+        for marker in folder.glob(f"{'[0-9a-f]' * 16}/what.json"):
             shutil.rmtree(marker.parent)
 
 

@@ -27,7 +27,6 @@ from tqdm.auto import tqdm
 from differnet_lite.cache import FeatureCache
 from differnet_lite.checks import check_normal, finite, one_of, shown, whole
 from differnet_lite.features import MultiScaleExtractor
-from differnet_lite.files import made_folder
 from differnet_lite.flow import CouplingFlow
 from differnet_lite.groups import apart, group_labels, sequence_note
 from differnet_lite.images import ImageLike, image_size, iter_decoded
@@ -241,7 +240,9 @@ class DifferNet(BaseEstimator):
             features = self._features(everyone, white, "features of normal images")
             if groups is None:
                 _note(sequence_note(features[trained].mean(1)))
-        state_folder = None if checkpoint is None else made_folder(checkpoint)
+        state_folder = None if checkpoint is None else Path(checkpoint)
+        if state_folder is not None:
+            state_folder.mkdir(parents=True, exist_ok=True)
         flows: list[CouplingFlow] = []
         histories: list[History] = []
         scores = np.full(len(everyone), np.nan)

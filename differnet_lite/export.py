@@ -27,11 +27,8 @@ class ScoringModule(nn.Module):
     """A fitted model with nothing left to choose: images to scores and maps, in float32.
 
     Args:
-        model: a fitted model.
+        model: a fitted model; one that scores at random is refused.
         extractor: its trunk, on the CPU and in float32.
-
-    Raises:
-        ValueError: the model varies the brightness of what it scores, at random.
     """
 
     def __init__(self, model: DifferNet, extractor: MultiScaleExtractor) -> None:
@@ -43,9 +40,8 @@ class ScoringModule(nn.Module):
                 "cannot be exported; fit it without them"
             )
         self.extractor = extractor
-        flows = [copy.deepcopy(flow).cpu() for flow in model.flows_]
-        self.flows = nn.ModuleList(flows)
-        self.scorer = scorer_of(flows, settings)
+        self.flows = nn.ModuleList([copy.deepcopy(flow).cpu() for flow in model.flows_])
+        self.scorer = scorer_of([*self.flows], settings)
         self.places: PlaceStatistics | None = model.places_
         self.transformations = settings.transformations
         self.angles = model.angles_
@@ -75,8 +71,6 @@ def export_onnx(model: DifferNet, path: str | os.PathLike[str]) -> Path:
 
     Raises:
         RuntimeError: onnx or onnxscript is not installed; they come with the extra `export`.
-        OSError: the file cannot be written.
-        ValueError: see `ScoringModule`.
     """
     if importlib.util.find_spec("onnxscript") is None:
         raise RuntimeError(

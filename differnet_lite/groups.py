@@ -30,21 +30,18 @@ SEQUENCE = 0.75  # of the distance to images much later
 def group_labels(
     looks: Sequence[Look], groups: str | Sequence[Hashable] | None = None
 ) -> list[int]:
-    """For each image the number of its group.
+    """For each of N images the number of its group, from 0 in the order of appearance.
 
     Images of the same bytes share one, and near copies, such as a photograph that was stored again
-    as JPEG, resized, or taken twice. Images are near copies if, as thumbnails less the mean of
-    the folder, they are more alike than chance would make any two images of the folder, that is
-    by a rule relative to how these images differ: grain or a plain product makes no copies.
+    as JPEG, resized, or taken twice; a warning counts these. Images are near copies if, as
+    thumbnails less the mean of the folder, they are more alike than chance would make any two of
+    the folder: grain or a plain product makes no copies.
 
     Args:
-        looks: of N images, see `survey`.
+        looks: see `survey`.
         groups: what else belongs together: a label for each image; "folder", by the folder of its
             file; or a regular expression, by what it matches in the name of the file (its first
             group, if it has one). What it does not match is a group of its own.
-
-    Returns:
-        N numbers, from 0 in the order of appearance. A warning counts the near copies.
 
     Raises:
         DatasetError: `groups` has another number of labels, or matches no name.
@@ -61,18 +58,15 @@ def group_labels(
             stacklevel=3,
         )
     for labels in ([look.digest for look in looks], _given(looks, groups)):
-        first = {label: i for i, label in reversed(list(enumerate(labels)))}
-        pairs += [(first[label], i) for i, label in enumerate(labels)]
+        first: dict[Hashable, int] = {}
+        pairs += [(first.setdefault(label, i), i) for i, label in enumerate(labels)]
     i, j = np.array(pairs).reshape(-1, 2).T
     graph = coo_array((np.ones(len(i)), (i, j)), shape=(len(looks), len(looks)))
     return [int(k) for k in connected_components(graph, directed=False)[1]]
 
 
 def apart(looks: Sequence[Look], others: Sequence[Look]) -> list[int]:
-    """Positions of the images that are no copy and no near copy of one of the others.
-
-    A warning says how many are.
-    """
+    """Positions of the images that are no copy of one of the others; a warning counts copies."""
     n = len(looks)
     copies = {i for i, j in _near_pairs([*looks, *others]) if i < n <= j}
     digests = {look.digest for look in others}

@@ -36,26 +36,15 @@ from PIL import Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
 from differnet_lite.checks import shown
-from differnet_lite.pixels import (
-    ImageError,
-    as_picture,
-    exchange_bytes,
-    one_picture,
-    to_eight_bits,
-)
+from differnet_lite.pixels import ImageError, as_picture, exchange_bytes, one_picture, to_eight_bits
 
-# fmt: off
-__all__ = [
-    "FORMATS", "ImageError", "ImageLike", "Source", "as_rgb", "decode", "digest", "image_size",
-    "image_suffixes", "in_parallel", "iter_decoded", "open_image", "pixels", "read", "undecoded",
-]
-# fmt: on
+__all__ = ["ImageError", "ImageLike", "Source", "as_rgb", "decode", "digest", "image_size"]
+__all__ += ["image_suffixes", "in_parallel", "iter_decoded", "open_image", "pixels", "read"]
+__all__ += ["undecoded"]
 
 # none of these decoders starts a program, as that of EPS does; TGA, without a signature, is last
-FORMATS = (
-    *("PNG", "JPEG", "MPO", "TIFF", "BMP", "DIB", "GIF", "PPM", "WEBP", "AVIF", "HEIF", "JPEG2000"),
-    "TGA",
-)
+FORMATS = ["PNG", "JPEG", "MPO", "TIFF", "BMP", "DIB", "GIF", "PPM", "WEBP", "AVIF", "HEIF"]
+FORMATS += ["JPEG2000", "TGA"]
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 # a photograph of 90 megapixels is no attack; what is too large is refused in `undecoded`
 filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -108,18 +97,17 @@ def read(image: ImageLike) -> Source:
     """Read an image once, for its digest and its pixels.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ImageError: it is a folder, a pipe or a device; or, of an array, of another shape.
-        TypeError: it is no image.
+        FileNotFoundError, ImageError, TypeError: there is no such file; it is none, but a folder;
+            it is no image.
     """
     if isinstance(image, Source):
         return image
     if isinstance(image, np.ndarray | Tensor):
         return Source("the image", one_picture(image))
+    if isinstance(image, io.BytesIO):
+        image = image.getvalue()
     if isinstance(image, bytes | Image.Image):
         return Source("the image", image)
-    if isinstance(image, io.BytesIO):
-        return Source("the image", image.getvalue())
     if not isinstance(image, str | os.PathLike):
         raise TypeError(
             "expected an image: a path, bytes, a Pillow image, an array or a tensor, "
@@ -190,9 +178,6 @@ def open_image(image: ImageLike, *, smallest: int | None = None) -> Image.Image:
 
     Args:
         smallest: pixels; a JPEG file may be decoded faster, to sides of at least this length.
-
-    Raises:
-        FileNotFoundError, ImageError: there is no such file; it cannot be read.
     """
     source = read(image)
     with undecoded(source) as opened:
@@ -216,13 +201,9 @@ def image_size(image: ImageLike) -> tuple[int, int]:
 
 
 def pixels(image: ImageLike, *, smallest: int | None = None) -> Image.Image | np.ndarray:
-    """A picture of its own size: 8-bit RGB, or the values of one that has more bits.
+    """A picture of its own size: 8-bit RGB, or integers (H, W) or (H, W, 2 to 4) of more bits.
 
-    Args:
-        smallest: as in `open_image`.
-
-    Returns:
-        A Pillow image; or (H, W) or (H, W, 2 to 4) integers, of which nothing says what is white.
+    `smallest` is that of `open_image`.
     """
     source = read(image)
     if isinstance(source.content, np.ndarray) and source.content.dtype == np.uint16:
@@ -253,8 +234,8 @@ def as_rgb(image: ImageLike, white: float | None = None) -> Image.Image:
             value of this picture, and a warning says so; better go by all, see `white_of`.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ImageError: it cannot be read, or has values outside the ranges above.
+        FileNotFoundError, ImageError: there is no such file; it cannot be read, or has values
+            outside the ranges above.
     """
     source = read(image)
     picture = pixels(source)

@@ -29,10 +29,9 @@ GOOD = ("good", "ok", "okay", "normal", "pass", "passed")
 MASKS = ("ground_truth", "groundtruth", "gt", "mask", "masks")
 TRAIN = ("train", "training")
 TEST = ("test", "tests", "testing", "val", "valid", "validation")
-BAD = (
-    *("bad", "ng", "nok", "not_ok", "abnormal", "anomalous", "anomaly", "anomalies", "defect"),
-    *("defects", "defective", "fail", "failed", "faulty", "reject", "rejects", "rejected", "scrap"),
-)
+BAD = ["bad", "ng", "nok", "not_ok", "abnormal", "anomalous", "anomaly", "anomalies", "defect"]
+BAD += ["defects", "defective", "fail", "failed", "faulty", "reject", "rejects", "rejected"]
+BAD += ["scrap"]
 NOT_NORMAL = (*MASKS, *TEST, *BAD)
 
 
@@ -50,8 +49,7 @@ def as_images(images: Images) -> list[ImageLike]:
 
     Raises:
         FileNotFoundError, DatasetError: see `list_images`.
-        ImageError: an array is neither one image nor many.
-        TypeError: it is none of these.
+        ImageError, TypeError: an array is neither one image nor many; it is none of these.
     """
     if isinstance(images, str | os.PathLike):
         return list(list_images(images))
@@ -82,8 +80,7 @@ def list_images(source: str | os.PathLike[str]) -> list[Path]:
     They are in natural order. Folders of masks are left out, and a warning says so.
 
     Raises:
-        FileNotFoundError: there is nothing of that name.
-        DatasetError: the folder holds no image.
+        FileNotFoundError, DatasetError: there is nothing of that name; the folder holds no image.
     """
     if Path(source).is_file():
         return [Path(source)]
@@ -92,25 +89,18 @@ def list_images(source: str | os.PathLike[str]) -> list[Path]:
     if not paths:
         raise DatasetError(f"{root}: expected images ({', '.join(image_suffixes())}), found none")
     note_others(root, _folders_below(root, without=MASKS))
-    masks = left_out(root, paths)
-    if masks:
+    if masks := left_out(root, paths):
         warnings.warn(f"{root}: folders of masks are left out: {listed(masks)}", stacklevel=2)
     return paths
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSet:
-    """The normal images of a folder, and what of it does not train.
-
-    Attributes:
-        images: to train on.
-        folder: where they lie, for messages; "" for a list of images.
-        left_out: folders of images that do not train, and how many each holds.
-    """
+    """The normal images of a folder, and what of it does not train."""
 
     images: tuple[ImageLike, ...]
-    folder: str = ""
-    left_out: Counts = ()
+    folder: str = ""  # where they lie, for messages; "" for a list of images
+    left_out: Counts = ()  # folders of images that do not train, and how many each holds
 
     def __str__(self) -> str:
         """One line: "training on 40 images of okng/OK; left out: NG/ (15), masks/ (15)"."""
@@ -131,8 +121,8 @@ def training_set(source: Images, *, recursive: bool = False) -> TrainingSet:
         recursive: whether images in sub-folders train, too.
 
     Raises:
-        FileNotFoundError: there is no such folder.
-        DatasetError: it holds no image, several categories, or it is not clear what is normal.
+        FileNotFoundError, DatasetError: there is no such folder; it holds no image, several
+            categories, or it is not clear what is normal.
     """
     if not isinstance(source, str | os.PathLike) or Path(source).is_file():
         images = tuple(as_images(source))

@@ -39,19 +39,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
+from differnet_lite.checks import whole
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.thresholds import conformal_threshold
 
-__all__ = [
-    "MapLevels",
-    "evenly",
-    "SIGMA",
-    "PlaceStatistics",
-    "distance_map",
-    "drawn",
-    "joined",
-    "place_features",
-]
+__all__ = ["SIGMA", "MapLevels", "PlaceStatistics", "distance_map", "drawn", "evenly", "joined"]
+__all__ += ["place_features"]
 
 SIGMA = 4.0  # px, of the blur; 8 is as good
 TAPPED_STRIDE = 16  # px between the cells of the tapped layers: 27 x 27 cells of 448 px
@@ -80,9 +73,7 @@ def evenly(total: int, n: int) -> list[int]:
         >>> evenly(16, 4)
         [0, 4, 8, 12]
     """
-    if not 1 <= n <= total:
-        raise ValueError(f"n: expected 1 to {total}, got {n}")
-    return [k * total // n for k in range(n)]
+    return [k * total // n for k in range(whole("n", n, least=1, most=total))]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,10 +101,9 @@ class PlaceStatistics:
     usual: Tensor
 
     def levels(self, alpha: float = 0.05, *, if_too_few: str = "raise") -> MapLevels:
-        """What new maps are compared with.
+        """What new maps are compared with, where alpha of normal images may pass the level.
 
         Args:
-            alpha: share of normal images that may pass the level anywhere.
             if_too_few: "raise", or "fallback", which takes the smallest rate that can be reached.
 
         Raises:
@@ -136,15 +126,11 @@ class PlaceStatistics:
 
 
 def place_features(extractor: MultiScaleExtractor, images: Tensor) -> list[Tensor]:
-    """Tapped activations, averaged over 3 x 3 cells: L tensors (N, C_l, h, w) float32.
+    """Tapped activations of images (N, 3, size, size) in [0, 1]: L tensors (N, C_l, h, w) float32.
 
     Tapped are the first and the last activation of the trunk on its grid of 16 pixels: ReLU layers
     where there are any (AlexNet: of its third and fifth convolution), else blocks (ResNet's third
-    stage). A trunk without such a grid gives its last maps.
-
-    Args:
-        extractor: the trunk.
-        images: (N, 3, size, size) in [0, 1].
+    stage). A trunk without such a grid gives its last maps. Each is averaged over 3 x 3 cells.
     """
     x = extractor.pyramid(images)[0]
     outputs: list[tuple[nn.Module, Tensor]] = []
@@ -160,11 +146,7 @@ def place_features(extractor: MultiScaleExtractor, images: Tensor) -> list[Tenso
 
 
 def distance_map(
-    extractor: MultiScaleExtractor,
-    statistics: PlaceStatistics,
-    images: Tensor,
-    *,
-    sigma: float = SIGMA,
+    extractor: MultiScaleExtractor, statistics: PlaceStatistics, images: Tensor
 ) -> Tensor:
     """Maps (N, size, size) float32 of images (N, 3, size, size) in [0, 1]; see above."""
     layers = place_features(extractor, images)
@@ -175,18 +157,16 @@ def distance_map(
     squares = (statistics.factor.to(images) @ flat).square().sum(1)
     squares = squares - a.square().sum(1) + own.square().sum(1)
     distance = squares.clamp_min(0).view(-1, *residual.shape[2:]) / residual.shape[1]
-    return drawn(distance / statistics.border.to(images), extractor.size, sigma=sigma)
+    return drawn(distance / statistics.border.to(images), extractor.size)
 
 
-def drawn(distance: Tensor, size: int, *, sigma: float = SIGMA) -> Tensor:
-    """(N, h, w) on the trunk's grid to (N, size, size): each cell drawn where it looks, blurred.
-
-    A tapped cell of AlexNet's sees pixel 15 + 16 v in its centre; a grid of other spacing is taken
-    as centred in the image.
-    """
+def drawn(distance: Tensor, size: int) -> Tensor:
+    """(N, h, w) on the trunk's grid to (N, size, size): each cell drawn where it looks, blurred."""
     h = distance.shape[-1]
     out = size // WORK
-    alexnet = 0.5 <= size / 16 - h < 2  # no padding at its first layer: fewer cells than size / 16
+    # AlexNet's cell v sees pixel 15 + 16 v in its centre: no padding at its first layer, so fewer
+    # cells than size / 16; other grids are taken as centred in the image
+    alexnet = 0.5 <= size / 16 - h < 2
     step = 16 if alexnet else size / h
     first = 15 if alexnet else (step - 1) / 2
     pixel = (torch.arange(out, device=distance.device) + 0.5) * size / out - 0.5
@@ -194,9 +174,8 @@ def drawn(distance: Tensor, size: int, *, sigma: float = SIGMA) -> Tensor:
     grid = torch.stack(torch.meshgrid(u, u, indexing="ij")[::-1], -1)[None]
     grid = grid.expand(distance.shape[0], -1, -1, -1)
     maps = F.grid_sample(distance[:, None], grid, padding_mode="border", align_corners=True)
-    if sigma > 0:
-        s = sigma * out / size
-        maps = gaussian_blur(maps, [2 * int(4 * s + 0.5) + 1] * 2, [s, s])
+    s = SIGMA * out / size
+    maps = gaussian_blur(maps, [2 * int(4 * s + 0.5) + 1] * 2, [s, s])
     whole = F.interpolate(maps, size=(size, size), mode="bilinear", align_corners=False)
     return whole[:, 0]
 

@@ -10,8 +10,7 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +28,7 @@ from differnet_lite.trunk import fast_dtype
 if TYPE_CHECKING:
     from differnet_lite.detector import DifferNet
 
-__all__ = ["CheckpointError", "load_into", "read_file", "rebuilding", "save_model", "write_file"]
+__all__ = ["CheckpointError", "load_into", "read_file", "save_model", "write_file"]
 
 FORMAT = 6
 EMBEDDED = 100e6  # bytes of a trunk's weights that a model file may hold
@@ -45,9 +44,6 @@ def save_model(model: DifferNet, path: str | os.PathLike[str]) -> Path:
 
     Weights of the trunk that are not this package's are stored with it if they are small, else
     their digest alone; never the path that they came from.
-
-    Raises:
-        OSError: the folder does not exist, or cannot be written into.
     """
     extractor = model.extractor
     settings = model.settings.to_json()
@@ -83,24 +79,15 @@ def load_into(
     dtype: str | None = None,
     weights: str | os.PathLike[str] | None = None,
 ) -> None:
-    """Give an unfitted model the settings of a file and what was fitted.
-
-    Args:
-        dtype, weights: see `DifferNet.load`.
-
-    Raises:
-        FileNotFoundError, CheckpointError: see `read_file`; the trunk's weights are missing.
-    """
+    """Give an unfitted model the settings of a file and what was fitted; see `DifferNet.load`."""
     header, tensors = read_file(path)
-    with rebuilding(path):
-        settings = Settings.from_json(header["settings"])
-        model.preset = header["preset"]
-        model.seed = header["seed"]
-        preset = PRESETS[model.preset]
-        for field in dataclasses.fields(Settings):
-            value = getattr(settings, field.name)
-            if value != getattr(preset, field.name):
-                setattr(model, field.name, value)
+    settings = Settings.from_json(header["settings"])
+    model.preset = header["preset"]
+    model.seed = header["seed"]
+    for field in dataclasses.fields(Settings):
+        value = getattr(settings, field.name)
+        if value != getattr(PRESETS[model.preset], field.name):
+            setattr(model, field.name, value)
     if dtype is not None:
         model.dtype = dtype
     if weights is not None:
@@ -115,21 +102,20 @@ def load_into(
         model.set_trunk_weights(own_weights)
     extractor = model.extractor
     _check_trunk(path, header["trunk"], extractor.identity, extractor.device)
-    with rebuilding(path):
-        flows = []
-        for k in range(header["flows"]):
-            flow = empty_flow(model.settings, n_features=extractor.n_features)
-            flow.load_state_dict(_part(f"flow{k}", tensors))
-            flows.append(flow.to(extractor.device).eval())
-        places = _part("places", tensors)
-        groups = tensors.get("calibration_groups")
-        model.flows_ = flows
-        model.angles_ = tuple(header["angles"])
-        model.places_ = PlaceStatistics.from_tensors(places) if places else None
-        for name in FITTED:
-            setattr(model, name, header[name])
-        model.calibration_groups_ = None if groups is None else groups.numpy()
-        model.calibration_scores_ = tensors["calibration_scores"].numpy()
+    flows = []
+    for k in range(header["flows"]):
+        flow = empty_flow(model.settings, n_features=extractor.n_features)
+        flow.load_state_dict(_part(f"flow{k}", tensors))
+        flows.append(flow.to(extractor.device).eval())
+    places = _part("places", tensors)
+    groups = tensors.get("calibration_groups")
+    model.flows_ = flows
+    model.angles_ = tuple(header["angles"])
+    model.places_ = PlaceStatistics.from_tensors(places) if places else None
+    for name in FITTED:
+        setattr(model, name, header[name])
+    model.calibration_groups_ = None if groups is None else groups.numpy()
+    model.calibration_scores_ = tensors["calibration_scores"].numpy()
 
 
 def write_file(
@@ -155,8 +141,8 @@ def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, T
     The file is read, and not mapped: rewritten meanwhile it is damaged, and the process lives on.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        CheckpointError: it is damaged, no model of this package, or of another version.
+        FileNotFoundError, CheckpointError: there is no such file; it is damaged, no model of this
+            package, or of another version.
     """
     path = Path(path)
     if not path.is_file():
@@ -184,30 +170,10 @@ def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, T
     return header, tensors
 
 
-@contextmanager
-def rebuilding(path: str | os.PathLike[str]) -> Iterator[None]:
-    """What goes wrong while a model is built from a file becomes a `CheckpointError`.
-
-    Too little memory, which torch tells as a RuntimeError, is no fault of the file.
-    """
-    try:
-        yield
-    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "memory" in str(error):
-            raise
-        raise CheckpointError(
-            f"{path}: the file is incomplete or of another version ({error!r})"
-        ) from error
-
-
 def _check_trunk(
     path: str | os.PathLike[str], saved: str, present: str, device: torch.device
 ) -> None:
-    """Refuse another trunk than the model was calibrated with; warn of another number format.
-
-    Args:
-        saved, present: identities of the two trunks, see `MultiScaleExtractor`.
-    """
+    """Refuse another trunk than the model was calibrated with; warn of another number format."""
     saved_trunk, saved_dtype = saved.rsplit("/", 1)
     trunk, dtype = present.rsplit("/", 1)
     if trunk != saved_trunk:

@@ -7,16 +7,12 @@ what passes the level that a normal image's whole map reaches anywhere with prob
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 from PIL import Image, ImageChops, ImageFilter
 
-from differnet_lite.files import replacing
 from differnet_lite.maps import MapLevels
 
-__all__ = ["LINE", "MARKED", "TOP", "painted", "ramp", "ramp_position", "write_overlay"]
+__all__ = ["LINE", "MARKED", "TOP", "painted", "ramp", "ramp_position"]
 
 MARKED = 0.4  # where on the ramp the level stands
 TOP = 8  # times the level is the ramp's end
@@ -40,13 +36,7 @@ def ramp_position(values: np.ndarray, levels: MapLevels) -> np.ndarray:
 
 
 def painted(photograph: Image.Image, values: np.ndarray, levels: MapLevels) -> Image.Image:
-    """The photograph in its own size and shape, with its map over it and what is marked outlined.
-
-    Args:
-        photograph: RGB, of any size.
-        values: (H, W) float32 map of any size; it is stretched to the photograph.
-        levels: what the values are compared with.
-    """
+    """An RGB photograph with a map (H, W) stretched over it; what is marked is outlined."""
     # in steps of 1/255 from here on, which spares memory; the level is step 102 exactly
     steps = np.floor(255 * ramp_position(values, levels)).astype(np.uint8)
     position = Image.fromarray(steps).resize(photograph.size, Image.Resampling.BILINEAR)
@@ -59,15 +49,6 @@ def painted(photograph: Image.Image, values: np.ndarray, levels: MapLevels) -> I
     inside = marked.filter(ImageFilter.MinFilter(2 * width + 1))
     drawn.paste(LINE, mask=ImageChops.subtract(marked, inside))
     return drawn
-
-
-def write_overlay(
-    path: str | os.PathLike[str], photograph: Image.Image, values: np.ndarray, levels: MapLevels
-) -> Path:
-    """Write what `painted` gives as a PNG file, whole or not at all; its folder must exist."""
-    with replacing(path) as file:
-        painted(photograph, values, levels).save(file, "PNG")
-    return Path(path)
 
 
 def ramp(position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -10,9 +10,7 @@ import torch
 from PIL import Image, ImageFile
 from torch import Tensor
 
-__all__ = [
-    *("ImageError", "as_picture", "exchange_bytes", "one_picture", "to_eight_bits", "white_of"),
-]
+__all__ = ["ImageError", "as_picture", "exchange_bytes", "one_picture", "to_eight_bits", "white_of"]
 
 DEPTHS = (8, 10, 12, 13, 14, 16)  # bits of cameras
 NATIVE = ";16B" if sys.byteorder == "little" else ";16L"
@@ -60,9 +58,7 @@ def as_picture(array: np.ndarray, name: str = "the array") -> Image.Image:
 
 
 def white_of(largest: float) -> int:
-    """The largest value of a camera of 8, 10, 12, 13, 14 or 16 bits: the least that fits.
-
-    A warning says which, unless it has 16.
+    """The white of a camera, of the fewest bits that fit the largest value; a warning says which.
 
     Example:
         >>> white_of(65000)
@@ -78,11 +74,10 @@ def white_of(largest: float) -> int:
     return white
 
 
-def to_eight_bits(values: np.ndarray, white: float | None, name: str = "the array") -> np.ndarray:
+def to_eight_bits(values: np.ndarray, white: float | None, name: str) -> np.ndarray:
     """Integers (H, W) or (H, W, 2 to 4) of more than 8 bits as uint8; `white` becomes 255.
 
-    Args:
-        white: None goes by the largest value of this picture, and a warning says so.
+    None goes by the largest value of this picture, and a warning says so.
     """
     largest = values.max()
     if values.min() < 0 or (white is None and largest > 65535):
@@ -105,8 +100,7 @@ def to_eight_bits(values: np.ndarray, white: float | None, name: str = "the arra
 def exchange_bytes(opened: Image.Image) -> bool:
     """Make Pillow take the low bytes of a 16-bit colour file for the high ones, which it keeps.
 
-    Returns:
-        False if it is no such file; then nothing is changed.
+    False if it is no such file; then nothing is changed.
     """
     tiles = []
     for tile in opened.tile if isinstance(opened, ImageFile.ImageFile) else ():

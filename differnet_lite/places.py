@@ -31,15 +31,10 @@ USUAL = 0.999  # share of the places of normal images that show no colour
 def place_statistics(
     extractor: MultiScaleExtractor, images: Sequence[ImageLike], *, white: float | None = None
 ) -> PlaceStatistics | None:
-    """Statistics of normal images, and the maxima of their own leave-one-out maps.
+    """Statistics of n normal images, and the maxima of their own leave-one-out maps; None if n < 3.
 
     With residuals r_i = Phi_i - mu and S = sum r_i r_i^T over images and places, the residual
     against the others is r_i n / (n - 1) and their scatter S - n / (n - 1) r_i r_i^T: exact.
-
-    Args:
-        extractor: the trunk.
-        images: n normal images; fewer than 3 give None.
-        white: of pictures of more than 8 bits, see `as_rgb`.
     """
     n = len(images)
     if n < 3:
@@ -88,7 +83,7 @@ def place_statistics(
 def _phi(
     extractor: MultiScaleExtractor, images: Sequence[ImageLike], white: float | None
 ) -> tuple[Tensor, Tensor]:
-    """Phi (n, D, h, w) of images, on the CPU (MPS has no float64), and the layers' norms (L,)."""
+    """Phi (n, D, h, w), on the CPU (MPS has no float64), and the layers' norms (L,)."""
     batches: list[list[Tensor]] = []
     for batch in iter_decoded(images, size=extractor.size, batch=8, white=white):
         layers = place_features(extractor, batch.to(extractor.device).float() / 255)
@@ -100,13 +95,10 @@ def _phi(
 
 
 def _axes(factor: Tensor, residuals: Tensor) -> Tensor:
-    """The directions (K, D) in which the covariances of some places differ most from each other.
+    """The directions (K, D) in which the covariances of places differ most from each other.
 
-    They are the first eigenvectors of the mean square of the whitened places' covariances.
-
-    Args:
-        factor: (D, D), whitens.
-        residuals: (n, D, h, w) at some places.
+    They are the first eigenvectors of the mean square of the covariances at each place, of
+    residuals (n, D, h, w) that `factor` whitens.
     """
     n, n_features = residuals.shape[:2]
     squares = torch.zeros(n_features, n_features)
@@ -138,7 +130,7 @@ def _left_out(rows: Tensor, weight: float) -> tuple[Tensor, float]:
 
 def _factor(covariance: Tensor) -> Tensor:
     """L^-1 with L L^T the inflated covariance: it whitens. (D, D) float32."""
-    eye = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
+    eye = torch.eye(len(covariance), dtype=covariance.dtype)
     inflated = covariance + EPS * covariance.diagonal().mean().clamp_min(1e-12) * eye
     lower = torch.linalg.cholesky(inflated)
     return torch.linalg.solve_triangular(lower, eye, upper=False).float()
@@ -149,10 +141,9 @@ def _border(normal: Tensor) -> Tensor:
     h, w = normal.shape
     if min(h, w) <= 2 * RINGS:
         return torch.ones_like(normal)
-    rows = torch.arange(h, device=normal.device)
-    columns = torch.arange(w, device=normal.device)
-    ring = torch.minimum(
-        torch.minimum(rows, h - 1 - rows)[:, None], torch.minimum(columns, w - 1 - columns)[None]
-    ).clamp_max(RINGS)
+    rows = torch.arange(h)[:, None]
+    columns = torch.arange(w)[None]
+    sides = torch.broadcast_tensors(rows, h - 1 - rows, columns, w - 1 - columns)
+    ring = torch.stack(sides).amin(0).clamp_max(RINGS)
     levels = torch.stack([normal[ring == k].mean() for k in range(RINGS + 1)])
     return (levels / levels[-1].clamp_min(1e-12)).clamp_min(1)[ring]

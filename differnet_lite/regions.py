@@ -1,8 +1,4 @@
-"""Where a defect is, in the pixels of the photograph itself.
-
-A map is drawn over the square that the trunk sees. Its places above the level become regions, in
-the photograph's own size and shape.
-"""
+"""Where a defect is, in the pixels and the shape of the photograph itself."""
 
 from __future__ import annotations
 
@@ -12,8 +8,6 @@ import numpy as np
 from scipy import ndimage
 
 __all__ = ["Region", "regions_of"]
-
-NEIGHBOURS = np.ones((3, 3))  # of a pixel: all eight
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +41,7 @@ def regions_of(anomaly_map: np.ndarray, level: float, size: tuple[int, int]) -> 
         >>> regions_of(drawn, 1.5, (400, 800))
         [Region(box=(200, 200, 100, 200), area=20000, peak=(250, 300), excess=2.0)]
     """
-    labels, _ = ndimage.label(anomaly_map >= level, structure=NEIGHBOURS)
+    labels, _ = ndimage.label(anomaly_map >= level, structure=np.ones((3, 3)))
     height, width = anomaly_map.shape
     across = size[0] / width
     down = size[1] / height

@@ -21,15 +21,10 @@ def write_state(
     generator: torch.Generator,
     history: History,
 ) -> None:
-    """Write all that the next epoch depends on, whole or not at all."""
-    state = {
-        "flow": flow.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "generator": generator.get_state(),
-        "history": history,
-    }
+    """Write all that the next epoch depends on."""
+    states = (flow.state_dict(), optimiser.state_dict(), generator.get_state(), history)
     with replacing(path) as file:
-        torch.save(state, file)
+        torch.save(states, file)
 
 
 def read_state(
@@ -39,8 +34,8 @@ def read_state(
     generator: torch.Generator,
 ) -> History:
     """Set everything to the state after the last whole epoch; the history until then."""
-    state = torch.load(path, map_location=flow.mean.device, weights_only=True)
-    flow.load_state_dict(state["flow"])
-    optimiser.load_state_dict(state["optimiser"])
-    generator.set_state(state["generator"].cpu())
-    return state["history"]
+    states = torch.load(path, map_location=flow.mean.device, weights_only=True)
+    flow.load_state_dict(states[0])
+    optimiser.load_state_dict(states[1])
+    generator.set_state(states[2].cpu())
+    return states[3]

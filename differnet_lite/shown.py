@@ -31,51 +31,32 @@ RARE = 1e-3  # a batch that is rarer than this, if the promise holds, gets a not
 
 
 class Look(NamedTuple):
-    """What one reading of a photograph says.
-
-    Attributes:
-        path: of its file, if it has one.
-        size: width and height in pixels, turned as EXIF says.
-        format: as Pillow names it; "pixels" of what is no file.
-        colour: "grey" or "colour".
-        step: of a JPEG file, the mean step of its quantization, 1 to 255 grey levels; 0 of others.
-        digest: see `Source`; as what follows it is empty where only headers are read.
-        largest: the largest value of a picture of more than 8 bits; 0 of others.
-        thumbnail: (SIDE^2,) float32, brightness of mean 0 and spread 1.
-    """
+    """What one reading of a photograph says; the last three are empty of headers alone."""
 
     path: Path | None
-    size: tuple[int, int]
-    format: str
-    colour: str
-    step: float
-    digest: str = ""
-    largest: float = 0
-    thumbnail: np.ndarray = np.empty(0, np.float32)
+    size: tuple[int, int]  # width and height, pixels, turned as EXIF says
+    format: str  # as Pillow names it; "pixels" of what is no file
+    colour: str  # "grey" or "colour"
+    step: float  # of a JPEG file, the mean step of its quantization, grey levels; 0 of others
+    digest: str = ""  # see `Source`
+    largest: float = 0  # value of a picture of more than 8 bits; 0 of others
+    thumbnail: np.ndarray = np.empty(0, np.float32)  # (SIDE^2,), of mean 0 and spread 1
 
 
 class Summary(TypedDict):
-    """Of a set of images: ranges of width / height and of the geometric mean side; the rest.
+    """Of a set of images."""
 
-    `formats` are the files', `colours` "grey" or "colour", `step` the largest, see `Look`.
-    """
-
-    aspect: tuple[float, float]
-    side: tuple[float, float]
+    aspect: tuple[float, float]  # smallest and largest width / height
+    side: tuple[float, float]  # so of the geometric mean of the sides, pixels
     formats: list[str]
     colours: list[str]
-    step: float
+    step: float  # the largest, see `Look`
 
 
 def survey(
     images: Sequence[ImageLike], *, headers_only: bool = False, progress: bool = False
 ) -> list[Look]:
-    """Look at each image once.
-
-    Args:
-        headers_only: no pixel is decoded.
-        progress: whether to show a progress bar.
-    """
+    """Look at each image once; with `headers_only` no pixel is decoded."""
     looks = in_parallel(functools.partial(_look, headers_only=headers_only), images)
     bar = tqdm(looks, "looking at images", len(images), disable=not progress, leave=False)
     return list(bar)
@@ -162,12 +143,11 @@ def _look(image: ImageLike, headers_only: bool) -> Look:
     if isinstance(picture, np.ndarray):
         largest = float(picture.max())
         values = picture.astype(np.float32)
-        grey_picture = Image.fromarray(values if values.ndim == 2 else values.mean(2))
+        picture = Image.fromarray(values if values.ndim == 2 else values.mean(2))
     else:
-        grey_picture = picture.convert("L").convert("F")
-    grey_picture = grey_picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2)
-    # not rounded: grain is told from grain
-    brightness = np.asarray(grey_picture).ravel()
+        picture = picture.convert("L").convert("F")  # not rounded below: grain is told from grain
+    small = picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2)
+    brightness = np.asarray(small).ravel()
     thumbnail = (brightness - brightness.mean()) / max(brightness.std(), 1e-3)
     return header._replace(digest=source.digest, largest=largest, thumbnail=thumbnail)
 

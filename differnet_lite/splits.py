@@ -7,17 +7,10 @@ from typing import NamedTuple
 
 import torch
 
-__all__ = [
-    "CALIBRATIONS",
-    "SMALLEST_CALIBRATION",
-    "Split",
-    "cross_splits",
-    "held_out_split",
-    "splits",
-]
+__all__ = ["CALIBRATIONS", "SMALLEST_CALIBRATION", "Split", "cross_splits", "held_out_split"]
+__all__ += ["splits"]
 
 CALIBRATIONS = ("cross", "split", "none")
-
 SMALLEST_CALIBRATION = 19  # images: the fewest that can promise 5 % false alarms
 
 
@@ -46,7 +39,6 @@ def held_out_split(groups: Sequence[int], share: float, *, seed: int) -> Split:
         groups: for each image the number of its group; groups are never torn apart. At least half
             of the images train: a group that is too large for the other half trains.
         share: of the images that calibrate.
-        seed: of the choice.
 
     Example:
         >>> [len(part) for part in held_out_split(range(200), 0.2, seed=0)]
@@ -65,16 +57,14 @@ def held_out_split(groups: Sequence[int], share: float, *, seed: int) -> Split:
 def cross_splits(groups: Sequence[int], folds: int, *, seed: int) -> list[Split]:
     """All images train the first detector; each of the others trains on all but one fold.
 
-    Every image lies in one fold, and is scored by the detector that did not see that fold. New
-    images are scored by the mean of the fold detectors (DifferNet), which is as good at the rate
-    that was asked for, or by the first (the baselines), which has seen more than they have: its
-    scores of new normals are lower, and then fewer are flagged than was asked for (notebook 06).
+    Every image is scored by the detector that did not see its fold. New images are scored by the
+    mean of the fold detectors (DifferNet), which keeps the rate that was asked for; or by the
+    first (the baselines), whose scores of new normals are lower, as it has seen more (notebook 06).
 
     Args:
         groups: as in `held_out_split`. A group of more than half of the images always trains.
         folds: K; fewer where there are fewer groups, more where a fold would else hold more than
             half of the images.
-        seed: of the folds.
 
     Returns:
         K + 1 splits; the first has nothing to calibrate. Only the first, if all images are of one

@@ -17,7 +17,6 @@ largest score: then no image of a new group reaches the threshold with probabili
 from __future__ import annotations
 
 import dataclasses
-import math
 import warnings
 
 import numpy as np
@@ -25,15 +24,8 @@ from numpy.typing import ArrayLike
 
 from differnet_lite.checks import one_of, rate, vector
 
-__all__ = [
-    "Calibration",
-    "Judgement",
-    "Threshold",
-    "TooFewNormalsError",
-    "conformal_threshold",
-    "ordered_scores",
-    "p_values",
-]
+__all__ = ["Calibration", "Judgement", "Threshold", "TooFewNormalsError", "conformal_threshold"]
+__all__ += ["ordered_scores", "p_values"]
 
 
 class TooFewNormalsError(ValueError):
@@ -57,13 +49,6 @@ class Threshold:
     n: int
     rule: str
     guaranteed: float | None
-
-    def __post_init__(self) -> None:
-        if not math.isfinite(self.value):
-            raise ValueError(
-                f"scores: expected some below {np.finfo(float).max:.3g}, so that a threshold is "
-                f"finite, got {self.value}"
-            )
 
     @property
     def smallest_alpha(self) -> float:
@@ -149,8 +134,8 @@ def conformal_threshold(
     Args:
         scores: (n,) scores of held-out normal images, one for each image.
         alpha: wanted false-alarm rate, 0 < alpha < 1.
-        if_too_few: what to do if n < 1 / alpha - 1: "raise", or "fallback", which takes the largest
-            score and says that it guarantees 1 / (n + 1) only.
+        if_too_few: if n < 1 / alpha - 1, "raise"; or "fallback", which takes the largest score and
+            says that it guarantees 1 / (n + 1) only.
         cross: the scores are out-of-fold, and new images are scored by the mean of the folds'
             detectors. The rate is measured to be at most alpha (notebook 06) and not proved; of the
             related CV+, which compares with each detector apart, about 2 alpha is proved.
@@ -176,7 +161,7 @@ def conformal_threshold(
     k = n + 1 - int((np.arange(1, n + 2) / (n + 1) <= alpha).sum())
     guaranteed = alpha
     if k > n:
-        nearest = round(min(1 / alpha, 1e18))  # 1 / 5e-324 is no number
+        nearest = round(1 / alpha)
         needed = nearest - 1 if 1 / nearest <= alpha else nearest
         if if_too_few != "fallback":
             raise TooFewNormalsError(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from differnet_lite.files import made_folder, replacing
+from differnet_lite.files import replacing
 
 
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
@@ -62,11 +62,3 @@ def test_what_is_no_file_is_refused_and_stays(tmp_path: Path) -> None:
             file.write(b"anything")
     assert stat.S_ISFIFO(pipe.stat().st_mode)
     assert os.listdir(tmp_path) == ["pipe"]
-
-
-def test_a_folder_is_made_unless_a_file_is_in_the_way(tmp_path: Path) -> None:
-    assert made_folder(tmp_path / "a" / "b").is_dir()
-    assert made_folder(tmp_path / "a" / "b").is_dir()
-    (tmp_path / "file").touch()
-    with pytest.raises(NotADirectoryError, match="file"):
-        made_folder(tmp_path / "file")

@@ -174,7 +174,7 @@ def test_a_spot_is_drawn_where_it_is(
 def test_a_cell_is_drawn_at_its_centre() -> None:
     grid = torch.zeros(1, 27, 27)
     grid[0, 3, 20] = 1
-    row, column = divmod(int(drawn(grid, 448, sigma=0).argmax()), 448)
+    row, column = divmod(int(drawn(grid, 448).argmax()), 448)
     assert abs(row - (15 + 16 * 3)) <= 1 and abs(column - (15 + 16 * 20)) <= 1
 
 
@@ -207,7 +207,7 @@ def test_too_few_images_have_no_statistics(
 ) -> None:
     assert place_statistics(extractor, normal[:2]) is None
     assert evenly(16, 4) == [0, 4, 8, 12]
-    with pytest.raises(ValueError, match="n: expected 1 to 3, got 4"):
+    with pytest.raises(ValueError, match="n: expected .* at most 3, got 4"):
         evenly(3, 4)
 
 

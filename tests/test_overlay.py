@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
-import pytest
 from PIL import Image
 
 from differnet_lite.maps import MapLevels
-from differnet_lite.overlay import (
-    LINE,
-    MARKED,
-    TOP,
-    painted,
-    ramp_position,
-    write_overlay,
-)
+from differnet_lite.overlay import LINE, MARKED, TOP, painted, ramp_position
 
 LEVELS = MapLevels(usual=1.0, level=2.0, alpha=0.05)
 
@@ -55,22 +45,3 @@ def test_a_line_is_drawn_at_the_level_and_not_below_it() -> None:
         values[20:40, 20:40] = value
         drawn = np.asarray(painted(photograph, values, LEVELS))
         assert (drawn == np.array(tuple(bytes.fromhex(LINE[1:])))).all(-1).any() == marked
-
-
-def test_a_picture_appears_whole_or_not_at_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    photograph = Image.new("RGB", (50, 20))
-    values = np.zeros((8, 8), np.float32)
-    path = write_overlay(tmp_path / "a.png", photograph, values, LEVELS)
-    assert Image.open(path).size == (50, 20)
-    before = path.read_bytes()
-
-    def full(self: Image.Image, file: object, *_: object) -> None:
-        file.write(b"half")  # type: ignore[attr-defined]
-        raise OSError("no space left")
-
-    monkeypatch.setattr(Image.Image, "save", full)
-    with pytest.raises(OSError, match="no space"):
-        write_overlay(path, photograph, values, LEVELS)
-    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]

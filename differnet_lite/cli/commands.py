@@ -25,12 +25,7 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command.
-
-    Returns:
-        0 if all went well, 2 after one line on stderr for what cannot be done, 3 if some files
-        could not be read, 130 after Ctrl-C.
-    """
+    """Run one command and return its exit status, see the epilogue of `--help`."""
     args = build_parser().parse_args(arguments)
     args.progress = sys.stderr.isatty() and not args.quiet
     for stream in (sys.stdout, sys.stderr):
@@ -43,11 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except BrokenPipeError:  # whoever read the output has seen enough
-        _silence()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (TypeError, ValueError, OSError, RuntimeError, ArithmeticError, MemoryError) as error:
         _print(f"error: {escaped(error) or type(error).__name__}")
-        _silence()
         return 2
     except KeyboardInterrupt:
         _print("interrupted; the same command goes on with the features and states that are kept")
@@ -63,14 +57,6 @@ def _print(line: str) -> None:
     print(("\r\x1b[K" if sys.stderr.isatty() else "") + line, file=sys.stderr)
 
 
-def _silence() -> None:
-    """Send what is left in stdout nowhere, so that the interpreter's end does not complain."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def _function(command: str) -> Callable[[argparse.Namespace], int]:
     """What runs a command; only what it needs is imported."""
     if command in ("demo", "evaluate", "prepare"):
@@ -83,7 +69,6 @@ def _function(command: str) -> Callable[[argparse.Namespace], int]:
 
 
 def _fit(args: argparse.Namespace) -> int:
-    from differnet_lite.checks import whole
     from differnet_lite.detector import DifferNet
     from differnet_lite.listing import training_set
     from differnet_lite.transforms import Transformations
@@ -94,8 +79,7 @@ def _fit(args: argparse.Namespace) -> int:
     if args.rotations == 1:
         transformations = Transformations.upright()
     elif args.rotations is not None:
-        n = whole("--rotations", args.rotations, least=1, most=3600)  # a tenth of a degree apart
-        transformations = Transformations.grid(n)
+        transformations = Transformations.grid(args.rotations)
     by_rule = args.calibration is None or args.calibration in RULES
     model = DifferNet(
         args.preset,

@@ -9,11 +9,7 @@ __all__ = ["course"]
 
 
 def course(module: str) -> ModuleType:
-    """A module of the course: commands (demo, prepare), plots (reports), evaluation or cluster.
-
-    Raises:
-        RuntimeError: the course, or a package that it needs, is not installed.
-    """
+    """A module of the course: commands (demo, evaluate, prepare), plots (reports) or cluster."""
     try:
         return importlib.import_module(f"differnet_course.{module}")
     except ModuleNotFoundError as error:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import io
 import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO
 
@@ -17,11 +16,10 @@ from differnet_lite.files import replacing
 
 __all__ = ["MapFolder", "Row", "check_output", "escaped", "print_table", "row_writer"]
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the start of one
 INDEX = "differnet-lite-maps.txt"  # in a folder of maps: which files the last run has written
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Row:
     """One photograph: its fields are the columns of the CSV file and the keys of --json, in order.
 
@@ -40,13 +38,9 @@ class Row:
 
     def cells(self) -> list[object]:
         """For a CSV file: a truth value is 0 or 1, regions are JSON, what is missing is empty."""
-        values = dataclasses.asdict(self)
-        for name in ("path", "map"):
-            text = os.fsencode(values[name]).decode("utf-8", "backslashreplace")
-            values[name] = "'" + text if text.startswith(FORMULA) else text
-        values["flagged"] = None if self.flagged is None else int(self.flagged)
-        values["regions"] = json.dumps(self.regions) if self.regions else ""
-        return list(values.values())
+        flagged = None if self.flagged is None else int(self.flagged)
+        regions = json.dumps(self.regions) if self.regions else ""
+        return list((dataclasses.asdict(self) | {"flagged": flagged, "regions": regions}).values())
 
 
 @contextmanager
@@ -57,14 +51,13 @@ def row_writer(table: str | None, as_json: bool) -> Iterator[Callable[[Row], Non
         table: CSV file, "-" for standard output, or None.
         as_json: whether to print a JSON object a line, too.
     """
-    with ExitStack() as stack:
-        file: IO[str] = io.StringIO(newline="")  # which nobody reads
-        if table == "-":
-            file = sys.stdout
-        elif table:
-            file = stack.enter_context(replacing(table, "x", encoding="utf-8", newline=""))
+    opened: AbstractContextManager[IO[str]] = nullcontext(sys.stdout)
+    if table and table != "-":  # a name of bytes that are no UTF-8 is no error
+        opened = replacing(table, "x", encoding="utf-8", errors="backslashreplace", newline="")
+    with opened as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(field.name for field in dataclasses.fields(Row))
+        if table:
+            writer.writerow(field.name for field in dataclasses.fields(Row))
 
         def write(row: Row) -> None:
             if table:
@@ -129,11 +122,7 @@ def print_table(rows: Sequence[tuple[str, str]], file: IO[str] | None = None) ->
 
 
 def check_output(option: str, name: str | None, inputs: Iterable[Path] = ()) -> None:
-    """Refuse a file that cannot be written, or that is one of the inputs; None is no file.
-
-    Raises:
-        FileNotFoundError, OSError, ValueError: as the message says.
-    """
+    """Refuse a file that cannot be written, or that is one of the inputs; None is no file."""
     if name is None:
         return
     path = Path(name)

@@ -18,10 +18,11 @@ from differnet_lite.checks import rate, whole
 from differnet_lite.cli.course import course
 from differnet_lite.cli.output import MapFolder, Row, check_output, escaped, print_table, row_writer
 from differnet_lite.detector import DifferNet
+from differnet_lite.files import replacing
 from differnet_lite.images import as_rgb
 from differnet_lite.listing import list_images
 from differnet_lite.maps import MapLevels
-from differnet_lite.overlay import write_overlay
+from differnet_lite.overlay import painted
 from differnet_lite.regions import regions_of
 from differnet_lite.thresholds import Threshold, TooFewNormalsError
 from differnet_lite.trunk import resolve_device
@@ -52,11 +53,7 @@ def scored(model: DifferNet, paths: Sequence[Path]) -> Iterator[Scored]:
 
 
 def score(args: argparse.Namespace) -> int:
-    """Score photographs with a saved model; the parser says what is written.
-
-    Returns:
-        The exit status: 0, or 3 if a file cannot be scored.
-    """
+    """Score photographs with a saved model: the exit status is 3 if a file cannot be scored."""
     start = time.perf_counter()
     _check_options(args)
     photographs = [path for source in args.images for path in list_images(source)]
@@ -116,7 +113,6 @@ class Batch:
         self.alpha = 0.05 if args.alpha is None else args.alpha
         self.all_maps = args.all_maps
         self.threshold: Threshold | None = None
-        self.maps: MapFolder | None = None
         if len(model.calibration_scores_):
             try:
                 if_too_few = "fallback" if args.alpha is None else "raise"
@@ -133,8 +129,7 @@ class Batch:
         self.levels: MapLevels | None = None
         if args.maps or ((args.csv or args.json) and model.places_ is not None):
             self.levels = model.map_levels(self.alpha, if_too_few="fallback")
-        if args.maps:
-            self.maps = MapFolder(args.maps, args.images)
+        self.maps = MapFolder(args.maps, args.images) if args.maps else None
 
     def rows(self, results: Iterable[Scored]) -> Iterator[Row]:
         """A row for each result; with --fdr the first comes after the last result."""
@@ -150,21 +145,21 @@ class Batch:
         for path, value, error in results:
             row = Row(os.fspath(path), value, error=error)
             if value is not None and self.threshold is not None:
-                row = dataclasses.replace(
-                    row,
-                    score_over_threshold=value / limit if 0 < limit < math.inf else None,
-                    p_value=float(self.model.calibration_.p_values([value])[0]),
-                    flagged=value >= limit,
-                    rule=rule,
-                )
+                row.p_value = float(self.model.calibration_.p_values([value])[0])
+                row.flagged = value >= limit
+                row.rule = rule
+                if 0 < limit < math.inf:
+                    row.score_over_threshold = value / limit
             if self.levels is not None and not error and (row.flagged or self.all_maps):
                 values = self.model.anomaly_maps([path])[0]
                 photograph = as_rgb(path, self.model.white_)
                 regions = regions_of(values, self.levels.level, photograph.size)
-                row = dataclasses.replace(row, regions=[dataclasses.asdict(r) for r in regions])
+                row.regions = [dataclasses.asdict(region) for region in regions]
                 if self.maps is not None:
-                    picture = write_overlay(self.maps.path(path), photograph, values, self.levels)
-                    row = dataclasses.replace(row, map=os.fspath(picture))
+                    picture = self.maps.path(path)
+                    with replacing(picture) as file:
+                        painted(photograph, values, self.levels).save(file, "PNG")
+                    row.map = os.fspath(picture)
             yield row
 
     def _lowest_selected(self, scores: Sequence[float]) -> float:
