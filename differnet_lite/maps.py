@@ -53,16 +53,10 @@ WORK = 2  # the map is drawn and blurred at half the image's side: the cells are
 
 
 class MapLevels(NamedTuple):
-    """What a map is compared with, in the map's own values.
+    """What a map is compared with, in the map's own values."""
 
-    Attributes:
-        usual: what 999 of 1,000 places of normal images stay below: colour begins there.
-        level: what a normal image's map passes anywhere with probability alpha at most.
-        alpha: that probability.
-    """
-
-    usual: float
-    level: float
+    usual: float  # what 999 of 1,000 places of normal images stay below: colour begins there
+    level: float  # what a normal image's map passes anywhere with probability alpha at most
     alpha: float
 
 
@@ -78,27 +72,16 @@ def evenly(total: int, n: int) -> list[int]:
 
 @dataclasses.dataclass(frozen=True)
 class PlaceStatistics:
-    """What normal images show at each place.
+    """What normal images show at each place."""
 
-    Args:
-        scale: (L,) root mean square norms of the tapped layers.
-        mean: (D, h, w).
-        factor: (D, D), whitens with the covariance of all places: u = factor (Phi - mean).
-        directions: (K, D), a = directions (Phi - mean): u in the directions in which places differ.
-        own: (h w, K, K), of each place: d = (|u|^2 - |a|^2 + |own a|^2) / D.
-        border: (h, w), b, at least 1.
-        maxima: (n,) largest values of the normal images' own leave-one-out maps.
-        usual: (1,) what 999 of 1,000 of all values of these maps stay below.
-    """
-
-    scale: Tensor
-    mean: Tensor
-    factor: Tensor
-    directions: Tensor
-    own: Tensor
-    border: Tensor
-    maxima: Tensor
-    usual: Tensor
+    scale: Tensor  # (L,) root mean square norms of the tapped layers
+    mean: Tensor  # (D, h, w)
+    factor: Tensor  # (D, D), whitens with the covariance of all places: u = factor (Phi - mean)
+    directions: Tensor  # (K, D), a = directions (Phi - mean): u where places differ most
+    own: Tensor  # (h w, K, K), of each place: d = (|u|^2 - |a|^2 + |own a|^2) / D
+    border: Tensor  # (h, w), b, at least 1
+    maxima: Tensor  # (n,) largest values of the normal images' own leave-one-out maps
+    usual: Tensor  # (1,) what 999 of 1,000 of all values of these maps stay below
 
     def levels(self, alpha: float = 0.05, *, if_too_few: str = "raise") -> MapLevels:
         """What new maps are compared with, where alpha of normal images may pass the level.

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.files import replacing
 from differnet_lite.maps import PlaceStatistics
 from differnet_lite.settings import PRESETS, Settings
@@ -101,7 +102,7 @@ def load_into(
             )
         model.set_trunk_weights(own_weights)
     extractor = model.extractor
-    _check_trunk(path, header["trunk"], extractor.identity, extractor.device)
+    _check_trunk(path, header["trunk"], extractor)
     flows = []
     for k in range(header["flows"]):
         flow = empty_flow(model.settings, n_features=extractor.n_features)
@@ -170,12 +171,10 @@ def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, T
     return header, tensors
 
 
-def _check_trunk(
-    path: str | os.PathLike[str], saved: str, present: str, device: torch.device
-) -> None:
+def _check_trunk(path: str | os.PathLike[str], saved: str, present: MultiScaleExtractor) -> None:
     """Refuse another trunk than the model was calibrated with; warn of another number format."""
     saved_trunk, saved_dtype = saved.rsplit("/", 1)
-    trunk, dtype = present.rsplit("/", 1)
+    trunk, dtype = present.identity.rsplit("/", 1)
     if trunk != saved_trunk:
         raise CheckpointError(
             f"{path}: the model was made with the trunk {saved_trunk}, this one is {trunk}; "
@@ -187,7 +186,7 @@ def _check_trunk(
             "holds up to the rounding between the two",
             stacklevel=4,
         )
-    if dtype == "bfloat16" and fast_dtype(device) != torch.bfloat16:
+    if dtype == "bfloat16" and fast_dtype(present.device) != torch.bfloat16:
         warnings.warn(
             "this processor emulates the bfloat16 of the model, which is several times slower; "
             "load(..., dtype='float32') is faster",

@@ -12,19 +12,12 @@ __all__ = ["Region", "regions_of"]
 
 @dataclasses.dataclass(frozen=True)
 class Region:
-    """A connected part of a photograph that lies above the level.
+    """A connected part of a photograph that lies above the level; lengths are in pixels."""
 
-    Attributes:
-        box: left, top, width and height, pixels.
-        area: pixels.
-        peak: x and y of the highest value, pixels.
-        excess: the highest value, in levels: above 1.
-    """
-
-    box: tuple[int, int, int, int]
+    box: tuple[int, int, int, int]  # left, top, width and height
     area: int
-    peak: tuple[int, int]
-    excess: float
+    peak: tuple[int, int]  # x and y of the highest value
+    excess: float  # the highest value, in levels: above 1
 
 
 def regions_of(anomaly_map: np.ndarray, level: float, size: tuple[int, int]) -> list[Region]:

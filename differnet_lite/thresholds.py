@@ -34,21 +34,13 @@ class TooFewNormalsError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Threshold:
-    """A decision rule: anomalous if score >= value.
+    """A decision rule: anomalous if score >= value."""
 
-    Attributes:
-        value: theta.
-        alpha: the false-alarm rate asked for.
-        n: number of calibration scores; where images come in groups, of groups.
-        rule: "conformal", "cross-conformal", "pac" or "quantile".
-        guaranteed: the false-alarm rate that is guaranteed; None where nothing is.
-    """
-
-    value: float
-    alpha: float
-    n: int
-    rule: str
-    guaranteed: float | None
+    value: float  # theta
+    alpha: float  # the false-alarm rate asked for
+    n: int  # number of calibration scores; where images come in groups, of groups
+    rule: str  # "conformal", "cross-conformal", "pac" or "quantile"
+    guaranteed: float | None  # the false-alarm rate that is; None where nothing is
 
     @property
     def smallest_alpha(self) -> float:
@@ -70,34 +62,21 @@ class Threshold:
 
 @dataclasses.dataclass(frozen=True)
 class Judgement:
-    """What a detector says of N images.
+    """What a detector says of N images."""
 
-    Attributes:
-        scores: (N,) float64; higher is more anomalous.
-        p_values: (N,) conformal p-values.
-        anomalous: (N,) bool, scores at the threshold or above.
-        threshold: the rule, with its promise.
-    """
-
-    scores: np.ndarray
-    p_values: np.ndarray
-    anomalous: np.ndarray
-    threshold: Threshold
+    scores: np.ndarray  # (N,) float64; higher is more anomalous
+    p_values: np.ndarray  # (N,), conformal
+    anomalous: np.ndarray  # (N,) bool, scores at the threshold or above
+    threshold: Threshold  # the rule, with its promise
 
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-    """What the scores of normal images say about new scores.
+    """What the scores of normal images say about new scores."""
 
-    Args:
-        scores: (n,) scores of normal images, each by a detector that never saw the image.
-        rule: where they come from: "cross", "split", "given" or "none".
-        groups: (n,) the group of each image; None: each image is a group.
-    """
-
-    scores: np.ndarray
-    rule: str
-    groups: np.ndarray | None = None
+    scores: np.ndarray  # (n,), each by a detector that never saw the image
+    rule: str  # where they come from: "cross", "split", "given" or "none"
+    groups: np.ndarray | None = None  # (n,) the group of each image; None: each is its own
 
     @property
     def evidence(self) -> np.ndarray:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import errno
 import itertools
-import json
 import os
 import uuid
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +28,8 @@ ANGLES = (0.0, 45.0)
 class Spy:
     """An extractor that counts the images it is given, and may fail."""
 
-    def __init__(
-        self, extractor: MultiScaleExtractor, *, interrupt_at: int = 0, poison: float | None = None
-    ) -> None:
-        self.extractor, self.interrupt_at, self.poison = extractor, interrupt_at, poison
+    def __init__(self, extractor: MultiScaleExtractor, *, poison: float | None = None) -> None:
+        self.extractor, self.poison = extractor, poison
         self.batches: list[int] = []
 
     def __getattr__(self, name: str) -> Any:
@@ -42,8 +37,6 @@ class Spy:
 
     def views(self, images: torch.Tensor, *arguments: Any) -> torch.Tensor:
         self.batches.append(len(images))
-        if len(self.batches) == self.interrupt_at:
-            raise KeyboardInterrupt
         features = self.extractor.views(images, *arguments).clone()
         if self.poison is not None:
             features[-1, 0, 7] = self.poison
@@ -87,21 +80,13 @@ def assert_same_views(a: torch.Tensor, b: torch.Tensor) -> None:
     assert ((a - b).norm(dim=-1) / b.norm(dim=-1)).max() < 1e-5
 
 
-@contextmanager
-def no_warnings() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
-
-
 def test_second_run_reads_the_same_bits(make: Any, photographs: list[Path], tmp_path: Path) -> None:
     first_cache, first_spy = make()
     first = first_cache.features(photographs, ANGLES)
     assert first.shape == (5, 2, 256)
     assert first_spy.batches == [2, 2, 1]
     second_cache, second_spy = make()
-    with no_warnings():
-        second = second_cache.features(photographs, ANGLES)
+    second = second_cache.features(photographs, ANGLES)
     assert second_spy.count == 0
     assert torch.equal(first, second)
     assert len(kept(tmp_path / "cache")) == 5
@@ -118,9 +103,7 @@ def test_features_are_the_extractors_in_order(
     cache, _ = make()
     cache.features(photographs[2:4], ANGLES)  # so that a batch is part kept, part new
     assert_same_views(cache.features(photographs, ANGLES), expected)
-    assert_same_views(
-        torch.cat(list(cache.iter_features(photographs[::-1], ANGLES))), expected.flip(0)
-    )
+    assert_same_views(cache.features(photographs[::-1], ANGLES), expected.flip(0))
 
 
 def test_renaming_costs_nothing_and_editing_recomputes(
@@ -141,13 +124,9 @@ def test_renaming_costs_nothing_and_editing_recomputes(
     ("transformations", "angles"),
     [
         (Transformations(angles=ANGLES), (0.0, 46.0)),
-        (Transformations(angles=ANGLES), (45.0, 0.0)),
         (Transformations(angles=ANGLES, fill="black"), ANGLES),
-        (Transformations(angles=ANGLES, interpolation="nearest"), ANGLES),
         (Transformations(angles=ANGLES, brightness=0.1), ANGLES),
-        (Transformations(angles=ANGLES, contrast=0.1), ANGLES),
         (Transformations(angles=ANGLES, zoom=0.1), ANGLES),
-        (Transformations(angles=ANGLES, shift=0.1), ANGLES),
     ],
 )
 def test_other_transformations_are_another_key(
@@ -157,9 +136,8 @@ def test_other_transformations_are_another_key(
     cache, spy = make(transformations)
     there = cache.features(photographs[:2], angles)
     assert spy.count == 2
-    assert_same_views(
-        there, make(transformations, folder=None)[0].features(photographs[:2], angles)
-    )
+    without = make(transformations, folder=None)[0]
+    assert_same_views(there, without.features(photographs[:2], angles))
 
 
 def test_other_weights_and_jitter_seeds_are_another_key(make: Any, photographs: list[Path]) -> None:
@@ -197,8 +175,7 @@ def test_a_damaged_file_is_computed_again_and_repaired(
     assert spy.count == 1
     assert_same_views(again, expected)
     cache, spy = make()
-    with no_warnings():
-        cache.features(photographs, ANGLES)
+    cache.features(photographs, ANGLES)
     assert spy.count == 0, "it was repaired"
 
 
@@ -243,35 +220,6 @@ def test_images_that_come_one_by_one_are_batches_of_one(make: Any, photographs: 
     assert len(list(stream)) == 4
 
 
-def test_the_white_level_is_part_of_the_key(make: Any, tmp_path: Path) -> None:
-    values = np.full((64, 64), 2000, np.uint16)
-    values[:9] = 4000
-    Image.fromarray(values).save(tmp_path / "deep.png")
-    rows = []
-    for white in (4095, 65535):
-        cache, spy = make()
-        cache.white = white
-        rows.append(cache.features([tmp_path / "deep.png"], ANGLES))
-        assert spy.count == 1
-    assert not torch.equal(*rows)
-
-
-def test_other_code_is_another_key(
-    make: Any, photographs: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    make()[0].features(photographs[:2], ANGLES)
-    monkeypatch.setattr(cache_module, "code_version", lambda: "another")
-    cache, spy = make()
-    cache.features(photographs[:2], ANGLES)
-    assert spy.count == 2
-    stores = list((tmp_path / "cache").iterdir())
-    assert len(stores) == 2
-    versions = {json.loads((store / "what.json").read_text())["code"] for store in stores}
-    monkeypatch.undo()
-    assert versions == {"another", cache_module.code_version()}
-    assert {"transforms", "resampling", "trunk", "features", "images"} < set(cache_module.SOURCES)
-
-
 def test_a_disk_that_fills_up_on_the_way(
     make: Any, photographs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,16 +243,11 @@ def test_a_disk_that_fills_up_on_the_way(
     assert spy.count == 5
 
 
-@pytest.mark.parametrize("poison", [float("nan"), float("inf")])
 def test_features_that_are_not_finite_are_an_error_and_are_not_kept(
-    make: Any, photographs: list[Path], tmp_path: Path, poison: float
+    make: Any, photographs: list[Path], tmp_path: Path
 ) -> None:
-    cache, _ = make(poison=poison)
-    name = digest(photographs[1])
-    with pytest.raises(
-        FeatureError,
-        match=rf"the image with sha256 {name} gave features that are not finite.*float32",
-    ):
+    cache, _ = make(poison=float("nan"))
+    with pytest.raises(FeatureError, match=rf"sha256 {digest(photographs[1])} .*not finite"):
         cache.features(photographs, ANGLES)
     assert [path.stem for path in kept(tmp_path / "cache")] == [digest(photographs[0])]
 

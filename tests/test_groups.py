@@ -81,14 +81,6 @@ def test_near_copies_form_groups_and_are_counted(
     assert labels == [*range(22), *range(22)]
 
 
-def test_a_chain_of_copies_is_one_group_and_the_others_are_alone(picture: Picture) -> None:
-    images = [Image.fromarray(picture(seed, 192, 9.0)) for seed in range(12)]
-    shifted = [grey(np.roll(np.asarray(images[3]), k, 1).astype(float)) for k in (2, 4)]
-    with pytest.warns(UserWarning, match="3 of 14 images"):
-        labels = group_labels(survey([*images, *shifted]))
-    assert labels == [*range(12), 3, 3]
-
-
 def test_the_same_bytes_are_one_group_even_of_a_picture_without_contrast() -> None:
     flat = np.full((64, 64, 3), 100, np.uint8)
     assert group_labels(survey([flat, flat + 9, flat])) == [0, 1, 0]

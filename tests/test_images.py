@@ -84,14 +84,6 @@ def test_bytes_a_buffer_and_a_path_are_one_image(photographs: list[Path]) -> Non
         assert torch.equal(decode(same, 64), decode(photographs[0], 64))
 
 
-def test_a_file_that_is_replaced_after_reading_changes_nothing(photographs: list[Path]) -> None:
-    source = read(photographs[0])
-    before = decode(photographs[0], 64)
-    photographs[0].write_bytes(photographs[1].read_bytes())
-    assert torch.equal(decode(source, 64), before)
-    assert source.digest != digest(photographs[0])
-
-
 @pytest.mark.parametrize("orientation", [2, 3, 6, 8])
 def test_paths_pillow_images_and_sizes_turn_alike(tmp_path: Path, orientation: int) -> None:
     exif = Image.Exif()
@@ -126,12 +118,8 @@ def test_no_program_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 )
 def test_formats_that_pillow_reads_are_images(tmp_path: Path, suffix: str, name: str) -> None:
     Image.new("RGB", (16, 16), (10, 130, 250)).save(tmp_path / f"a.{suffix}", name)
-    assert f".{suffix}" in image_suffixes()
+    assert f".{suffix}" in image_suffixes() and ".eps" not in image_suffixes()
     assert np.abs(np.asarray(as_rgb(tmp_path / f"a.{suffix}"))[0, 0] - [10.0, 130, 250]).max() < 9
-
-
-def test_only_formats_that_are_decoded_are_images() -> None:
-    assert not {".eps", ".ps", ".pdf", ".wmf", ".h5", ".mpg"} & set(image_suffixes())
 
 
 def test_a_picture_too_large_is_reduced_or_refused_for_what_it_is(
@@ -188,9 +176,7 @@ def test_no_damage_gives_an_unnamed_error(tmp_path: Path, picture: Picture, kind
     generator = np.random.default_rng(0)
     cuts = [whole[:n] for n in range(0, len(whole), max(1, len(whole) // 80))]
     wrong = []
-    for position in generator.integers(
-        30, len(whole), 80
-    ):  # not the size, which could ask for gigabytes
+    for position in generator.integers(30, len(whole), 80):  # not the size: gigabytes
         damaged = bytearray(whole)
         damaged[position] = generator.integers(256)
         wrong.append(bytes(damaged))

@@ -36,12 +36,3 @@ def test_what_reaches_the_level_is_outlined_in_the_photographs_shape() -> None:
     far = drawn[:, 300:]
     assert (far == [90, 120, 150]).all(), "as normal as normal places: its own colours"
     assert (drawn[48, 160] != [90, 120, 150]).any()
-
-
-def test_a_line_is_drawn_at_the_level_and_not_below_it() -> None:
-    photograph = Image.new("RGB", (64, 64), (0, 0, 0))
-    for value, marked in ((np.nextafter(2, 0, dtype=np.float32), False), (np.float32(2), True)):
-        values = np.zeros((64, 64), np.float32)
-        values[20:40, 20:40] = value
-        drawn = np.asarray(painted(photograph, values, LEVELS))
-        assert (drawn == np.array(tuple(bytes.fromhex(LINE[1:])))).all(-1).any() == marked

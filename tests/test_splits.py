@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from differnet_lite.splits import SMALLEST_CALIBRATION, cross_splits, held_out_split, splits
-from differnet_lite.thresholds import conformal_threshold
+from differnet_lite.splits import cross_splits, held_out_split
 
 GROUPS = {
     "single images": list(range(40)),
@@ -26,10 +25,6 @@ def test_how_many_images_are_held_out(n: int, share: float, expected: int) -> No
     train, calibrate = held_out_split(range(n), share, seed=0)
     assert len(calibrate) == expected
     assert sorted(train + calibrate) == list(range(n))
-
-
-def test_the_smallest_calibration_can_promise_five_percent() -> None:
-    assert conformal_threshold(range(SMALLEST_CALIBRATION), 0.05).guaranteed == 0.05
 
 
 @pytest.mark.usefixtures("untouched_generators")
@@ -76,10 +71,3 @@ def test_images_of_one_group_calibrate_nothing() -> None:
     everyone = (list(range(6)), [])
     assert cross_splits([3] * 6, 5, seed=0) == [everyone]
     assert held_out_split([3] * 6, 0.2, seed=0) == everyone
-
-
-def test_splits_by_name() -> None:
-    arguments = {"folds": 5, "holdout": 0.2, "seed": 3}
-    assert splits("none", range(7), **arguments) == [(list(range(7)), [])]
-    assert splits("split", range(60), **arguments) == [held_out_split(range(60), 0.2, seed=3)]
-    assert splits("cross", range(60), **arguments) == cross_splits(range(60), 5, seed=3)

@@ -111,7 +111,7 @@ def test_a_pac_threshold_needs_more_scores() -> None:
         pac_threshold(np.arange(100), 0.05, delta=0)
 
 
-@pytest.mark.parametrize("n", [1, 6, 19, 20, 57, 99])
+@pytest.mark.parametrize("n", [1, 6, 19, 57, 99])
 @pytest.mark.parametrize("alpha", [0.01, 0.05, 0.07, 1 / 7, 1 / 3, 0.5, 0.9])
 @pytest.mark.parametrize("ties", [False, True])
 def test_deciding_by_threshold_and_by_p_value_is_the_same(n: int, alpha: float, ties: bool) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -136,36 +135,6 @@ def test_bad_input_is_one_clear_line(
     assert status == 2 and message in err
     assert err.startswith("error: ") and err.count("\n") == 1
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    ("error", "code"),
-    [
-        (TypeError("no"), 2),
-        (FloatingPointError("no"), 2),
-        (RuntimeError("two\nlines"), 2),
-        (KeyboardInterrupt(), 130),
-    ],
-)
-def test_what_fails_in_training_leaves_the_old_model(
-    error: BaseException,
-    code: int,
-    command: Command,
-    category_folder: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def fail(*_: Any, **__: Any) -> None:
-        raise error
-
-    (tmp_path / "m").write_bytes(b"old")
-    monkeypatch.setattr(DifferNet, "fit", fail)
-    show = warnings.showwarning
-    status, _, err = command("fit", category_folder, "--out", tmp_path / "m")
-    assert status == code and err.count("\n") == 1
-    assert warnings.showwarning is show
-    assert (tmp_path / "m").read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["m"]
 
 
 def test_names_and_defaults_are_those_of_the_package() -> None:
