@@ -220,6 +220,20 @@ def test_images_that_come_one_by_one_are_batches_of_one(make: Any, photographs: 
     assert len(list(stream)) == 4
 
 
+def test_the_white_level_and_the_code_are_part_of_the_key(
+    make: Any, photographs: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make()[0].features(photographs[:2], ANGLES)
+    cache, spy = make()
+    cache.white = 4095
+    cache.features(photographs[:2], ANGLES)
+    assert spy.count == 2
+    monkeypatch.setattr(cache_module, "code_version", lambda: "another")
+    cache, spy = make()
+    cache.features(photographs[:2], ANGLES)
+    assert spy.count == 2
+
+
 def test_a_disk_that_fills_up_on_the_way(
     make: Any, photographs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
