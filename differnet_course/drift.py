@@ -65,8 +65,7 @@ def stream_p_values(calibration: ArrayLike, scores: ArrayLike, *, seed: int = 0)
 
     over the n calibration scores and the stream's first t, the t-th among them; u_t is drawn.
 
-    References:
-        Vovk, Nouretdinov, Gammerman, "Testing Exchangeability On-Line", ICML 2003, theorem 1.
+    References: Vovk, Nouretdinov, Gammerman, ICML 2003, theorem 1.
     """
     earlier = sorted(vector("calibration", calibration))
     stream = vector("scores", scores)
@@ -88,13 +87,7 @@ def drift_martingale(p_values: ArrayLike, *, delta: float = 0.01) -> Drift:
     that a change is found whether it comes early or late. `p_values` are those of
     `stream_p_values`.
 
-    References:
-        Vovk et al., "Retrain or not retrain: conformal test martingales for change-point
-        detection", arXiv 2102.10439.
-
-    Example:
-        >>> drift_martingale([0.5] * 10).alarm is None, drift_martingale([0.01] * 20).alarm
-        (True, 15)
+    References: Vovk et al., "Retrain or not retrain", arXiv 2102.10439.
     """
     p = vector("p_values", p_values)
     limit = -np.log(rate("delta", delta))

@@ -1,7 +1,8 @@
 """Small flows for notebooks 01 and 02.
 
 Every flow here keeps the package's contract: `z, log_det = flow(y)` with
-log_det = log |det dz/dy|, and `y, log_det = flow.inverse(z)` with the log-det of the way back.
+log_det = log |det dz/dy| (N,) of y (N, D), and `y, log_det = flow.inverse(z)` with that of the
+way back.
 The affine coupling itself is not here: the reader writes it in notebook 02.
 """
 
@@ -45,7 +46,6 @@ class Chain(nn.Module):
         self.parts = nn.ModuleList(parts)
 
     def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Latent z (N, D) and log |det dz/dy| (N,)."""
         total = y.new_zeros(len(y))
         for part in self.parts:
             y, log_det = part(y)
@@ -53,7 +53,6 @@ class Chain(nn.Module):
         return y, total
 
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Data y (N, D) and log |det dy/dz| (N,)."""
         return Chain([Inverse(part) for part in reversed(self.parts)])(z)
 
 
@@ -65,11 +64,9 @@ class Permute(nn.Module):
         self.order = torch.as_tensor(order)
 
     def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Permuted columns and zeros (N,)."""
         return y[:, self.order], y.new_zeros(len(y))
 
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """The old order and zeros (N,)."""
         return z[:, self.order.argsort()], z.new_zeros(len(z))
 
 
@@ -88,9 +85,7 @@ class AdditiveCoupling(nn.Module):
 
     It keeps every volume: log-det 0.
 
-    References:
-        Dinh, Krueger, Bengio, "NICE: Non-linear Independent Components Estimation",
-        arXiv 1410.8516.
+    References: Dinh, Krueger, Bengio, "NICE", arXiv 1410.8516.
     """
 
     def __init__(self, n_features: int, *, hidden: int = 32) -> None:
@@ -102,13 +97,11 @@ class AdditiveCoupling(nn.Module):
         self.net2 = _mlp(n2, n1, hidden)
 
     def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Latent z (N, D) and zeros (N,)."""
         y1, y2 = y.split(self.split, dim=1)
         z1 = y1 + self.net2(y2)
         return torch.cat([z1, y2 + self.net1(z1)], 1), y.new_zeros(len(y))
 
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Data y (N, D) and zeros (N,)."""
         z1, z2 = z.split(self.split, dim=1)
         y2 = z2 - self.net1(z1)
         return torch.cat([z1 - self.net2(y2), y2], 1), z.new_zeros(len(z))
@@ -129,9 +122,8 @@ class MADE(nn.Module):
     By masks on the weights s_i and t_i depend on y_1 .. y_{i-1} only: one network pass gives z.
     The way back needs y_1 to get y_2 and so on: D passes. `Inverse` turns it around (IAF).
 
-    References:
-        Germain et al., "MADE", arXiv 1502.03509; Papamakarios et al., "MAF", arXiv 1705.07057;
-        Kingma et al., "IAF", arXiv 1606.04934.
+    References: Germain et al., "MADE", arXiv 1502.03509; Papamakarios et al., "MAF",
+        arXiv 1705.07057; Kingma et al., "IAF", arXiv 1606.04934.
     """
 
     def __init__(self, n_features: int, *, hidden: int = 32, alpha: float = 3.0) -> None:
@@ -149,12 +141,11 @@ class MADE(nn.Module):
         return soft_clamp(h, self.alpha), t
 
     def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Latent z (N, D) and log |det dz/dy| (N,), in one pass."""
         s, t = self._coefficients(y)
         return y * s.exp() + t, s.sum(1)
 
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Data y (N, D) and log |det dy/dz| (N,), in D passes: column i is right after pass i."""
+        """In D passes: column i is right after pass i."""
         y = torch.zeros_like(z)
         for i in range(z.shape[1]):
             s, t = self._coefficients(y)
@@ -171,11 +162,9 @@ class Inverse(nn.Module):
         self.inner = inner
 
     def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """The inner flow's inverse."""
         return self.inner.inverse(y)  # type: ignore[operator]
 
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """The inner flow's forward."""
         return self.inner(z)
 
 

@@ -13,12 +13,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CITATION", "METHODS", "published_auroc", "published_table"]
+__all__ = ["METHODS", "published_auroc", "published_table"]
 
-CITATION = "Rudolph, Wandt, Rosenhahn, WACV 2021, arXiv 2008.12577, table 1"
-
-# name of the detector: as people write it; the paper's six in its order, then the two that we add
-# and their variants
+# name of the detector: as people write it; the paper's six in its order, then those that we add
 METHODS = {
     "geotrans": "GeoTrans",
     "ganomaly": "GANomaly",
@@ -52,24 +49,14 @@ _ROWS = {
 
 
 def published_auroc(method: str, category: str) -> float | None:
-    """The paper's AUROC, 0 to 1; None where it has none.
-
-    Example:
-        >>> published_auroc("differnet", "bottle"), published_auroc("mahalanobis", "bottle")
-        (0.99, None)
-    """
+    """The paper's AUROC, 0 to 1; None where it has none."""
     if method not in _COLUMNS or category not in _ROWS:
         return None
     return _ROWS[category][_COLUMNS.index(method)] / 100
 
 
 def published_table() -> pd.DataFrame:
-    """The paper's table: AUROC, 0 to 1, of 15 categories (rows) and six methods (columns).
-
-    Example:
-        >>> published_table().mean().round(3).to_dict()["differnet"]
-        0.947
-    """
+    """The paper's table: AUROC, 0 to 1, of 15 categories (rows) and six methods (columns)."""
     import pandas as pd  # an optional dependency, which the figures do without
 
     return pd.DataFrame.from_dict(_ROWS, orient="index", columns=list(_COLUMNS)) / 100

@@ -10,7 +10,6 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from differnet_course.baselines.dsebm import DSEBM
 from differnet_course.baselines.feature_methods import (
     OCSVM,
     Mahalanobis,
@@ -19,7 +18,7 @@ from differnet_course.baselines.feature_methods import (
 )
 from differnet_course.baselines.ganomaly import GANomaly
 from differnet_course.baselines.geotrans import GeoTrans
-from differnet_course.baselines.networks import Autoencoder, NetworkDensity
+from differnet_course.baselines.networks import DSEBM, Autoencoder, NetworkDensity
 from differnet_course.baselines.patchcore import PatchCore
 from differnet_lite import DifferNet
 from differnet_lite.checks import finite, one_of

@@ -1,4 +1,7 @@
-"""Three density models of feature rows (M, D): they see what the flow sees."""
+"""Three density models of feature rows (M, D): they see what the flow sees.
+
+Each has `fit(rows)`, and `score(rows)` that gives (M,) scores.
+"""
 
 import dataclasses
 from typing import Self
@@ -15,10 +18,7 @@ STD_FLOOR = 0.01  # dead channels have no deviation: dividing by it would blow t
 
 
 class Components:
-    """Standardised rows on at most `n_components` principal components, float64, on the CPU.
-
-    M rows have M - 1 components; a single row has none, and all D columns stay.
-    """
+    """Standardised rows on their first principal components, float64; a single row keeps all D."""
 
     def __init__(self, rows: Tensor, n_components: int) -> None:
         rows = rows.cpu().double()
@@ -29,7 +29,6 @@ class Components:
         self.axes = axes[:k].T if k else torch.eye(rows.shape[1]).double()  # (D, K)
 
     def __call__(self, rows: Tensor) -> Tensor:
-        """Rows (M, D) as components (M, K)."""
         return ((rows.cpu().double() - self.mean) / self.deviation) @ self.axes
 
 
@@ -37,21 +36,17 @@ class Components:
 class NearestNeighbour:
     """1-NN: the Euclidean distance to the nearest training row, after z-scores and PCA.
 
-    References:
-        Nazare, de Mello, Ponti, "Are pre-trained CNNs good feature extractors for anomaly detection
-        in surveillance videos?", arXiv 1811.08495.
+    References: Nazare, de Mello, Ponti, arXiv 1811.08495.
     """
 
     n_components: int = 64
 
     def fit(self, rows: Tensor) -> Self:
-        """Keep the training rows (M, D)."""
         self.components_ = Components(rows, self.n_components)
         self.neighbours_ = self.components_(rows)
         return self
 
     def score(self, rows: Tensor) -> Tensor:
-        """(M,) distances."""
         return torch.cdist(self.components_(rows), self.neighbours_).amin(1)
 
 
@@ -62,15 +57,13 @@ class OCSVM:
     The score is minus the decision function: 0 on the boundary, positive outside. arXiv 2008.12577
     does not say how its features were scaled: z-scores and PCA are the usual recipe.
 
-    References:
-        Schölkopf et al., "Estimating the Support of a High-Dimensional Distribution", 2001.
+    References: Schölkopf et al., "Estimating the Support of a High-Dimensional Distribution", 2001.
     """
 
     n_components: int = 64
     nu: float = 0.05
 
     def fit(self, rows: Tensor) -> Self:
-        """Fit the boundary to rows (M, D)."""
         self.components_ = Components(rows, self.n_components)
         self.machine_ = OneClassSVM(nu=self.nu, gamma="scale")
         state = np.random.get_state()  # scikit-learn draws a seed that this estimator never uses
@@ -79,7 +72,6 @@ class OCSVM:
         return self
 
     def score(self, rows: Tensor) -> Tensor:
-        """(M,) distances from the boundary, in units of the decision function."""
         return -torch.from_numpy(self.machine_.decision_function(self.components_(rows).numpy()))
 
 
@@ -89,20 +81,16 @@ class Mahalanobis:
 
     Fitted to `drawn_rows` this is the default DifferNet before its first step of training.
 
-    References:
-        Rippel, Mertens, Merhof, "Modeling the Distribution of Normal Data in Pre-Trained Deep
-        Features for Anomaly Detection", arXiv 2005.14140.
+    References: Rippel, Mertens, Merhof, arXiv 2005.14140.
     """
 
     noise: float = 0.02
 
     def fit(self, rows: Tensor) -> Self:
-        """Mean and whitening of rows (M, D)."""
         self.mean_, self.matrix_ = whitening_matrix(rows.cpu(), eps=self.noise)
         return self
 
     def score(self, rows: Tensor) -> Tensor:
-        """(M,) squared distances, divided by D."""
         return ((rows.cpu().double() - self.mean_) @ self.matrix_).square().mean(1)
 
 

@@ -19,9 +19,7 @@ class GANomaly(NetworkDensity):
     the mean squared distance of z and z'. Made smaller: 16 channels in the first layer for 64;
     scores are not scaled over the test set, and a discriminator that wins is not restarted.
 
-    References:
-        Akcay, Atapour-Abarghouei, Breckon, "GANomaly: Semi-Supervised Anomaly Detection via
-        Adversarial Training", ACCV 2018, arXiv 1805.06725.
+    References: Akcay, Atapour-Abarghouei, Breckon, ACCV 2018, arXiv 1805.06725.
     """
 
     learning_rate: float = 2e-4
@@ -66,7 +64,6 @@ class GANomaly(NetworkDensity):
         return torch.optim.Adam(parameters, lr=self.learning_rate, betas=(0.5, 0.999))
 
     def score_batch(self, x: Tensor) -> Tensor:
-        """(B,) mean squared changes of the code."""
         encode, decode, encode_again, *_ = self.network_.children()
         z = encode(x)
         return (z - encode_again(decode(z))).double().square().flatten(1).mean(1)

@@ -27,15 +27,12 @@ class GeoTrans(NetworkDensity):
     transformations for 72, four convolutions at 64 px for a wide residual network, the mean log
     probability for the Dirichlet fit.
 
-    References:
-        Golan, El-Yaniv, "Deep Anomaly Detection Using Geometric Transformations", NeurIPS 2018,
-        arXiv 1805.10917.
+    References: Golan, El-Yaniv, NeurIPS 2018, arXiv 1805.10917.
     """
 
     steps: int = 300
 
     def build(self, images: Tensor) -> nn.Module:
-        """(B, 3, H, W) -> logits (B, 8)."""
         w = self.width
         layers: list[nn.Module] = []
         for n_in, n_out in ((3, w), (w, 2 * w), (2 * w, 4 * w), (4 * w, 4 * w)):
@@ -45,12 +42,10 @@ class GeoTrans(NetworkDensity):
         return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
 
     def loss(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """The cross-entropy of k."""
         k = torch.arange(N_SYMMETRIES, device=x.device).repeat(len(x))  # (B * 8,)
         return F.cross_entropy(self.network_(symmetries(x).flatten(0, 1)), k)
 
     def score_batch(self, x: Tensor) -> Tensor:
-        """(B,) mean negative log probabilities of the right k."""
         # float64: where the classifier is sure, log p is a small difference that float32 makes 0
         logits = self.network_(symmetries(x).flatten(0, 1)).cpu().double()  # (B * 8, 8)
         logits = logits.unflatten(0, (len(x), N_SYMMETRIES))  # (B, 8, 8)

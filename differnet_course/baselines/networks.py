@@ -1,4 +1,4 @@
-"""What the density models with a network share, and the plainest of them, an autoencoder."""
+"""What the density models with a network share, and two of them: an autoencoder, an energy."""
 
 import dataclasses
 import math
@@ -87,28 +87,78 @@ class Autoencoder(NetworkDensity):
     normal images is often reproduced better than they are: then the score is lower for the anomaly.
     Made smaller: whole images at 64 px for patches of 128 px, and one score for an image.
 
-    References:
-        Bergmann, Löwe, Fauser, Sattlegger, Steger, "Improving Unsupervised Defect Segmentation by
-        Applying Structural Similarity to Autoencoders", VISAPP 2019, arXiv 1807.02011.
+    References: Bergmann et al., VISAPP 2019, arXiv 1807.02011.
     """
 
     steps: int = 800
     latent: int = 100
 
     def build(self, images: Tensor) -> nn.Module:
-        """x -> code -> copy of x."""
         code = encoder(self.size, self.width, self.latent)
         return nn.Sequential(code, decoder(self.size, self.width, self.latent))
 
     def score_batch(self, x: Tensor) -> Tensor:
-        """(B,) mean squared errors of the copies."""
         return (self.network_(x) - x).square().flatten(1).mean(1)
+
+
+class Energy(nn.Module):
+    r""":math:`E(x) = \frac12 \lVert x - b \rVert^2 - \sum_j h_j(x)`, with a smooth network h.
+
+    Its gradient is :math:`x - b - J_h(x)^T 1`, so that x - dE/dx is an autoencoder with tied
+    weights.
+    """
+
+    def __init__(self, size: int, width: int) -> None:
+        super().__init__()
+        self.centre = nn.Parameter(torch.zeros(3, size, size))
+        layers: list[nn.Module] = []
+        for n_in, n_out in ((3, width), (width, 2 * width), (2 * width, 4 * width)):
+            layers.extend([nn.Conv2d(n_in, n_out, 4, 2, 1), nn.Softplus()])
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 0.5 * (x - self.centre).square().flatten(1).sum(1) - self.layers(x).flatten(1).sum(1)
+
+
+@dataclasses.dataclass
+class DSEBM(NetworkDensity):
+    r"""A deep structured energy, trained by denoising score matching:
+
+    .. math::
+
+        \min \; \lVert x - (\tilde x - \nabla E(\tilde x)) \rVert^2,
+        \qquad \tilde x = x + \text{noise}
+
+    The score is the energy. `noise` is a deviation where pixels lie in [-1, 1]. Made smaller: three
+    strided convolutions at 64 px.
+
+    References: Zhai, Cheng, Lu, Zhang, ICML 2016, arXiv 1605.07717.
+    """
+
+    steps: int = 1000
+    noise: float = 0.2
+
+    def build(self, images: Tensor) -> nn.Module:
+        """The energy with the best centre b of a network without h."""
+        energy = Energy(self.size, self.width)
+        energy.centre.data = images.mean(0)
+        return energy
+
+    def loss(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        noisy = x + self.noise * torch.randn(x.shape, generator=generator).to(x.device)
+        noisy.requires_grad_()
+        energy = self.network_(noisy).sum()
+        denoised = noisy - torch.autograd.grad(energy, noisy, create_graph=True)[0]
+        return (x - denoised).square().mean()
+
+    def score_batch(self, x: Tensor) -> Tensor:
+        return self.network_(x)
 
 
 def encoder(size: int, width: int, latent: int) -> nn.Sequential:
     """DCGAN's strided convolutions: (B, 3, size, size) -> (B, latent, 1, 1)."""
     layers: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
-    for _ in range(_n_halvings(size) - 1):
+    for _ in range(int(math.log2(size // LATENT_GRID)) - 1):
         layers.append(nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False))
         layers.extend([nn.BatchNorm2d(2 * width), nn.LeakyReLU(0.2)])
         width *= 2
@@ -117,7 +167,7 @@ def encoder(size: int, width: int, latent: int) -> nn.Sequential:
 
 def decoder(size: int, width: int, latent: int) -> nn.Sequential:
     """The encoder's mirror: (B, latent, 1, 1) -> (B, 3, size, size) in [-1, 1]."""
-    halvings = _n_halvings(size)
+    halvings = int(math.log2(size // LATENT_GRID))
     width *= 2 ** (halvings - 1)
     layers: list[nn.Module] = [nn.ConvTranspose2d(latent, width, LATENT_GRID, bias=False)]
     layers.extend([nn.BatchNorm2d(width), nn.ReLU()])
@@ -126,8 +176,3 @@ def decoder(size: int, width: int, latent: int) -> nn.Sequential:
         layers.extend([nn.BatchNorm2d(width // 2), nn.ReLU()])
         width //= 2
     return nn.Sequential(*layers, nn.ConvTranspose2d(width, 3, 4, 2, 1, bias=False), nn.Tanh())
-
-
-def _n_halvings(size: int) -> int:
-    """How often an image is halved until its map is 4 x 4."""
-    return int(math.log2(size // LATENT_GRID))

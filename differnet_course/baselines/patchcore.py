@@ -27,9 +27,7 @@ class PatchCore(NetworkDensity):
         n_patches: most patches that are remembered.
         n_candidates: most patches that these are chosen from, drawn evenly from the images.
 
-    References:
-        Roth et al., "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022,
-        arXiv 2106.08265.
+    References: Roth et al., CVPR 2022, arXiv 2106.08265.
     """
 
     size: int = 448
@@ -38,7 +36,6 @@ class PatchCore(NetworkDensity):
 
     @torch.no_grad()
     def fit(self, rows: Tensor, *, seed: int = 0) -> Self:
-        """Remember patches of normal images (N, 3, size, size)."""
         generator = torch.Generator().manual_seed(seed)
         self.extractor_ = MultiScaleExtractor(
             size=self.size, n_scales=1, device=rows.device, dtype="float32"
@@ -54,7 +51,6 @@ class PatchCore(NetworkDensity):
         return self
 
     def score_batch(self, x: Tensor) -> Tensor:
-        """(B,) largest distances of a patch to the memory."""
         nearest = [torch.cdist(patches, self.patches_).amin(1) for patches in self._patches(x)]
         return torch.stack(nearest).amax(1)
 
