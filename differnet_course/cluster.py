@@ -42,8 +42,7 @@ def scored_on_cluster(
     Args:
         model: file that `DifferNet.save` wrote.
         photographs: paths, which the workers see as this process does.
-        out: folder for the parts, CSV files with the columns path, score and error. A part's name
-            changes with the model, the package, and its photographs' paths, sizes and times.
+        out: folder for the parts, CSV files with the columns path, score and error.
         scheduler: its address, such as "tcp://127.0.0.1:8786".
         device: of the workers' models; "auto" takes what each has.
         part: photographs in a part.

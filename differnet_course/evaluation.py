@@ -23,8 +23,7 @@ class Evaluation:
     """What a detector does on a test set.
 
     The rates are the flagged shares of the normal and of the anomalous test images, and `by_kind`
-    has the AUROC of each kind of defect. Figures of maps (N, size, size) are None where there are
-    no masks or no maps.
+    has the AUROC of each kind of defect. Figures of maps (N, size, size) need masks and maps.
     """
 
     category: Category

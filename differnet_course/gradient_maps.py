@@ -15,8 +15,7 @@ F(p)^q, with the pooling's q. So to first order the score splits into one term f
 where \bar F^q are the mean powers of normal images; with q = 2 the fraction is 1 / (y + \bar y).
 Each term is drawn where it arose.
 
-References:
-    Rudolph, Wandt, Rosenhahn, "Same Same But DifferNet", arXiv 2008.12577, section 4.4.
+References: arXiv 2008.12577, section 4.4.
 """
 
 from collections.abc import Sequence
@@ -37,6 +36,7 @@ from differnet_lite.resampling import iter_views, turn_back
 
 __all__ = ["BLURS", "GradientMaps"]
 
+Tensors = Sequence[Tensor]
 BLURS = {"gradient": 3.0, "attribution": 4.0}  # px; 3 is the paper's
 
 
@@ -130,19 +130,14 @@ class GradientMaps:
         views = dict(iter_views(x, self.model.angles_, transformations, only=chosen))
         return torch.cat([views[k] for k in chosen])
 
-    def terms(
-        self, maps: Sequence[Tensor], gradient: Tensor, chosen: Sequence[int]
-    ) -> list[Tensor]:
+    def terms(self, maps: Tensors, gradient: Tensor, chosen: Sequence[int]) -> list[Tensor]:
         """What each position of the trunk's maps adds to the score, (T, h_s, w_s) for each scale.
 
-        `maps` are S tensors (T, C, h_s, w_s) of the views at some angles, `gradient` (T, D) is
-        d tau / d y of these views, and `chosen` are the positions of the angles.
+        `maps` (T, C, h_s, w_s) and `gradient` (T, D) are of the views at the angles `chosen`.
         """
         return [part.sum(1) for part in self.channel_terms(maps, gradient, chosen)]
 
-    def channel_terms(
-        self, maps: Sequence[Tensor], gradient: Tensor, chosen: Sequence[int]
-    ) -> list[Tensor]:
+    def channel_terms(self, maps: Tensors, gradient: Tensor, chosen: Sequence[int]) -> list[Tensor]:
         """`terms` before the sum over channels, (T, C, h_s, w_s) for each scale."""
         terms = []
         parts = gradient.chunk(len(maps), dim=1)

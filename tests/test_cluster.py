@@ -172,15 +172,6 @@ def test_a_part_that_fails_is_told_when_the_others_are_done(
     assert len(scored()) == 20 and tries.count("08.png") == 5, "two hiccups cost nothing"
 
 
-def test_another_version_on_a_worker_is_refused(
-    scored: Callable[..., Scores], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    versions = iter(["client", *["worker"] * 20])
-    monkeypatch.setattr(cluster, "_version", lambda _: next(versions))
-    with pytest.raises(RuntimeError, match="got another version"):
-        scored()
-
-
 def test_a_killed_worker_loses_nothing(
     folder: Path,
     scored: Callable[..., Scores],
@@ -215,23 +206,7 @@ def test_a_killed_worker_loses_nothing(
     np.testing.assert_allclose([score for _, score, _ in rows], expected, rtol=1e-6)
 
 
-def test_a_scheduler_that_goes_away_or_is_none_is_one_clear_error(
-    scored: Callable[..., Scores],
-    local_cluster: Callable[..., Any],
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> None:
-    real = cluster._write_part
-    with local_cluster(processes=False, n_workers=1) as started:
-
-        def last(*arguments: Any) -> None:
-            real(*arguments)
-            started.close()
-
-        monkeypatch.setattr(cluster, "_write_part", last)
-        with pytest.raises(RuntimeError, match="the scheduler is gone; the same command resumes"):
-            scored(scheduler=started.scheduler_address, part=1)
-    assert len(list((tmp_path / "scores").iterdir())) == 1
+def test_no_scheduler_is_one_clear_error(scored: Callable[..., Scores], tmp_path: Path) -> None:
     for address in ("tcp://127.0.0.1:9", "nonsense"):
         with pytest.raises(OSError, match=f"with a worker at {address}, got none"):
             scored(scheduler=address, out=tmp_path / "none")

@@ -27,9 +27,8 @@ TESTS = 24  # how often the authors' program looks at the test set, evenly, at l
 def epoch_by_epoch(category: Category, model: DifferNet) -> pd.DataFrame:
     """Train one flow on all normals by a model's settings, and look at the test set on the way.
 
-    Returns:
-        A row for each look: epoch, auroc and train, the loss in nats per dimension. The last one's
-        scores are those of the same model fitted with calibration="none".
+    A row for each look: epoch, auroc and train, the loss in nats per dimension. The last one's
+    scores are those of the same model fitted with calibration="none".
     """
     s = model.settings
     train = list(category.train)
@@ -64,9 +63,8 @@ def epoch_by_epoch(category: Category, model: DifferNet) -> pd.DataFrame:
 def last_and_best(table: pd.DataFrame) -> pd.DataFrame:
     """For each category and preset of `run_epochs`: AUROC of the last and of the best epoch.
 
-    Returns:
-        Columns category, preset, seeds, last, best, gain (means over seeds), last_sd, best_sd and
-        gain_sd (standard deviations; nan for one seed).
+    Columns are category, preset, seeds, last, best, gain (means over seeds), last_sd, best_sd and
+    gain_sd (standard deviations; nan for one seed).
     """
     by_seed = table.sort_values("epoch").groupby(["category", "preset", "seed"], sort=False)
     areas = by_seed["auroc"].agg(last="last", best="max").reset_index()

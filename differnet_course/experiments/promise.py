@@ -58,11 +58,8 @@ def repetition(features: Tensor, normal: Tensor, bad: Tensor, seed: int) -> list
     """What each rule flags, with the detectors that learn from features (n, T, D).
 
     With out-of-fold scores "cross" judges by the detector of all n, "cross-mean" by the mean of
-    the folds' scores.
-
-    Returns:
-        For each alpha and rule the share of the new normal and bad images (M, D), pooled over their
-        views, that is flagged; nan where the rule refuses.
+    the folds' scores. For each alpha and rule there is the share of the new normal and bad images
+    (M, D), pooled over their views, that is flagged; nan where the rule refuses.
     """
     n = len(features)
     rows = features.mean(1)
@@ -100,10 +97,9 @@ def repetition(features: Tensor, normal: Tensor, bad: Tensor, seed: int) -> list
 def simulated_cell(pool: Pool, n: int, repetitions: int) -> dict[str, Any]:
     """True false-alarm rates of all rules with n normal images of a pool, drawn repeatedly.
 
-    Returns:
-        n, repetitions, `held_out` by the split, and `rates`: for each alpha and rule the mean true
-        rate, its standard error, the 10 and the 90 % quantile, how often it exceeds alpha, and the
-        share of defects that is detected; None where the rule refuses.
+    For each alpha and rule `rates` has the mean true rate, its standard error, the 10 and the 90 %
+    quantile, how often it exceeds alpha, and the share of defects that is detected; None where the
+    rule refuses.
     """
     normals, bad = map(torch.as_tensor, pool)
     if not 2 <= n < len(normals):

@@ -39,14 +39,14 @@ ON_FEATURES = ("differnet", "ocsvm", "1-nn", "mahalanobis")
 def run(
     cells: Sequence[Cell], folder: str | Path, *, name: str = "table", n_jobs: int | None = None
 ) -> pd.DataFrame:
-    """Run the cells that are not done yet, and return the table of all.
+    """Run the cells of `Study.cells` that are not done yet; the table of all, as `name.csv`.
 
     The test set of a cell is scored once, by the model of the last epoch; nothing is selected on
     its labels. A cell that failed is a row with its error, and is tried again in the next run.
 
     Args:
         cells: of `Study.cells`.
-        folder: for `cells/` (finished cells; several runs may share it) and `name.csv`.
+        folder: for `cells/` (finished cells; several runs may share it) and the table.
         name: of the table.
         n_jobs: number of local processes, -1 for one a core; None is joblib's default.
 
@@ -71,12 +71,7 @@ def memory(folder: str | Path) -> joblib.Memory:
 
 
 def subset(images: Sequence[T], n: int | None, seed: int) -> list[T]:
-    """The first n of the images in an order drawn from the seed; None gives all, as they are.
-
-    Example:
-        >>> subset(range(6), 3, seed=0)[:2] == subset(range(6), 2, seed=0)
-        True
-    """
+    """The first n of the images in an order drawn from the seed; None gives all, as they are."""
     if n is None:
         return list(images)
     if not 1 <= n <= len(images):
@@ -87,12 +82,10 @@ def subset(images: Sequence[T], n: int | None, seed: int) -> list[T]:
 
 def made_here() -> dict[str, str]:
     """When, by which version and on what machine a row is made."""
-    cores = f"{joblib.cpu_count()} cores"
-    return {
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "version": differnet_lite.__version__,
-        "machine": f"{platform.system()} {platform.machine()}, {cores}, torch {torch.__version__}",
-    }
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    machine = f"{platform.system()} {platform.machine()}, {joblib.cpu_count()} cores"
+    machine += f", torch {torch.__version__}"
+    return {"when": when, "version": differnet_lite.__version__, "machine": machine}
 
 
 def content(category: Category) -> str:
@@ -115,10 +108,7 @@ def _row(measured: Any, cell: Cell, images: str) -> dict[str, Any]:
 
 
 def _measured(cell: Cell, images: str, version: str, folder: str) -> dict[str, Any]:
-    """Fit, score the test set once, and compare with its labels.
-
-    A result depends on `cell`, `images` and `version` alone, but for its last digits.
-    """
+    """Fit, score, compare with labels; depends on `cell`, `images` and `version` alone."""
     category = load_category(folder)
     train = subset(category.train, cell["n_train"], cell["seed"])
     detector = make_detector(cell["method"], seed=cell["seed"], progress=False, **cell["options"])

@@ -42,20 +42,12 @@ ABLATIONS: dict[str, dict[str, Options]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """A question, and how to answer it.
-
-    Args:
-        question: in words.
-        methods: that it compares unless told otherwise.
-        by: columns of the table that tell the rows of the summary apart.
-        n_train: numbers of training images; None takes all.
-        ablations: factors and their levels, see `ABLATIONS`.
-    """
+    """A question, and how to answer it."""
 
     question: str
-    methods: Sequence[str]
-    by: Sequence[str]
-    n_train: Sequence[int | None] = (None,)
+    methods: Sequence[str]  # that it compares unless told otherwise
+    by: Sequence[str]  # columns of the table that tell the rows of the summary apart
+    n_train: Sequence[int | None] = (None,)  # numbers of training images; None takes all
     ablations: Mapping[str, Mapping[str, Options]] = dataclasses.field(default_factory=dict)
 
     def cells(
@@ -84,10 +76,7 @@ class Study:
         ]
 
     def summary(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The table of a run, summarised; see `summarise`.
-
-        For table 1 with a row for each method's mean over categories, where there are several.
-        """
+        """`summarise` of a run's table; of table 1 with each method's mean over categories."""
         short = summarise(table, self.by)
         if "n_train" in self.by:
             return short.sort_values(["category", "n_train"], kind="stable", ignore_index=True)
@@ -120,9 +109,8 @@ STUDIES = {
 def summarise(table: pd.DataFrame, by: Sequence[str] = ("category", "method")) -> pd.DataFrame:
     """Mean and spread over seeds of a table of `run`, for each combination of the columns `by`.
 
-    Returns:
-        Columns `auroc` (mean over the seeds that succeeded, 0 to 1), `std` (of a sample), `low` and
-        `high`, `seeds`, `failed`, `seconds` (mean of fitting and scoring) and the `paper`'s AUROC.
+    Columns are `auroc` (mean over the seeds that succeeded, 0 to 1), `std` (of a sample), `low` and
+    `high`, `seeds`, `failed`, `seconds` (mean of fitting and scoring) and the `paper`'s AUROC.
     """
     seconds = table["fit_s"].astype(float) + table["score_s"].astype(float)
     table = table.assign(seconds=seconds, auroc=table["auroc"].astype(float))
@@ -135,7 +123,7 @@ def summarise(table: pd.DataFrame, by: Sequence[str] = ("category", "method")) -
 
 
 def _over_categories(table: pd.DataFrame, short: pd.DataFrame) -> pd.DataFrame:
-    """A row for each method: `summarise` of each seed's mean; a seed that lacks one has none."""
+    """A row for each method: `summarise` of each seed's mean; where one lacks there is none."""
     columns = ["auroc", "fit_s", "score_s"]
     groups = table.astype(dict.fromkeys(columns, float)).groupby(["method", "seed"], sort=False)
     means = groups[columns].mean()

@@ -15,9 +15,6 @@ from sklearn.svm import OneClassSVM
 
 from differnet_course.baselines import BASELINES, make_detector
 from differnet_course.baselines.feature_methods import OCSVM, Components
-from differnet_course.folders import load_category
-from differnet_course.metrics import auroc
-from differnet_course.samples import make_sample_category
 from differnet_lite import DifferNet
 
 from .conftest import FEATURES, ON_FEATURES
@@ -55,23 +52,6 @@ def test_unknown_names_and_settings_say_what_exists() -> None:
     assert isinstance(make_detector("differnet", epochs=3), DifferNet)
 
 
-@pytest.fixture(scope="module")
-def weave(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """16 normal training images, 6 normal test images and 3 of each kind of defect."""
-    folder = tmp_path_factory.mktemp("weave")
-    return make_sample_category(
-        "weave", folder, n_train=16, n_test_good=6, n_per_defect=3, progress=False
-    )
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ON_FEATURES)
-def test_feature_methods_find_defects(name: str, make: Make, weave: Path) -> None:
-    category = load_category(weave)
-    scores = make(name, size=256, n_scales=3).fit(weave).anomaly_scores(category.test)
-    assert auroc(category.labels, scores) > 0.8
-
-
 @pytest.mark.parametrize("pool_views", [True, False])
 def test_mahalanobis_is_differnet_before_training(
     pool_views: bool, make: Make, photographs: list[Path]
@@ -103,23 +83,6 @@ def test_nearest_neighbour_is_the_distance_to_the_nearest(
     nearest = np.linalg.norm(here[:, None] - old[None], axis=2).min(1)
     scores = detector.anomaly_scores(photographs[3:])
     np.testing.assert_allclose(scores, nearest.reshape(2, 4).mean(1), rtol=1e-9)
-
-
-def test_components_keep_distances_and_tame_dead_channels() -> None:
-    rows = np.random.default_rng(0).standard_normal((30, 20))
-    rows[:, 3] = 1.0  # dead
-
-    def reduce(fitted: np.ndarray, k: int, new: np.ndarray) -> np.ndarray:
-        return Components(torch.from_numpy(fitted), k)(torch.from_numpy(new)).numpy()
-
-    all_of_them = reduce(rows, 64, rows)
-    z = (rows - rows.mean(0)) / np.maximum(rows.std(0), 0.01)
-    distances = np.linalg.norm(all_of_them[0] - all_of_them, axis=1)
-    np.testing.assert_allclose(distances, np.linalg.norm(z[0] - z, axis=1))
-    largest = np.sort(np.linalg.eigvalsh(np.cov(z.T, bias=True)))[-5:]
-    assert np.var(reduce(rows, 5, rows), axis=0).sum() == pytest.approx(largest.sum())
-    moved = rows[:1] + 0.001 * (np.arange(20) == 3)
-    assert np.abs(reduce(rows[:1], 64, moved)).max() == pytest.approx(0.1)
 
 
 def test_ocsvm_is_scikit_learns_and_leaves_few_rows_outside() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -14,7 +13,6 @@ from differnet_course.flows import (
     Inverse,
     Permute,
     density_on_grid,
-    two_moons,
 )
 
 D = 5
@@ -77,26 +75,3 @@ def test_density_integrates_to_one():
     x, y, density = density_on_grid(MADE(2), limit=9.0, n=201, centre=(0.5, -0.5))
     assert x[0] == pytest.approx(-8.5) and y[-1] == pytest.approx(8.5)
     assert density.sum() * (x[1] - x[0]) * (y[1] - y[0]) == pytest.approx(1, abs=2e-3)
-
-
-def test_density_grid_rows_are_the_second_coordinate():
-    density = density_on_grid(Permute([1, 0]), n=11)[2]
-    shifted = Chain([Permute([0, 1]), _Shift()])
-    _, _, moved = density_on_grid(shifted, n=31, limit=3.0)
-    row, column = np.unravel_index(moved.argmax(), moved.shape)
-    assert (column, row) == (25, 15)  # x = 2, y = 0
-    assert density.max() == pytest.approx(1 / (2 * np.pi))
-
-
-class _Shift(nn.Module):
-    def forward(self, y):
-        return y - torch.tensor([2.0, 0.0]), y.new_zeros(len(y))
-
-
-def test_two_moons_are_centred_scaled_and_seeded():
-    moons = two_moons(5000, seed=4)
-    assert moons.shape == (5000, 2) and moons.dtype == torch.float64
-    assert moons.mean(0).abs().max() < 0.05 and (moons.std(0) - 1).abs().max() < 0.05
-    assert torch.equal(moons, two_moons(5000, seed=4)) and not torch.equal(
-        moons, two_moons(5000, seed=5)
-    )

@@ -81,19 +81,6 @@ def test_anomalous_images_without_a_mask_are_not_taken_for_normal_pixels(
     assert less.aupro == metrics.aupro(masks, [less.maps[i] for i in masked])
 
 
-def test_without_maps_or_masks_there_are_no_pixel_figures(
-    model: DifferNet, category_folder: Path
-) -> None:
-    whole = load_category(category_folder)
-    no_maps = evaluate(model, whole)
-    assert (no_maps.maps, no_maps.pixel_auroc, no_maps.aupro) == (None, None, None)
-    no_masks = evaluate(
-        model, dataclasses.replace(whole, masks=(None,) * len(whole.test)), maps=True
-    )
-    assert (no_masks.pixel_auroc, no_masks.aupro) == (None, None)
-    assert no_masks.maps is not None and no_masks.maps.shape == (len(whole.test), 64, 64)
-
-
 @pytest.mark.parametrize("keep", ["good", "defects"])
 def test_a_test_set_without_normals_or_defects_is_named(
     model: DifferNet, category_folder: Path, keep: str

@@ -95,15 +95,6 @@ def test_aupro_of_hand_made_cases() -> None:
     )
 
 
-def test_regions_touching_at_a_corner_are_one() -> None:
-    mask = np.array(
-        [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1]], bool
-    )  # two regions, of 2 and 1 pixels
-    drawn = np.zeros((4, 4))
-    drawn[3, 3] = 1
-    assert aupro([mask], [drawn], max_fpr=1e-6) == pytest.approx(0.5, abs=1e-5)
-
-
 def test_rates_by_counting() -> None:
     assert rates([0, 0, 0, 0, 1, 1], [True, False, False, False, True, True]) == (0.25, 1.0)
     assert rates(np.array([False, True, True]), [1, 1, 0]) == (1.0, 0.5)
@@ -157,9 +148,3 @@ def test_aupimo_is_the_area_under_the_overlap_of_each_image() -> None:
     # half of the first passes at all rates; the other half from 4 normal pixels on
     assert values[0] == pytest.approx(0.5 + 0.5 * np.log(10 / 4) / np.log(10), abs=0.01)
     assert values[1] == 0
-
-
-def test_aupimo_needs_a_normal_image() -> None:
-    mask = np.ones((4, 4), dtype=bool)
-    with pytest.raises(ValueError, match="normal"):
-        aupimo([mask], [np.ones((4, 4))])

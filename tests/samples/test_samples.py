@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from differnet_course.folders import load_category
 from differnet_course.samples import DEFECTS, SAMPLE_CATEGORIES, make_sample_category, render
 
 SMALL: dict[str, Any] = {"n_train": 2, "n_test_good": 1, "n_per_defect": 1, "progress": False}
@@ -52,27 +51,6 @@ def test_defect_changes_pixels_inside_its_mask_only(category: str, defect: str) 
     change = np.abs(flawed.astype(int) - normal.astype(int)).reshape(448, 448, -1).max(-1)
     assert not change[~mask].any()
     assert (change[mask] > 0).mean() > 0.75 and change.max() >= 8
-
-
-def test_lamp_of_the_weave_ages_between_training_and_test(tmp_path: Path) -> None:
-    new, _ = render("weave", np.random.default_rng(6))
-    old, _ = render("weave", np.random.default_rng(6), ageing=0.2)
-    assert old.mean() == pytest.approx(0.8 * new.mean(), rel=0.03)
-    few = SMALL | {"n_train": 8, "n_test_good": 8, "n_per_defect": 0}
-    category = load_category(make_sample_category("weave", tmp_path, **few))
-    train = [np.asarray(Image.open(path)).mean() for path in category.train]
-    test = [np.asarray(Image.open(path)).mean() for path in category.test]
-    assert np.mean(test) < 0.97 * np.mean(train)
-
-
-def test_half_of_the_buttons_are_speckled() -> None:
-    images = [render("button", np.random.default_rng(k))[0] for k in range(16)]
-    faces = [image[..., 0].astype(float)[120:328, 120:328] for image in images]
-    # specks differ from one pixel to the fourth; shading, on plain buttons, does not
-    rough = np.array([np.abs(face[:, 4:] - face[:, :-4]).mean() for face in faces])
-    speckled = rough > 10
-    assert 4 <= speckled.sum() <= 12
-    assert rough[speckled].min() > 1.3 * rough[~speckled].max()
 
 
 @pytest.mark.parametrize(
