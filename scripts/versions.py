@@ -5,9 +5,8 @@
 A job builds a virtual environment in a temporary folder (PyTorch: about 5 GB), installs the wheel
 with its development extra, runs a part of the tests on it, and then, away from the checkout: demo,
 fit, score and README's example. "lowest" takes the oldest Python and exactly the lower bounds of
-pyproject.toml; "wheel" takes this Python and installs nothing but the wheel. Interpreters are
-looked for on the PATH and among pyenv's; one that is not there is skipped. The exit status is 1 if
-a job failed.
+pyproject.toml; "wheel" takes this Python and installs nothing but the wheel. A Python that is not
+on the PATH is skipped. The exit status is 1 if a job failed.
 """
 
 from __future__ import annotations
@@ -41,31 +40,12 @@ COMMANDS = (
 )
 
 
-def find_python(version: str) -> str | None:
-    """The path of an interpreter of this version, such as "3.12"; None if there is none."""
-    pyenv = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
-    installed = sorted(pyenv.glob(f"versions/{version}.*/bin/python{version}"), reverse=True)
-    for path in filter(None, [shutil.which(f"python{version}"), *map(str, installed)]):
-        # pyenv's shims are on the PATH, and fail where the version is not chosen
-        ask = "import sys; print('%d.%d' % sys.version_info[:2])"
-        answer = subprocess.run([path, "-c", ask], capture_output=True, text=True, check=False)
-        if answer.stdout.strip() == version:
-            return path
-    return None
-
-
 def lowest_bounds() -> list[str]:
     """The lower bound of each requirement of pyproject.toml as a pin: numpy>=2.0 as numpy==2.0."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = [line for extra in project["optional-dependencies"].values() for line in extra]
     lines = [*project["dependencies"], *extras]
     return [line.replace(">=", "==") for line in lines if ">=" in line]
-
-
-def readme_example() -> str:
-    """README's Python example."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0]
 
 
 def run(*command: str, cwd: Path, path: Path | None = None) -> None:
@@ -84,10 +64,12 @@ def use(python: str, folder: Path, home: Path, path: Path | None = None) -> None
     run(python, "-c", USE, str(home), cwd=folder, path=path)
     for command in COMMANDS:
         run(python, "-m", "differnet_lite", *command.split(), cwd=folder, path=path)
-    run(python, "-c", readme_example(), cwd=folder, path=path)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    example = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)[0]
+    run(python, "-c", example, cwd=folder, path=path)
 
 
-def job(name: str, wheel: Path, tests: Path, folder: Path) -> str:
+def job(name: str, wheel: Path, folder: Path) -> str:
     """Run one job; a word on how it went."""
     home = folder / "installed"
     if name == "wheel":
@@ -95,16 +77,17 @@ def job(name: str, wheel: Path, tests: Path, folder: Path) -> str:
         run(sys.executable, *command, cwd=folder)
         use(sys.executable, folder / "away", home, home)
         return "passed"
-    version = PYTHONS[0] if name == "lowest" else name
-    interpreter = find_python(version)
+    interpreter = shutil.which(f"python{PYTHONS[0] if name == 'lowest' else name}")
     if interpreter is None:
-        return f"skipped: no python{version} on the PATH or among pyenv's"
+        return "skipped: it is not on the PATH"
     run(interpreter, "-m", "venv", str(home), cwd=folder)
-    python = str(home / ("Scripts" if os.name == "nt" else "bin") / "python")
+    python = str(home / "bin" / "python")
     pins = folder / "pins.txt"
     pins.write_text("\n".join(lowest_bounds() if name == "lowest" else []), encoding="utf-8")
     run(python, "-m", "pip", "install", "-q", "-c", str(pins), f"{wheel}[dev]", cwd=folder)
-    run(python, "-m", "pytest", "-q", *(str(tests / name) for name in TESTS), cwd=tests.parent)
+    tests = Path(shutil.copytree(ROOT / "tests", folder / "tests"))  # without the packages beside
+    options = ["-q", "--import-mode=importlib", "--rootdir", str(folder)]
+    run(python, "-m", "pytest", *options, *(str(tests / name) for name in TESTS), cwd=folder)
     use(python, folder / "away", home)
     return "passed"
 
@@ -113,20 +96,16 @@ def main() -> None:
     failed = False
     with tempfile.TemporaryDirectory() as made:
         source = Path(made)
-        for name in ("differnet_lite", "differnet_course", "tests"):
-            ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(ROOT / name, source / name, ignore=ignored)
+        for name in ("differnet_lite", "differnet_course"):
+            shutil.copytree(ROOT / name, source / name)
         for name in ("pyproject.toml", "README.md", "LICENSE"):
             shutil.copy(ROOT / name, source)  # a build in the checkout would take up old leftovers
         run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", str(source), cwd=source)
         wheel = next(source.glob("*.whl"))
-        tests = source / "away" / "tests"  # where the packages are not beside them
-        shutil.move(source / "tests", tests)
-        (tests.parent / "pytest.ini").write_text("[pytest]\naddopts = --import-mode=importlib\n")
         for name in sys.argv[1:] or [*PYTHONS, "lowest", "wheel"]:
             with tempfile.TemporaryDirectory() as folder:  # one environment at a time
                 try:
-                    print(name, job(name, wheel, tests, Path(folder)), flush=True)
+                    print(name, job(name, wheel, Path(folder)), flush=True)
                 except RuntimeError as error:
                     failed = True
                     print(name, f"FAILED: {error}", flush=True)
