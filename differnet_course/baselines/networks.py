@@ -13,26 +13,16 @@ LATENT_GRID = 4  # side of the last feature map, before the latent vector
 
 @dataclasses.dataclass
 class NetworkDensity:
-    """A density model of small images (N, 3, size, size) in [-1, 1] that trains a network.
+    """A density model of small images (N, 3, size, size) in [-1, 1] that trains `network_`.
 
     A method adds `build`, `score_batch`, and `loss` or a `stepper` of its own.
-
-    Args:
-        size: side of the images, pixels: a power of two, at least 32.
-        width: channels of the first layer; doubled from layer to layer.
-        steps: of the optimiser; the same for few images and many.
-        batch_size: images in a step; fewer images than that are repeated.
-        learning_rate: of Adam.
-
-    Attributes:
-        network_: the trained network.
     """
 
-    size: int = 64
-    width: int = 16
-    steps: int = 500
-    batch_size: int = 16
-    learning_rate: float = 1e-3
+    size: int = 64  # side of the images, pixels: a power of two, at least 32
+    width: int = 16  # channels of the first layer; doubled from layer to layer
+    steps: int = 500  # of the optimiser; the same for few images and many
+    batch_size: int = 16  # images in a step; fewer images than that are repeated
+    learning_rate: float = 1e-3  # of Adam
 
     def build(self, images: Tensor) -> nn.Module:
         """A new network for these images; its weights come from torch's global generator."""
@@ -83,9 +73,8 @@ class NetworkDensity:
 class Autoencoder(NetworkDensity):
     """The reference for "autoencoders generalise too well": the score is the copy's squared error.
 
-    Nothing in its loss forbids that anomalies are reproduced too, and what is simpler than the
-    normal images is often reproduced better than they are: then the score is lower for the anomaly.
-    Made smaller: whole images at 64 px for patches of 128 px, and one score for an image.
+    What is simpler than the normal images is often reproduced better than they are. Made smaller:
+    whole images at 64 px for patches of 128 px, and one score for an image.
 
     References: Bergmann et al., VISAPP 2019, arXiv 1807.02011.
     """

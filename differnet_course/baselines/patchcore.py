@@ -22,17 +22,12 @@ class PatchCore(NetworkDensity):
     simpler: AlexNet for a wide ResNet-50, two layers on one grid, and no re-weighting by the
     density of the memory. It sees images as they lie, without rotations.
 
-    Args:
-        size: side of the images, pixels; 64 or more.
-        n_patches: most patches that are remembered.
-        n_candidates: most patches that these are chosen from, drawn evenly from the images.
-
     References: Roth et al., CVPR 2022, arXiv 2106.08265.
     """
 
-    size: int = 448
-    n_patches: int = 2000
-    n_candidates: int = 40_000
+    size: int = 448  # pixels, 64 or more
+    n_patches: int = 2000  # at most so many are remembered
+    n_candidates: int = 40_000  # of at most so many, drawn evenly from the images
 
     @torch.no_grad()
     def fit(self, rows: Tensor, *, seed: int = 0) -> Self:

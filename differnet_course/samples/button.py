@@ -1,10 +1,8 @@
 """The category "button": four-hole buttons in two finishes on dark cloth, colour.
 
 Half of the buttons are plain, half speckled, and both are normal: the features are two clouds, a
-tight one and a wide one. On a plain button a speck is a defect; one covariance for both finishes
-is wide enough to hide it, and a flow learns that the spread depends on the finish. Besides the
-finish, pose (any rotation, small shift), shade, number and depth of the speckles, light and cloth
-vary.
+tight one and a wide one. On a plain button a speck is a defect. Pose (any rotation, small shift),
+shade, number and depth of the speckles, light and cloth vary as well.
 """
 
 import numpy as np

@@ -1,8 +1,7 @@
 """The category "flange": a turned metal ring in any in-plane pose, grey.
 
-Normal variation: pose (uniform rotation, small shift), depth and pitch of the tool
-marks, direction of the light, brightness, grime on the mat. Built as a relief under a
-directional light, so that a dent or scratch catches the light as it would on metal.
+Normal variation: pose (uniform rotation, small shift), depth and pitch of the tool marks, direction
+of the light, brightness, grime on the mat. A relief under a directional light.
 """
 
 import numpy as np

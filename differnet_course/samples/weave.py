@@ -1,8 +1,7 @@
 """The category "weave": plain-woven cloth that fills the frame, grey.
 
 Pitch, shear and orientation vary a little; thickness, tone and waviness of every thread, and
-brightness, vary much. The lamp ages: the normal test images are a little darker than the training
-images (see `AGEING`), which a score that leans on brightness mistakes for a defect.
+brightness, vary much. The lamp ages: test images are a little darker than training images.
 """
 
 import numpy as np
