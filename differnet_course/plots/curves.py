@@ -60,9 +60,7 @@ def plot_curves(
     figure.update_xaxes(title_text=x_title)
     decades = {"type": "log", "dtick": 1, "exponentformat": "power"}
     figure.update_yaxes(decades if log else {}, title_text=y_title)
-    shown = len(figure.data) > 1
     figure.update_layout({key.replace("_", "axis_", 1): value for key, value in axes.items()})
-    figure.update_layout(
-        template=style.TEMPLATE, legend=style.ABOVE, showlegend=shown, width=760, height=400
-    )
+    figure.update_layout(template=style.TEMPLATE, legend=style.ABOVE, width=760, height=400)
+    figure.update_layout(showlegend=len(figure.data) > 1)
     return figure.update_layout(title_text=title, margin_t=88) if title else figure

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 
 HEAD = 120  # px around the rows of a figure
+BORDER = {"color": "#D0D0D0", "width": 1}  # between two groups of rows
 SEEDS = "mean over seeds; line from the lowest to the highest"
 
 
@@ -50,7 +51,7 @@ def plot_comparison(summary: pd.DataFrame) -> go.Figure:
         at = [categories.index(category) + shift for category in rows["category"]]
         _add_dots(figure, rows, at, METHODS.get(method, method), _mark(method))
     for border in range(1, len(categories)):
-        _separate(figure, border - 0.5)
+        figure.add_hline(y=border - 0.5, line=BORDER)
     _label_rows(figure, [literal(category) for category in categories], "category")
     note = "; open marks: the paper" if summary["paper"].notna().any() else ""
     titled(figure, "All methods on all categories", SEEDS + note).update_xaxes(_auroc_axis(summary))
@@ -118,7 +119,7 @@ def plot_ablations(summary: pd.DataFrame) -> go.Figure:
         _add_dots(figure, rows, rows["row"] + shift, category, mark)
     for i, (above, below) in enumerate(pairwise(levels)):
         if above[0] != below[0]:
-            _separate(figure, i + 0.5)
+            figure.add_hline(y=i + 0.5, line=BORDER)
     labels = [
         f"{factor}: <b>{level}</b>" if default else f"{factor}: {level}"
         for factor, level, default in levels
@@ -234,11 +235,6 @@ def _label_rows(figure: go.Figure, labels: Sequence[str], title: str) -> None:
     """A row for each label, from top to bottom."""
     ticks = {"tickvals": list(range(len(labels))), "ticktext": list(labels)}
     figure.update_yaxes(ticks, range=[len(labels) - 0.5, -0.5], showgrid=False, title_text=title)
-
-
-def _separate(figure: go.Figure, y: float) -> None:
-    """A thin line between two groups of rows."""
-    figure.add_hline(y=y, line={"color": "#D0D0D0", "width": 1})
 
 
 def _auroc_axis(summary: pd.DataFrame) -> dict[str, Any]:

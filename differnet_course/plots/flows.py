@@ -26,10 +26,7 @@ def grid_lines(*, limit: float = 2.0, n_lines: int = 9, n_points: int = 61) -> T
 
 
 def square(corner: tuple[float, float], side: float, *, n: int = 16) -> Tensor:
-    """The closed outline of a square, n points a side: (4 n + 1, 2).
-
-    It starts at the lower left corner and goes anticlockwise.
-    """
+    """The outline of a square from its lower left corner, anticlockwise: (4 n + 1, 2)."""
     corners = torch.tensor([[0.0, 0], [1, 0], [1, 1], [0, 1], [0, 0]])
     t = torch.arange(n)[:, None] / n
     edges = [start + t * (end - start) for start, end in pairwise(corners)]
@@ -74,9 +71,7 @@ def plot_densities(
     return figure.update_layout(showlegend=False, coloraxis=bar)
 
 
-def plot_grids(
-    panels: Mapping[str, Tensor], *, cells: Mapping[str, Sequence[Tensor]], width: int = 860
-) -> go.Figure:
+def plot_grids(panels: Mapping[str, Tensor], *, cells: Mapping[str, Sequence[Tensor]]) -> go.Figure:
     """Deformed grids side by side, on one scale, so that areas can be compared.
 
     Args:
@@ -91,16 +86,13 @@ def plot_grids(
             cell = go.Scatter(x=x, y=y, mode="lines", line=line, name=f"cell {k + 1}")
             figure.add_trace(cell.update(fill="toself"), row=1, col=column)
         figure.add_trace(grid_trace(lines, "#999999"), row=1, col=column)
-    style(figure, height=(width - 100) // len(panels) + 90, width=width)
+    style(figure, height=760 // len(panels) + 90, width=860)
     figure.update_xaxes(matches="x").update_yaxes(matches="y", scaleanchor="x")
     return figure.update_layout(showlegend=False)
 
 
 def plot_matrices(matrices: Mapping[str, Tensor], *, width: int = 860) -> go.Figure:
-    """Matrices as heat maps of sign and size on one colour scale, zero white.
-
-    Entries are written into small ones.
-    """
+    """Matrices as heat maps on one colour scale, zero white; small ones with their entries."""
     figure = _panels(matrices, 0.08)
     for column, matrix in enumerate(matrices.values(), 1):
         text = "%{z:.2f}" if len(matrix) <= 6 else None

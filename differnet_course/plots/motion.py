@@ -51,8 +51,7 @@ def plot_motion(
         for points, lines in states.values():
             grid = grid_trace(lines, LINES)
             x, y = _slim(points).T
-            moved[label].append({"type": "scatter", "x": grid.x.round(3), "y": grid.y.round(3)})
-            moved[label].append({"type": "scatter", "x": x, "y": y})
+            moved[label] += [{"x": grid.x.round(3), "y": grid.y.round(3)}, {"x": x, "y": y}]
     _animate(figure, moved, shown=shown)
     width = 860 if len(panels) > 1 else 620
     style(figure, height=(width - 60 - 40 * len(panels)) // len(panels) + 216, width=width)

@@ -63,7 +63,8 @@ def plot_roc(labels: ArrayLike, scores: ArrayLike, *, n_resamples: int = 200) ->
     figure.update_yaxes(title_text="detection rate (share of anomalies)")
     subtitle = f"95 % interval; {(y == 0).sum()} normal, {(y == 1).sum()} anomalous"
     style.titled(figure, f"AUROC {interval}", subtitle)
-    return figure.update_layout(legend=style.legend_inside("right", "bottom"))
+    corner = {"x": 0.98, "xanchor": "right", "y": 0.03, "yanchor": "bottom"}
+    return figure.update_layout(legend=corner)
 
 
 def plot_calibration(p_values: ArrayLike) -> go.Figure:
@@ -89,7 +90,7 @@ def plot_calibration(p_values: ArrayLike) -> go.Figure:
     figure.update_yaxes(title_text="false-alarm rate obtained")
     shares = "; ".join(f"{a:.0%} asked: {np.mean(p <= a):.1%}" for a in (0.05, 0.1))
     style.titled(figure, "False alarms on normal images", f"{shares}; n = {n}")
-    return figure.update_layout(legend=style.legend_inside("left", "top"))
+    return figure.update_layout(legend={"x": 0.02, "xanchor": "left", "y": 0.97, "yanchor": "top"})
 
 
 def _unit_square(spread: go.Scatter, diagonal: str, drawn: go.Scatter) -> go.Figure:

@@ -89,10 +89,6 @@ def write_report(
         summary: (label, value) pairs, a table at the top.
         sections: in order; a table's first row are the heads of its columns.
         notes: short paragraphs at the end.
-
-    Raises:
-        FileNotFoundError: the folder does not exist.
-        OSError: the path is a folder, or the file cannot be written.
     """
     target = Path(path)
     if not target.parent.is_dir():

@@ -83,7 +83,7 @@ def score_report(
     sections: list[Section] = [
         ("Scores", f"{SCORE} {rule} Good: the photographs that set the threshold.", drawn)
     ]
-    words = _relative(scores, threshold)
+    words = [f"{score / threshold.value:.2f} x threshold" for score in scores]
     if model.places_ is not None:
         groups = {
             "Flagged, highest score first": order[:n_flagged][:FLAGGED],
@@ -168,15 +168,15 @@ def evaluation_report(
             "Defects that are found, from the highest score to the lowest": hits[evenly],
             "Good parts, highest score first": order[(~labels & ~flagged)[order]][:NEAREST],
         }
-        words = _relative(scores, threshold)
+        words = [f"{score / threshold.value:.2f} x threshold" for score in scores]
         titles = [f"{name}\n{word}" for name, word in zip(names, words, strict=True)]
-        masks = category.masks
 
         def draw(chosen: np.ndarray) -> list[np.ndarray]:
             return list(maps[chosen])
 
-        levels, white = result.levels, model.white_
-        sections += _galleries(groups, category.test, titles, draw, levels, white, masks)
+        sections += _galleries(
+            groups, category.test, titles, draw, result.levels, model.white_, category.masks
+        )
     history = model.history_
     named = {"training": history["train"], "held out": history["held_out"]}
     curves = {name: values for name, values in named.items() if values}
@@ -200,7 +200,7 @@ def _galleries(
     draw: Callable[[np.ndarray], list[np.ndarray]],
     levels: MapLevels,
     white: float | None,
-    masks: Sequence[Path | None] | None = None,
+    masks: Sequence[Path | None] = (),
 ) -> list[Section]:
     """A section for each group that is not empty: photographs with the maps that `draw` makes."""
     explanation = (
@@ -217,8 +217,7 @@ def _galleries(
         pictures = [as_rgb(paths[i], white) for i in chosen]
         for picture in pictures:
             picture.thumbnail((448, 448))
-        masks_of = [masks[i] if masks else None for i in chosen]
-        outlines = [None if mask is None else load_mask(mask) for mask in masks_of]
+        outlines = [load_mask(masks[i]) if masks and masks[i] else None for i in chosen]
         words = [titles[i] for i in chosen]
         gallery = plot_gallery(
             pictures, draw(chosen), titles=words, levels=levels, masks=outlines, columns=5
@@ -244,11 +243,6 @@ def _promise(threshold: Threshold) -> str:
         "sets of good photographs, it is not proved: the flows that scored a photograph had "
         f"not seen it, but they had seen the others. {condition}"
     )
-
-
-def _relative(scores: np.ndarray, threshold: Threshold) -> list[str]:
-    """Scores in units of the threshold."""
-    return [f"{score / threshold.value:.2f} x threshold" for score in scores]
 
 
 def _names(paths: Sequence[str | os.PathLike[str]]) -> list[str]:

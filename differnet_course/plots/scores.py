@@ -12,6 +12,8 @@ from differnet_course.plots import style
 from differnet_lite.checks import vector
 from differnet_lite.thresholds import Threshold
 
+EDGE = {"color": style.DARK, "width": 0.5}  # of a mark
+
 
 def plot_scores(
     scores: ArrayLike,
@@ -50,7 +52,7 @@ def plot_scores(
     ticks = []
     for row, (kind, chosen) in enumerate(rows.items()):
         x = s[chosen]
-        look = style.marker(row, size=7, opacity=0.8, line={"color": style.DARK, "width": 0.5})
+        look = style.marker(row, size=7, opacity=0.8, line=EDGE)
         figure.add_trace(_box(x, row - 0.27, style.COLOURS[row % 6], log))
         figure.add_scatter(
             x=x,
@@ -173,8 +175,7 @@ def plot_groups(
                 mode="markers",
                 name=style.literal(group),
                 text=labels[chosen],
-                marker=style.marker(k, size=8, opacity=0.8)
-                | {"line": {"color": style.DARK, "width": 0.5}},
+                marker=style.marker(k, size=8, opacity=0.8, line=EDGE),
                 hovertemplate="%{text}<br>%{x:.3g}, %{y:.3g}<extra>%{fullData.name}</extra>",
             )
     figure.update_xaxes(style.log_axis(points[0]) if log else {}, title_text=x_title)

@@ -67,12 +67,6 @@ def titled(figure: go.Figure, title: str, subtitle: str) -> go.Figure:
     return figure.update_layout(template=TEMPLATE, title={"text": text, "pad": {"t": 26}})
 
 
-def legend_inside(x: str, y: str) -> dict[str, object]:
-    """A legend in a corner of the axes: left or right, bottom or top."""
-    at = {"left": 0.02, "right": 0.98, "bottom": 0.03, "top": 0.97}
-    return {"x": at[x], "xanchor": x, "y": at[y], "yanchor": y}
-
-
 def legend_above(figure: go.Figure) -> go.Figure:
     """The usual paper, with the legend in a line above the axes."""
     return figure.update_layout(

@@ -114,7 +114,8 @@ class Deformation:
         self.states = [(rows, torch.zeros(len(rows)))]
         for part in flow.parts:
             before = odd
-            odd ^= _mirrors(part, y[0])
+            jacobian = torch.func.jacrev(lambda row, part=part: part(row[None])[0][0])(y[0])
+            odd ^= bool(torch.det(jacobian) < 0)  # left has become right
             self.parts.append(_Unswapped(part, before, odd))
             rows, log_det = self.parts[-1](rows)
             self.states.append((rows, self.states[-1][1] + log_det))
@@ -196,9 +197,3 @@ class _Unswapped(nn.Module):
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
         y, log_det = self.part.inverse(z.flip(1) if self.after else z)  # type: ignore[operator]
         return y.flip(1) if self.before else y, log_det
-
-
-def _mirrors(part: nn.Module, row: Tensor) -> bool:
-    """Whether a part turns left into right."""
-    jacobian = torch.func.jacrev(lambda y: part(y[None])[0][0])(row)
-    return bool(torch.det(jacobian) < 0)

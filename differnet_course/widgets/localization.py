@@ -27,10 +27,8 @@ class LocalizationExplorer(widgets.HBox):
     over a line at the level, to eight times the level. The map that is asked for is computed first.
     What its level needs, and the other photographs, follow while the page stays alive.
 
-    Args:
-        kept: the photographs and their maps.
-        titles: names of the photographs.
-        masks: boolean masks (H, W) of defects, or None where there is none; drawn as an outline.
+    `titles` name the photographs of `kept`. `masks` of their defects, boolean (H, W) or None, are
+    drawn as outlines.
 
     Set the `value` of `image_menu`, `method_buttons`, `scale_buttons`, `angles_slider` or
     `blur_slider` to move it from code. `label` says what is shown, `terms` what the clicked place
@@ -54,7 +52,7 @@ class LocalizationExplorer(widgets.HBox):
         self.figure.add_scatter(mode="markers", marker=ring, hoverinfo="skip", showlegend=False)
         self.figure.update_layout(height=440, width=540)
         self.plot = Plot(self.figure)
-        self.plot.observe(self._click, names="clicked")
+        self.plot.observe(lambda change: self.look_at(**change["new"]), names="clicked")
         self._working: asyncio.Task[None] | None = None
         self._show(first=True)
         room = {"width": LABEL, "justify_content": "flex-end"}
@@ -70,7 +68,7 @@ class LocalizationExplorer(widgets.HBox):
         ]
         super().__init__(columns(controls, [self.plot]), layout=BESIDE)
 
-    def look_at(self, x: float, y: float) -> None:
+    def look_at(self, x: float, y: float, **_: object) -> None:
         """As a click on the pixel (x, y): draw a ring there, and say what the place adds."""
         self.figure.data[4].x = [x]
         self.figure.data[4].y = [y]
@@ -170,9 +168,6 @@ class LocalizationExplorer(widgets.HBox):
             if missing[0] >= self.kept.count:
                 self._show()  # with a better level
             await asyncio.sleep(0.05)  # clicks and cells come first
-
-    def _click(self, change: dict[str, dict[str, float]]) -> None:
-        self.look_at(change["new"]["x"], change["new"]["y"])
 
     def _photograph(self) -> np.ndarray:
         return self.kept.pixels[self.image_menu.value].permute(1, 2, 0).numpy()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,9 +19,14 @@ import plotly
 import plotly.graph_objects as go
 import traitlets
 
+from differnet_course.plots.curves import plot_curves
+from differnet_lite.flow import CouplingFlow
+
 # at 1280 x 720 all is visible at once in JupyterLab; with less room, the picture goes below
 COLUMN = 290  # px, of controls: a picture of 540 px fits between it and the file browser
 BESIDE = {"flex_flow": "row wrap", "align_items": "flex-start"}  # of the box that holds the columns
+
+LOSSES = {"train": "training images", "held_out": "held-out normal images"}
 
 ESM = """
 const HELP = "If it does not come: save, reload the page, and run this cell again.";
@@ -164,3 +169,34 @@ def columns(
 def slider_style(label: str) -> dict[str, object]:
     """Options of a slider as wide as the column, with so much room for its label, as in "80px"."""
     return {"layout": {"width": f"{COLUMN - 6}px"}, "style": {"description_width": label}}
+
+
+class LiveLoss(widgets.VBox):
+    """Show it in a cell, then train with `train_flow(..., on_epoch=live)` for so many epochs."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+        self.label = widgets.HTML("waiting for the first epoch")
+        self.figure = plot_curves(
+            [],
+            dict.fromkeys(LOSSES.values(), ()),
+            x_title="epoch (passes over the training images)",
+            y_title="loss (nats per dimension)",
+            x_range=[1, max(2, epochs)],
+        )
+        self.plot = Plot(self.figure)
+        super().__init__([self.label, self.plot])
+
+    def __call__(
+        self, epoch: int, history: Mapping[str, Sequence[float]], flow: CouplingFlow | None = None
+    ) -> None:
+        """Draw the history so far: the signature of `on_epoch`."""
+        for trace, key in zip(self.figure.data, LOSSES, strict=True):
+            trace.x = list(history["epoch"][: len(history[key])])
+            trace.y = list(history[key])
+        self.plot.draw()
+        losses = [f"{LOSSES[key]} {history[key][-1]:.2f}" for key in LOSSES if history[key]]
+        self.label.value = f"epoch {epoch} of {self.epochs}: loss of {', '.join(losses)}"
+
+    def __repr__(self) -> str:
+        return "LiveLoss: run this cell to watch the training"

@@ -27,7 +27,6 @@ class RotationExplorer(widgets.VBox):
     Black corners and reflected ones are shown side by side.
 
     Args:
-        image: the image.
         angles: T angles in degrees, ascending, the first the one that distances are measured from.
         features: fill ("black", "reflection") to the features of the turned image, (T, D).
         unit: what counts as a distance of 1, such as the mean distance between two normal images.
