@@ -172,21 +172,6 @@ def test_usual_powers_are_means_over_images(
         torch.testing.assert_close(apart.powers[s][2].float(), squares, rtol=2e-3, atol=2e-3)
 
 
-@EVERY
-def test_a_crude_defect_is_hotter_than_the_rest(
-    apart: GradientMaps, pictures: list[np.ndarray], method: str
-) -> None:
-    spoilt, noise = pictures[0].copy(), np.random.default_rng(0).integers(0, 256, (50, 50, 3))
-    spoilt[150:200, 40:90] = noise  # off centre
-    clean, drawn = (apart.anomaly_map(x, method=method) for x in (pictures[0], spoilt))
-    assert drawn.shape == (256, 256) and drawn.dtype == np.float32 and drawn.min() >= 0
-    inside = np.zeros((256, 256), bool)
-    inside[150:200, 40:90] = True
-    # The paper's gradient is not optimised, and at 256 px the grids are coarse: 7, 3 and 1 wide.
-    assert drawn[inside].mean() > (1.2 if method == "gradient" else 2) * drawn[~inside].mean()
-    assert drawn[inside].mean() > 2 * clean[inside].mean(), "one scale for all images"
-
-
 def test_what_cannot_be_drawn_is_said(apart: GradientMaps, pictures: Any) -> None:
     with pytest.raises(
         ValueError, match="expected one of 'gradient', 'attribution', got 'gradcam'"

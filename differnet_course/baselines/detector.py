@@ -1,7 +1,6 @@
 """One detector around any density model: from photographs to rows to scores."""
 
 import dataclasses
-import os
 from typing import Any, Self
 
 import numpy as np
@@ -96,20 +95,11 @@ class BaselineDetector(BaseEstimator):
 
 
 def make_detector(
-    name: str,
-    *,
-    seed: int = 0,
-    device: str | torch.device = "auto",
-    cache: str | os.PathLike[str] | None = "auto",
-    progress: bool = True,
-    **settings: Any,
+    name: str, *, seed: int = 0, device: str | torch.device = "auto", **settings: Any
 ) -> BaselineDetector | DifferNet:
     """A fresh detector by name: a key of `BASELINES`, or "differnet".
 
     `settings` are of the density, and of the `DifferNet` that makes features.
-
-    Raises:
-        ValueError, TypeError: there is no such method; it has no such setting.
 
     Example:
         >>> make_detector("1-nn", n_components=8, progress=False).density
@@ -118,7 +108,7 @@ def make_detector(
     one_of("method", name, ("differnet", *BASELINES))
     fields = {} if name == "differnet" else BASELINES[name].__dataclass_fields__
     own = {key: settings.pop(key) for key in fields if key in settings}
-    trunk = DifferNet(seed=seed, device=device, cache=cache, progress=progress, **settings)
+    trunk = DifferNet(seed=seed, device=device, **settings)
     if name == "differnet":
         return trunk
     return BaselineDetector(BASELINES[name](**own), trunk, seed=seed, device=device)

@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.svm import OneClassSVM
 
 from differnet_course.baselines import BASELINES, make_detector
-from differnet_course.baselines.feature_methods import OCSVM, Components
+from differnet_course.baselines.feature_methods import Components
 from differnet_lite import DifferNet
 
 from .conftest import FEATURES, ON_FEATURES
@@ -83,15 +81,3 @@ def test_nearest_neighbour_is_the_distance_to_the_nearest(
     nearest = np.linalg.norm(here[:, None] - old[None], axis=2).min(1)
     scores = detector.anomaly_scores(photographs[3:])
     np.testing.assert_allclose(scores, nearest.reshape(2, 4).mean(1), rtol=1e-9)
-
-
-def test_ocsvm_is_scikit_learns_and_leaves_few_rows_outside() -> None:
-    rows = torch.randn(200, 6, generator=torch.Generator().manual_seed(0))
-    density = OCSVM(nu=0.1).fit(rows)
-    assert 0.02 < float((density.score(rows) > 1e-6).double().mean()) <= 0.12
-    assert density.score(torch.zeros(1, 6))[0] < 0 < density.score(torch.full((1, 6), 9.0))[0]
-    components = Components(rows, 64)
-    machine = OneClassSVM(nu=0.1, gamma="scale").fit(components(rows).numpy())
-    new = torch.randn(20, 6, generator=torch.Generator().manual_seed(1))
-    expected = -machine.decision_function(components(new).numpy())
-    np.testing.assert_allclose(density.score(new).numpy(), expected, rtol=1e-7, atol=1e-9)
