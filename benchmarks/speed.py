@@ -128,7 +128,6 @@ def extraction(reference: Reference, extractor: MultiScaleExtractor, paths: list
 def stepper(settings: Settings, device: torch.device) -> Callable[[], object]:
     """A training step of 24 images with 4 views each, from stored features."""
     flow = training.empty_flow(settings, n_features=768).to(device).train()
-    training.set_products(flow, training.product_dtype("auto", settings.hidden, flow.mean))
     optimiser = training.build_optimiser(flow, settings)
     features = torch.randn(TRAIN, 64, 768).relu() * 0.3
     draw = view_sampler(features, views_per_image=4, pool_views=settings.pool_views)

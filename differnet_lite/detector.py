@@ -139,7 +139,6 @@ class DifferNet(BaseEstimator):
         betas: tuple[float, float] | None = None,
         adam_eps: float | None = None,
         weight_decay: float | None = None,
-        train_dtype: str | None = None,
         use_log_det: bool | None = None,
         soft_limit: float | None = None,
         map_images: int | None = None,

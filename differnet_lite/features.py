@@ -35,8 +35,7 @@ class MultiScaleExtractor(nn.Module):
     """Pooled features of a frozen trunk at S scales (DifferNet, section 3.1).
 
     Args:
-        backbone: see `load_trunk`.
-        weights: see `load_trunk`.
+        backbone, weights: see `load_trunk`.
         size: side of the input, pixels; 448 in the paper.
         n_scales: number of scales, each half the size of the one before; 3 in the paper.
         downscale: "area" averages 2 x 2 pixels; "nearest" takes every second, as the authors do.
@@ -130,7 +129,7 @@ class MultiScaleExtractor(nn.Module):
     def iter_view_maps(
         self, images: Tensor, angles: Sequence[float], transformations: Transformations
     ) -> Iterator[tuple[int, list[Tensor]]]:
-        """The trunk's maps of every rotated view, without jitter.
+        """The trunk's maps of every view, without jitter.
 
         Quarter turns of one view share its resampling, normalisation and scaling: a turn that
         only moves pixels may come last. (Not so for "nearest", which then picks other pixels.)
@@ -138,7 +137,6 @@ class MultiScaleExtractor(nn.Module):
         Args:
             images: (N, 3, size, size) in [0, 1].
             angles: T angles in degrees.
-            transformations: gives the fill and the interpolation.
 
         Yields:
             The position of an angle in `angles` and its maps; every position once, in any order.
@@ -168,50 +166,48 @@ class MultiScaleExtractor(nn.Module):
     def views(
         self,
         images: Tensor,
-        angles: Sequence[float] | Tensor,
+        angles: Sequence[float],
         transformations: Transformations,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Features of every transformed view of every image.
+        """Features of every view, (N, T, D) float32 on the CPU.
 
         Args:
             images: (N, 3, size, size) uint8.
-            angles: T angles in degrees for all, or a tensor (N, T) of angles for each image.
-            transformations: how corners are filled and pixels interpolated, and the jitter.
+            angles: T angles in degrees, the same for all images.
+            transformations: how views are made.
             generator: a CPU generator for the jitter; needed only if the transformations jitter.
-
-        Returns:
-            (N, T, D) float32, on the CPU.
         """
         x = images.to(self.device).float() / 255
-        if transformations.jitters and generator is None:
-            raise ValueError("the transformations jitter: pass a torch.Generator")
-        drawn = isinstance(angles, Tensor) and angles.ndim == 2
-        n_views = angles.shape[1] if isinstance(angles, Tensor) and drawn else len(angles)
-        pooled: Iterator[tuple[int, Tensor]]
-        if drawn or transformations.jitters:
-            views = self._drawn_views(x, angles, transformations)
-            pooled = ((t, self(jitter(v, transformations, generator))) for t, v in views)
+        features = x.new_empty(len(x), len(angles), self.n_features)
+        if transformations.jitters:
+            for t, view in iter_views(x, angles, transformations):
+                features[:, t] = self(jitter(view, transformations, generator))
         else:
-            maps = self.iter_view_maps(x, [float(a) for a in angles], transformations)
-            pooled = ((t, self.pool(scales)) for t, scales in maps)
-        features = x.new_empty(len(x), n_views, self.n_features)  # float32
-        for t, rows in pooled:
-            features[:, t] = rows
+            for t, maps in self.iter_view_maps(x, angles, transformations):
+                features[:, t] = self.pool(maps)
         return features.cpu()  # once: a copy for each view would wait for the device each time
 
-    @staticmethod
-    def _drawn_views(
-        images: Tensor, angles: Sequence[float] | Tensor, transformations: Transformations
-    ) -> Iterator[tuple[int, Tensor]]:
-        """Number and pixels of every view, at angles of all images or of each."""
-        if isinstance(angles, Tensor) and angles.ndim == 2:
-            fill = transformations.fill
-            interpolation = transformations.interpolation
-            for t in range(angles.shape[1]):
-                yield t, rotate(images, angles[:, t], fill=fill, interpolation=interpolation)
-        else:
-            yield from iter_views(images, [float(a) for a in angles], transformations)
+    @torch.inference_mode()
+    def random_views(
+        self,
+        images: Tensor,
+        angles: Tensor,
+        transformations: Transformations,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Features of views at angles of each image, (N, T, D), as `views`; angles: (N, T)."""
+        x = images.to(self.device).float() / 255
+        features = []
+        for column in angles.T:
+            view = rotate(
+                x,
+                column,
+                fill=transformations.fill,
+                interpolation=transformations.interpolation,
+            )
+            features.append(self(jitter(view, transformations, generator)))
+        return torch.stack(features, dim=1).cpu()
 
 
 def _channels_last(x: Tensor) -> Tensor:

@@ -23,14 +23,7 @@ from torch import Tensor, nn
 
 from differnet_lite.checks import real, whole
 
-__all__ = [
-    "CouplingFlow",
-    "FastPermutation",
-    "PreciseLinear",
-    "Subnet",
-    "build_flow",
-    "soft_clamp",
-]
+__all__ = ["CouplingFlow", "FastPermutation", "PreciseLinear", "Subnet", "build_flow", "soft_clamp"]
 
 _GENERATORS = threading.Lock()  # one flow at a time is built with the global generators
 
@@ -62,18 +55,12 @@ def _unit_clamp(h: Tensor, clamp: float, factor: float) -> Tensor:
 
 
 class Subnet(nn.Sequential):
-    """One subnet of a coupling: three hidden ReLU layers; gives s and t together.
+    """One subnet of a coupling: three hidden ReLU layers; s and t side by side (N, n_out).
 
     Args:
         n_in, n_out, hidden: widths.
         zero: start with s = t = 0.
-
-    Attributes:
-        products: dtype of its matrix products while in training, None: its own. Couplings, log-det
-            and weights stay float32, and so does all after `eval()`; what is rounded is a gradient.
     """
-
-    products: torch.dtype | None = None
 
     def __init__(self, n_in: int, n_out: int, *, hidden: int, zero: bool = False) -> None:
         last = nn.Linear(hidden, n_out)
@@ -82,13 +69,6 @@ class Subnet(nn.Sequential):
             nn.init.zeros_(last.bias)
         first, second, third = (nn.Linear(n, hidden) for n in (n_in, hidden, hidden))
         super().__init__(first, nn.ReLU(), second, nn.ReLU(), third, nn.ReLU(), last)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """s and t side by side (N, n_out), of rows (N, n_in)."""
-        if self.products is None or not self.training:
-            return super().forward(x)
-        with torch.autocast(x.device.type, dtype=self.products):
-            return super().forward(x).float()
 
 
 class PreciseLinear(Fm.FixedLinearTransform):

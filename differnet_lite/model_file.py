@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CheckpointError", "load_into", "read_file", "save_model", "write_file"]
 
-FORMAT = 6
+FORMAT = 7
 EMBEDDED = 100e6  # bytes of a trunk's weights that a model file may hold
 FITTED = ("history_", "n_train_", "calibrated_by_", "white_", "shown_")  # what JSON can hold
 

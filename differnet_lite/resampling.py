@@ -29,11 +29,7 @@ def rotate(
     Args:
         images: (N, C, H, H), float.
         angles: degrees; one for all, or a tensor (N,) with one for each image.
-        fill: "reflection" mirrors the image at its border; "black" fills with 0.
-        interpolation: "bilinear" or "nearest".
-
-    Returns:
-        (N, C, H, H), the rotated images.
+        fill, interpolation: see `Transformations`.
 
     Raises:
         ValueError: the images are not square.
@@ -91,14 +87,7 @@ def iter_views(
     *,
     only: Collection[int] | None = None,
 ) -> Iterator[tuple[int, Tensor]]:
-    """The view at each angle; angles a quarter turn apart share one resampling.
-
-    Args:
-        images, angles, transformations, only: as in `shared_views`.
-
-    Yields:
-        The position of an angle in `angles` and its views (N, C, H, H); every position once, in any
-        order.
+    """The position of each angle and its views (N, C, H, H), in any order; see `shared_views`.
 
     Example:
         >>> [t for t, _ in iter_views(torch.zeros(1, 3, 8, 8), (0, 45, 90, 135), Transformations())]
@@ -116,9 +105,8 @@ def turn_back(maps: Tensor, view: View, *, fill: Fill = "reflection") -> Tensor:
         return maps
     cos = math.cos(math.radians(view.rest)) * view.zoom
     sin = math.sin(math.radians(view.rest)) * view.zoom
-    x, y = (
-        2 * d for d in view.shift
-    )  # position p of the view shows the image's R p / zoom - (x, y)
+    # position p of the view shows the image's R p / zoom - (x, y)
+    x, y = (2 * d for d in view.shift)
     rows = [[cos, sin, cos * x + sin * y], [-sin, cos, cos * y - sin * x]]
     return _sample(maps, torch.tensor([rows], dtype=torch.float64), fill)
 
@@ -129,15 +117,14 @@ def jitter(
     """Vary the brightness, then the contrast, of images in [0, 1], by factors for each image.
 
     Args:
-        images: (N, 3, H, W) in [0, 1].
-        transformations: gives the two ranges; with both 0 the images come back as they are.
+        images: (N, 3, H, W) in [0, 1]; so are the results.
+        transformations: gives the two ranges.
         generator: a CPU generator; not needed where nothing is varied.
-
-    Returns:
-        (N, 3, H, W), clipped to [0, 1].
     """
     if not transformations.jitters:
         return images
+    if generator is None:
+        raise ValueError("the transformations jitter: pass a torch.Generator")
     factors = (2 * torch.rand(2, len(images), 1, 1, 1, generator=generator) - 1).to(images)
     images = (images * (1 + transformations.brightness * factors[0])).clamp(0, 1)
     grey = images.mean((1, 2, 3), keepdim=True)

@@ -17,7 +17,6 @@ __all__ = [
     "fresh_view_sampler",
     "view_sampler",
     "whitening_matrix",
-    "whitening_of_views",
 ]
 
 Sampler = Callable[[Tensor, torch.Generator], Tensor]
@@ -26,12 +25,12 @@ KEPT_IN_MEMORY = 4000  # images; 2.4 GB at 448 px
 
 
 def view_sampler(features: Tensor, *, views_per_image: int, pool_views: bool) -> Sampler:
-    """How a step draws views of images whose features are there.
+    """How a step draws views of images whose features (N, T, D) are there.
 
     Args:
-        features: (N, T, D), every view of every training image.
-        views_per_image: V, how many are drawn for each image: V of its T views without repetition
-            while that is possible.
+        features: every view of every training image.
+        views_per_image: V of its T views are drawn for each image, without repetition while that
+            is possible.
         pool_views: draw V means over random halves of the T views instead.
 
     Returns:
@@ -70,9 +69,6 @@ def fresh_view_sampler(
         images: training images; decoded once if they are few enough for the memory.
         transformations: `n_train` = V views are made of each image.
         white: of pictures of more than 8 bits, see `as_rgb`.
-
-    Returns:
-        As `view_sampler`.
     """
     size = extractor.size
     n_views = transformations.n_train
@@ -86,31 +82,9 @@ def fresh_view_sampler(
         else:
             batch = pixels[indices.to(pixels.device)]
         angles = transformations.draw_angles(len(indices) * n_views, generator).view(-1, n_views)
-        return extractor.views(batch, angles, transformations, generator)
+        return extractor.random_views(batch, angles, transformations, generator)
 
     return draw
-
-
-def whitening_of_views(
-    sample: Sampler,
-    n_images: int,
-    *,
-    views_per_image: int,
-    noise: float,
-    generator: torch.Generator,
-) -> tuple[Tensor, Tensor]:
-    """Mean (D,) and matrix (D, D) that whiten about 16 drawn views of each training image.
-
-    Args:
-        sample: draws views, see `view_sampler`.
-        n_images: number of training images.
-        views_per_image: how many it draws at a time.
-        noise: the deviation that the covariance is inflated with.
-        generator: draws the views.
-    """
-    everyone = torch.arange(n_images)
-    draws = [sample(everyone, generator) for _ in range(max(1, 16 // views_per_image))]
-    return whitening_matrix(torch.cat(draws, dim=1).flatten(0, 1), eps=noise)
 
 
 def whitening_matrix(y: Tensor, *, eps: float) -> tuple[Tensor, Tensor]:
@@ -119,9 +93,8 @@ def whitening_matrix(y: Tensor, *, eps: float) -> tuple[Tensor, Tensor]:
     With :math:`\mathrm{cov}(y) = V \Lambda V^T` the matrix is
     :math:`V (\Lambda + \epsilon^2)^{-1/2} V^T`: the whitening of y + noise, where the noise is
     normal with deviation eps. Dead channels, whose own variance is 0, then come out small and not
-    blown up. Any rotation behind it whitens as well; this one, the symmetric ("ZCA"), is unique,
-    and moves as little as the features do: without its last factor it would depend on the basis
-    that eigh happens to give of the directions that do not vary.
+    blown up. The last factor makes it symmetric ("ZCA"), and so unique: without it the matrix would
+    depend on the basis that eigh happens to give of the directions that do not vary.
 
     Args:
         y: (N, D) features.

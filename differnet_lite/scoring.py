@@ -62,7 +62,6 @@ def flow_score(
     """The score of rows (M, D), the mean of the flows', on their device.
 
     Args:
-        flows: one or more.
         use_log_det: see `score_views`.
         soft_limit: see `soften`; of each flow's score, so that none outvotes the others.
     """

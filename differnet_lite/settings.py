@@ -33,9 +33,7 @@ from differnet_lite.features import DTYPES, check_geometry
 from differnet_lite.splits import CALIBRATIONS
 from differnet_lite.transforms import Transformations
 
-__all__ = ["DEFAULT", "PAPER", "PRESETS", "WIDE", "Settings"]
-
-WIDE = 1024  # width of subnets from which arithmetic and memory outweigh all else
+__all__ = ["DEFAULT", "PAPER", "PRESETS", "Settings"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,9 +63,6 @@ class Settings:
         batch_images: images in a step.
         views_per_image: views of each image in a step (random angles: `transformations.n_train`).
         learning_rate, betas, adam_eps, weight_decay: of Adam.
-        train_dtype: of the subnets' matrix products in training: "auto", "float32" or "bfloat16".
-            "auto" takes bfloat16 from a width of 1024 on, where the hardware multiplies it;
-            scoring is float32 in any case.
         use_log_det: add the log-determinant to the score; the paper does not.
         soft_limit: the score above which it grows with its logarithm, see `soften`; 0: none.
         map_images: of so many training images the statistics for maps are made; 0: no maps.
@@ -105,7 +100,6 @@ class Settings:
     betas: tuple[float, float] = (0.8, 0.8)
     adam_eps: float = 1e-8
     weight_decay: float = 1e-5
-    train_dtype: str = "auto"
     use_log_det: bool = False
     soft_limit: float = 300.0
     map_images: int = 200
@@ -122,7 +116,6 @@ class Settings:
         check_geometry(self.size, self.n_scales)
         one_of("downscale", self.downscale, ("area", "nearest"))
         one_of("dtype", self.dtype, DTYPES)
-        one_of("train_dtype", self.train_dtype, ("auto", "float32", "bfloat16"))
         one_of("calibration", self.calibration, CALIBRATIONS)
         for name in ("n_blocks", "hidden", "epochs", "batch_images", "views_per_image"):
             self._store(name, whole(name, getattr(self, name), least=1))
@@ -177,7 +170,6 @@ PAPER = Settings(
     epochs=192,
     learning_rate=2e-4,
     adam_eps=1e-4,
-    train_dtype="float32",
     soft_limit=0.0,
     map_images=0,
     calibration="none",

@@ -10,20 +10,17 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from differnet_lite.flow import CouplingFlow, Subnet, build_flow
+from differnet_lite.flow import CouplingFlow, build_flow
 from differnet_lite.loss import nll
 from differnet_lite.resume import History, read_state, write_state
-from differnet_lite.sampling import Sampler, whitening_of_views
-from differnet_lite.settings import WIDE, Settings
-from differnet_lite.trunk import fast_dtype
+from differnet_lite.sampling import Sampler, whitening_matrix
+from differnet_lite.settings import Settings
 
 __all__ = [
     "History",
     "add_noise",
     "build_optimiser",
     "empty_flow",
-    "product_dtype",
-    "set_products",
     "start_flow",
     "train_epoch",
     "train_flow",
@@ -40,16 +37,13 @@ def start_flow(
     seed: int,
     generator: torch.Generator,
 ) -> CouplingFlow:
-    """The untrained flow of a preset, its whitening taken from the training images."""
+    """The untrained flow; its whitening is that of about 16 views of each training image."""
     whitening = None
     if settings.whiten:
-        whitening = whitening_of_views(
-            sample,
-            n_images,
-            views_per_image=settings.views_per_image,
-            noise=settings.noise,
-            generator=generator,
-        )
+        everyone = torch.arange(n_images)
+        n_draws = max(1, 16 // settings.views_per_image)
+        rows = torch.cat([sample(everyone, generator) for _ in range(n_draws)], dim=1)
+        whitening = whitening_matrix(rows.flatten(0, 1), eps=settings.noise)
     return empty_flow(settings, n_features=n_features, whitening=whitening, seed=seed)
 
 
@@ -141,12 +135,10 @@ def train_flow(
     """Fit a flow to features of normal images.
 
     Args:
-        sample: draws features of training images, see `view_sampler`.
-        n_images: number of training images.
+        sample: draws features of the n_images training images, see `view_sampler`.
         settings: of the flow and of the optimiser.
         n_features: D.
         held_out: (n, V, D) rows of normal images that are not trained on, to watch; may be None.
-        device: where to train.
         seed: of the initial weights, the order of images, the views and the noise.
         progress: whether to show a progress bar, with this description.
         on_epoch: called after each epoch with its number, history and flow; must change nothing.
@@ -166,7 +158,6 @@ def train_flow(
         sample, n_images, settings, n_features=n_features, seed=seed, generator=generator
     )
     flow = flow.to(device)
-    set_products(flow, product_dtype(settings.train_dtype, settings.hidden, flow.mean))
     optimiser = build_optimiser(flow, settings)
     watched = None
     if held_out is not None and len(held_out):
@@ -202,20 +193,3 @@ def train_flow(
                 on_epoch(epoch, history, flow)
             bar.set_postfix({k: f"{v[-1]:.3f}" for k, v in history.items() if v and k != "epoch"})
     return flow, history
-
-
-def set_products(flow: CouplingFlow, dtype: torch.dtype | None) -> None:
-    """Multiply the subnets' matrices in `dtype` while training; None: in that of the weights."""
-    for module in flow.modules():
-        if isinstance(module, Subnet):
-            module.products = dtype
-
-
-def product_dtype(train_dtype: str, hidden: int, weights: Tensor) -> torch.dtype | None:
-    """The dtype of products in training; "auto": bfloat16 from `WIDE` on, where it is fast."""
-    if train_dtype == "bfloat16":
-        return torch.bfloat16
-    wide = hidden >= WIDE and weights.dtype == torch.float32
-    if train_dtype == "auto" and wide and fast_dtype(weights.device) == torch.bfloat16:
-        return torch.bfloat16
-    return None

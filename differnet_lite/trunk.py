@@ -67,7 +67,7 @@ def load_trunk(
 
     Args:
         backbone: a torchvision classification model. Its `features` are taken where it has them
-            (AlexNet, VGG, MobileNet...), else everything before the average pool (ResNet...).
+            (AlexNet, VGG, ...), else everything before the average pool (ResNet, ...).
         weights: "bundled": the AlexNet file of this package; "torchvision": torchvision's default
             ImageNet weights, which it downloads (233 MB for AlexNet); "random": untrained, for
             tests; or a state dict of the trunk or of the whole classifier, or its file: .pth as

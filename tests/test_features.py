@@ -184,7 +184,7 @@ def test_views_at_other_angles_for_each_image(
 ) -> None:
     pixels = make_pixels(2)
     angles = torch.tensor([[10.0, 95.0], [0.0, 200.0]])
-    views = tiny_extractor.views(pixels, angles, t, torch.Generator().manual_seed(2))
+    views = tiny_extractor.random_views(pixels, angles, t, torch.Generator().manual_seed(2))
     generator = torch.Generator().manual_seed(2)
     for k in range(2):
         turned = [rotate(pixels[n : n + 1] / 255, angles[n, k].item()) for n in (0, 1)]

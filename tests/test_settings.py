@@ -60,7 +60,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     },
     "localization: the gradient, no statistics of normal images": {"map_images": 0},
     "all training images train; nothing is held out": {"calibration": "none"},
-    "float32 everywhere": {"dtype": "float32", "train_dtype": "float32"},
+    "float32 everywhere": {"dtype": "float32"},
 }
 
 

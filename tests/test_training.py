@@ -16,7 +16,6 @@ from differnet_lite.sampling import view_sampler, whitening_matrix
 from differnet_lite.settings import DEFAULT, Settings
 from differnet_lite.training import (
     History,
-    product_dtype,
     train_flow,
 )
 
@@ -176,34 +175,3 @@ def test_a_loss_that_explodes_is_an_error_with_a_remedy(features: torch.Tensor) 
     message = r"training loss is .* in epoch \d+: expected a finite number; lower the learning rate"
     with pytest.raises(FloatingPointError, match=message):
         train(features * 1e6, settings)
-
-
-def test_rounded_products_train_a_flow_that_scores_in_float32(features: torch.Tensor) -> None:
-    """bfloat16 rounds the gradient alone: after eval() the flow is as invertible as any."""
-    settings = dataclasses.replace(PLAIN, epochs=20, train_dtype="float32")
-    held_out = features.mean(1, keepdim=True)
-    exact, expected = train(features, settings, held_out=held_out)
-    rough = dataclasses.replace(settings, train_dtype="bfloat16")
-    flow, history = train(features, rough, held_out=held_out)
-    assert history["held_out"][-1] == pytest.approx(expected["held_out"][-1], abs=0.02)
-    weights = zip(flow.trainable(), exact.trainable(), strict=True)
-    assert not all(torch.equal(a, b) for a, b in weights)
-    y = features.flatten(0, 1)
-    torch.testing.assert_close(flow.inverse(flow(y)[0])[0], y, rtol=0, atol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("train_dtype", "hidden", "fast", "expected"),
-    [
-        ("float32", 2048, torch.bfloat16, None),
-        ("bfloat16", 8, torch.float32, torch.bfloat16),
-        ("auto", 1023, torch.bfloat16, None),
-        ("auto", 1024, torch.bfloat16, torch.bfloat16),
-        ("auto", 1024, torch.float16, None),
-    ],
-)
-def test_which_products_are_rounded(
-    monkeypatch: pytest.MonkeyPatch, train_dtype: str, hidden: int, fast: Any, expected: Any
-) -> None:
-    monkeypatch.setattr("differnet_lite.training.fast_dtype", lambda device: fast)
-    assert product_dtype(train_dtype, hidden, torch.zeros(1)) is expected
