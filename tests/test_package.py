@@ -72,6 +72,12 @@ def test_conda_environment_is_in_step_with_pyproject() -> None:
     assert conda | from_pip == wanted
 
 
+def test_the_workflow_names_tests_that_exist() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8")
+    names = re.findall(r"tests/[\w/.]+", workflow)
+    assert len(names) > 5 and all((ROOT / name).exists() for name in names)
+
+
 def test_version_is_one() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert re.fullmatch(r"\d+\.\d+\.\d+", differnet_lite.__version__)
