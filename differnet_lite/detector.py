@@ -41,9 +41,10 @@ from differnet_lite.maps import MapLevels, PlaceStatistics, distance_map, evenly
 from differnet_lite.places import place_statistics
 from differnet_lite.resume import History
 from differnet_lite.sampling import fresh_view_sampler, view_sampler
-from differnet_lite.scoring import Scorer, scorer_of
+from differnet_lite.scoring import Scorer, flow_rows, scorer_of
 from differnet_lite.settings import PRESETS, Settings
 from differnet_lite.shown import (
+    Look,
     Summary,
     differences,
     summary_of,
@@ -82,6 +83,7 @@ class DifferNet(BaseEstimator):
             seen that fold; a score is the mean of theirs.
         history_: losses, see `train_flow`; means over the flows.
         calibration_scores_: (n,) scores of normal images by a flow that never saw them.
+        calibration_groups_: (n,) the group of each of these scores; None where each image is one.
         calibrated_by_: "cross", "split" or "none", as the settings say, or "given" to `fit`.
         angles_: the angles at which images are scored, degrees.
         places_: what normal images show at each place, for maps; None without `map_images`.
@@ -151,7 +153,7 @@ class DifferNet(BaseEstimator):
         cache: str | os.PathLike[str] | None = "auto",
         progress: bool = True,
     ) -> None:
-        arguments = dict(locals())
+        arguments = dict(locals())  # scikit-learn wants each under its own name
         for name in self._get_param_names():
             setattr(self, name, arguments[name])
         self._extractor: MultiScaleExtractor | None = None
@@ -212,88 +214,79 @@ class DifferNet(BaseEstimator):
         others = [] if calibration is None else training_images(calibration)
         looks = survey([*train, *others], progress=self.progress)
         white = white_in(looks) if self.white is None else self.white
-        if calibration is not None:
-            if groups is not None and not isinstance(groups, str):
-                raise ValueError(
-                    "groups: with calibration= expected 'folder' or a pattern of file names, which "
-                    f"says it of both sets of images, got {shown(groups)}"
-                )
-            independent = apart(looks[n:], looks[:n])
-            if not independent:
-                raise DatasetError("calibration: expected other images than those that train")
-            others = [others[i] for i in independent]
-            looks = looks[:n] + [looks[n + i] for i in independent]
-            chosen = [Split([*range(n)], [*range(n, n + len(others))])]
-            labels = [0] * n + group_labels(looks[n:], groups)
-        elif s.calibration == "none":
-            chosen = [Split([*range(n)], [])]
-            labels = [*range(n)]
+        if calibration is None:
+            all_splits, labels = self._splits(looks, groups)
         else:
-            labels = group_labels(looks, groups)
-            chosen = splits(s.calibration, labels, folds=s.folds, holdout=s.holdout, seed=self.seed)
-        everyone = train + others
-        trained = chosen[0].train
-        parts = chosen[1:] or chosen  # cross-fitted: no flow sees all images
+            kept = _calibrating(looks[:n], looks[n:], groups)
+            others = [others[i] for i in kept]
+            looks = looks[:n] + [looks[n + i] for i in kept]
+            all_splits = [Split([*range(n)], [*range(n, n + len(others))])]
+            labels = [0] * n + group_labels(looks[n:], groups)  # those that train have none
+        all_images = train + others
+        # cross: the first split, of all images, trains no flow; each other leaves a fold out
+        fold_splits = all_splits[1:] or all_splits
+        training = all_splits[0].train
         features = None  # with random views, new ones are made in each step
         if s.transformations.angles is not None:
-            features = self._features(everyone, white, "features of normal images")
+            features = self._features(all_images, white, "features of normal images")
             if groups is None:
-                _note(sequence_note(features[trained].mean(1)))
-        state_folder = None if checkpoint is None else Path(checkpoint)
-        if state_folder is not None:
-            state_folder.mkdir(parents=True, exist_ok=True)
+                _note(sequence_note(features[training].mean(1)))
         flows: list[CouplingFlow] = []
         histories: list[History] = []
-        scores = np.full(len(everyone), np.nan)
-        for k, split in enumerate(parts):
-            seen = [everyone[i] for i in split.train]
+        scores = np.full(len(all_images), np.nan)
+        for k, split in enumerate(fold_splits):
+            seed = self.seed + k
+            state_file = None
+            if checkpoint is not None:
+                digests = [looks[i].digest for i in split.train]
+                state_file = Path(checkpoint) / self._state_name(digests, seed, white)
+                state_file.parent.mkdir(parents=True, exist_ok=True)
+            train_images = [all_images[i] for i in split.train]
             if features is None:
-                sample = fresh_view_sampler(self.extractor, seen, s.transformations, white=white)
-                unseen = self._features([everyone[i] for i in split.calibrate], white)
+                sample = fresh_view_sampler(
+                    self.extractor, train_images, s.transformations, white=white
+                )
+                held_out = self._features([all_images[i] for i in split.calibrate], white)
             else:
                 sample = view_sampler(
                     features[split.train],
                     views_per_image=s.views_per_image,
                     pool_views=s.pool_views,
                 )
-                unseen = features[split.calibrate]
-            state_file = None
-            if state_folder is not None:
-                digests = [looks[i].digest for i in split.train]
-                state_file = state_folder / self._state_name(digests, self.seed + k, white)
+                held_out = features[split.calibrate]
             flow, history = train_flow(
                 sample,
-                len(seen),
+                len(train_images),
                 s,
                 n_features=self.extractor.n_features,
-                held_out=unseen.mean(1, keepdim=True) if s.pool_views else unseen,
+                held_out=flow_rows(held_out, s.pool_views),
                 device=self.extractor.device,
-                seed=self.seed + k,
+                seed=seed,
                 progress=self.progress,
-                description=f"training flow {k + 1} of {len(parts)}",
+                description=f"training flow {k + 1} of {len(fold_splits)}",
                 state_file=state_file,
             )
             flows.append(flow)
             histories.append(history)
-            scores[split.calibrate] = scorer_of([flow], s).scores(unseen)
-        n_map_images = min(s.map_images, len(trained))
-        chosen_for_maps = evenly(len(trained), n_map_images) if n_map_images else []
-        map_images = [train[trained[i]] for i in chosen_for_maps]
+            scores[split.calibrate] = scorer_of([flow], s).scores(held_out)
+        n_map_images = min(s.map_images, len(training))
+        for_maps = evenly(len(training), n_map_images) if n_map_images else []
+        map_images = [train[training[i]] for i in for_maps]
         places = place_statistics(self.extractor, map_images, white=white)
-        calibrating = sorted(i for split in parts for i in split.calibrate)
+        calibrating = sorted(i for split in fold_splits for i in split.calibrate)
         calibration_groups = np.array([labels[i] for i in calibrating])
-        summary = summary_of(looks[:n])
-        alone = len(np.unique(calibration_groups)) == len(calibrating)
+        ungrouped = len(np.unique(calibration_groups)) == len(calibrating)
+        # from here on nothing can fail or be interrupted half-way
         self.calibration_scores_ = finite("calibration scores", scores[calibrating])
-        self.calibration_groups_ = None if alone else calibration_groups
+        self.calibration_groups_ = None if ungrouped else calibration_groups
         self.calibrated_by_ = "given" if calibration is not None else s.calibration
         self.flows_ = flows
         self.history_ = _mean_history(histories)
         self.angles_ = s.transformations.test_angles(self.seed)
         self.places_ = places
-        self.n_train_ = len(trained)
+        self.n_train_ = len(training)
         self.white_ = white
-        self.shown_ = summary
+        self.shown_ = summary_of(looks[:n])
         return self
 
     def features(self, images: Images) -> Tensor:
@@ -489,6 +482,18 @@ class DifferNet(BaseEstimator):
             )
         return self.places_
 
+    def _splits(
+        self, looks: Sequence[Look], groups: str | Sequence[Hashable] | None
+    ) -> tuple[list[Split], list[int]]:
+        """How the training images are split, and the number of the group of each."""
+        s = self.settings
+        if s.calibration == "none":
+            everything = [*range(len(looks))]
+            return [Split(everything, [])], everything
+        labels = group_labels(looks, groups)
+        ways = splits(s.calibration, labels, folds=s.folds, holdout=s.holdout, seed=self.seed)
+        return ways, labels
+
     def _feature_cache(self, white: float | None) -> FeatureCache:
         return FeatureCache(
             self.extractor,
@@ -509,6 +514,21 @@ class DifferNet(BaseEstimator):
         """The name of a training's state, made of all that the training depends on."""
         names = [self.settings.to_json(), seed, white, self.extractor.identity, *digests]
         return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16] + ".training"
+
+
+def _calibrating(
+    train: Sequence[Look], others: Sequence[Look], groups: str | Sequence[Hashable] | None
+) -> list[int]:
+    """Positions of the given calibration images that are no copies of images that train."""
+    if groups is not None and not isinstance(groups, str):
+        raise ValueError(
+            "groups: with calibration= expected 'folder' or a pattern of file names, which "
+            f"says it of both sets of images, got {shown(groups)}"
+        )
+    kept = apart(others, train)
+    if not kept:
+        raise DatasetError("calibration: expected other images than those that train")
+    return kept
 
 
 def _note(sentence: str | None) -> None:

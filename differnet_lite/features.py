@@ -1,11 +1,11 @@
 """The feature extractor f_ex: a frozen convolutional trunk at several scales, pooled.
 
-    y = concat_s (mean_{u,v} trunk(resize(image, size / 2^s))^p)^(1/p),   s = 0, ..., S - 1
+    y = concat_s (mean_{u,v} |trunk(resize(image, size / 2^s))|^p)^(1/p),   s = 0, ..., S - 1
 
 With AlexNet's 256 channels and S = 3 this gives D = 768 numbers for an image. The paper has p = 1,
-the mean. A higher power counts a strong response at few places for more. The trunk is frozen
-by `requires_grad_(False)` and `eval()`, never by `no_grad`: localization needs the gradient with
-respect to the image to flow through it.
+the plain mean, with its sign. A higher power counts a strong response at few places for more. The
+trunk is frozen by `requires_grad_(False)` and `eval()`, never by `no_grad`: the course's gradient
+maps need the gradient with respect to the image.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 MOST_POWER = 6.0  # of the pooling; the mean of higher powers is nearly the maximum
-SMALLEST = 1e-6  # of a pooled channel: one that never fires has a gradient as well, 0
+SMALLEST = 1e-6  # of a pooled channel: the root has an infinite gradient at 0
 
 
 class MultiScaleExtractor(nn.Module):

@@ -50,7 +50,7 @@ def soft_clamp(h: Tensor, clamp: float = 3.0, *, factor: float = 2 / math.pi) ->
 
 
 def _unit_clamp(h: Tensor, clamp: float, factor: float) -> Tensor:
-    """FrEIA multiplies by the bound itself, and its own "ATAN" does not divide by it inside."""
+    """The log-scale over its bound, by which FrEIA multiplies; its own "ATAN" takes atan(h)."""
     return factor * torch.atan(h / clamp)
 
 
@@ -105,7 +105,7 @@ class CouplingFlow(nn.Module):
 
     Args:
         chain: the invertible modules, ending in the latent space.
-        mean: (D,), taken from the features first; in a linear module it would cancel most digits.
+        mean: (D,), subtracted first; as the offset of a linear layer it would be lost in rounding.
 
     Example:
         >>> flow = build_flow(6, n_blocks=2, hidden=16, seed=0)
@@ -172,9 +172,9 @@ def build_flow(
         chain = Ff.SequenceINN(n_features)
         mean = torch.zeros(n_features)
         if whitening is not None:
-            # contiguous: eigh gives columns, and a loaded model would multiply in another order
+            # contiguous, as a loaded matrix is: products of another layout round otherwise
             mean, matrix = (x.to(torch.get_default_dtype()).contiguous() for x in whitening)
-            chain.append(PreciseLinear, M=matrix.T)
+            chain.append(PreciseLinear, M=matrix.T)  # FrEIA keeps it transposed: `matrix` again
         for k in range(n_blocks):
             chain.append(FastPermutation, seed=k)
             chain.append(

@@ -19,7 +19,7 @@ __all__ = [
     "whitening_matrix",
 ]
 
-Sampler = Callable[[Tensor, torch.Generator], Tensor]
+Sampler = Callable[[Tensor, torch.Generator], Tensor]  # positions (B,) to rows (B, V, D)
 
 KEPT_IN_MEMORY = 4000  # images; 2.4 GB at 448 px
 
@@ -31,7 +31,7 @@ def view_sampler(features: Tensor, *, views_per_image: int, pool_views: bool) ->
         features: every view of every training image.
         views_per_image: V of its T views are drawn for each image, without repetition while that
             is possible.
-        pool_views: draw V means over random halves of the T views instead.
+        pool_views: each of the V rows is the mean over a random half of the T views instead.
 
     Returns:
         A function of image indices (B,) and a generator that gives (B, V, D).

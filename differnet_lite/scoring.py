@@ -1,10 +1,12 @@
-r"""The anomaly score tau: how far a normal image's views lie from the origin of the latent space.
+r"""The anomaly score tau: how far an image's views lie from the origin of the latent space.
 
 .. math:: \tau(x) = \frac{1}{T D} \sum_{t=1}^{T} \lVert f(f_\mathrm{ex}(T_t(x))) \rVert^2
 
-The paper defines the score as the expected negative log-likelihood of z under the standard normal,
-over transformations: 1/2 of this, plus a constant. The log-determinant of the flow is no part of
+The paper's score is the expected negative log-likelihood of z under the standard normal, over
+transformations: D/2 times tau, plus a constant. The log-determinant of the flow is no part of
 it; `use_log_det` adds it. With `pool_views` the flow sees one vector, the mean of the views.
+
+A row is one vector of D features that the flow sees: a view, or the mean of an image's views.
 
 Couplings are exponential, so far from normal images tau reaches 10^12. Above a soft limit it grows
 with the logarithm: the order of images is the same, and the number can be read (ours).
@@ -22,7 +24,7 @@ from torch import Tensor
 from differnet_lite.flow import CouplingFlow
 from differnet_lite.settings import Settings
 
-__all__ = ["Scorer", "flow_score", "score_views", "scorer_of", "soften"]
+__all__ = ["Scorer", "flow_rows", "flow_score", "score_views", "scorer_of", "soften"]
 
 RowScore = Callable[[Tensor], Tensor]  # rows (M, D) to scores (M,), differentiable
 
@@ -74,13 +76,14 @@ def flow_score(
     return score_rows
 
 
+def flow_rows(features: Tensor, pool_views: bool) -> Tensor:
+    """What the flow sees of each image: its T views, or their mean as one, (N, T or 1, D)."""
+    return features.mean(1, keepdim=True) if pool_views else features
+
+
 @dataclasses.dataclass(frozen=True)
 class Scorer:
-    """From features to scores: what the flow sees of an image, and the score of that.
-
-    Args:
-        score_rows: scores (M,) of rows (M, D), differentiable; see `flow_score`.
-        pool_views: whether the flow sees the mean of an image's views, or each of them.
+    """From features to scores: `score_rows` (see `flow_score`) of `flow_rows`.
 
     Example:
         >>> scorer = Scorer(lambda rows: rows.square().mean(1))
@@ -92,8 +95,8 @@ class Scorer:
     pool_views: bool = True
 
     def rows(self, features: Tensor) -> Tensor:
-        """What the flow sees of each image: its T views, or their mean as one, (N, T or 1, D)."""
-        return features.mean(1, keepdim=True) if self.pool_views else features
+        """See `flow_rows`."""
+        return flow_rows(features, self.pool_views)
 
     @torch.inference_mode()
     def scores(self, features: Tensor, *, batch_size: int = 4096) -> np.ndarray:
@@ -103,9 +106,9 @@ class Scorer:
         return torch.cat(parts).view(rows.shape[:2]).double().mean(1).numpy()
 
     def gradient(self, features: Tensor) -> Tensor:
-        """d tau / d y for every view, (N, T, D), of features (N, T, D); each view counts in full.
+        """d tau_t / d y_t, the gradient of each view's own score, (N, T, D); not divided by T.
 
-        With pooled views their mean is seen, so all views share one gradient.
+        With pooled views it is the gradient with respect to their mean, the same for all views.
         """
         rows = self.rows(features).detach().requires_grad_(True)
         with torch.enable_grad():

@@ -37,7 +37,7 @@ def start_flow(
     seed: int,
     generator: torch.Generator,
 ) -> CouplingFlow:
-    """The untrained flow; its whitening is that of about 16 views of each training image."""
+    """The untrained flow; its whitening is that of about 16 draws of rows of each image."""
     whitening = None
     if settings.whiten:
         everyone = torch.arange(n_images)
@@ -54,7 +54,7 @@ def empty_flow(
     whitening: tuple[Tensor, Tensor] | None = None,
     seed: int = 0,
 ) -> CouplingFlow:
-    """A flow of a preset's size, to be trained or to load weights into."""
+    """A flow as the settings say, to be trained or to load weights into."""
     if settings.whiten and whitening is None:
         whitening = (torch.zeros(n_features), torch.eye(n_features))
     return build_flow(
@@ -70,7 +70,7 @@ def empty_flow(
 
 
 def build_optimiser(flow: CouplingFlow, settings: Settings) -> torch.optim.Optimizer:
-    """Adam with a preset's numbers; its update is one fused call where the device has one."""
+    """Adam as the settings say; its update is one fused call where the device has one."""
     return torch.optim.Adam(
         flow.trainable(),
         lr=settings.learning_rate,
@@ -138,7 +138,7 @@ def train_flow(
         sample: draws features of the n_images training images, see `view_sampler`.
         settings: of the flow and of the optimiser.
         n_features: D.
-        held_out: (n, V, D) rows of normal images that are not trained on, to watch; may be None.
+        held_out: (n, T or 1, D) rows of other normal images, to watch; may be None.
         seed: of the initial weights, the order of images, the views and the noise.
         progress: whether to show a progress bar, with this description.
         on_epoch: called after each epoch with its number, history and flow; must change nothing.
@@ -148,7 +148,7 @@ def train_flow(
     Returns:
         The trained flow, of the last epoch, and the history: "epoch", "train" and "held_out"
         (empty without held-out images), losses in nats per dimension. Training loss is the mean
-        over the epoch, with noise; held-out loss is measured at its end, with the same noise.
+        over the epoch, with noise; held-out loss that at its end, with noise that is drawn once.
 
     Raises:
         FloatingPointError: the loss is no longer finite.

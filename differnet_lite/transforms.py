@@ -28,12 +28,12 @@ PLASTIC = (0.7548776662, 0.5698402910)
 
 
 class View(NamedTuple):
-    """How a view is made: resampled by `rest`, `zoom` and `shift`, then turned by quarter turns.
+    """How a view is made: one interpolation rotates by `rest`, zooms and shifts; then turns follow.
 
     Attributes:
-        turns: quarter turns counter-clockwise, 0 to 3, which come last.
+        turns: quarter turns counter-clockwise, 0 to 3; they only move pixels.
         rest: degrees, 0 to 90.
-        zoom: the picture's size in the view, 1 as it is.
+        zoom: 1 leaves the size, 0.9 shows the picture smaller.
         shift: right and down, in sides of the image, before it is turned.
     """
 
@@ -147,8 +147,8 @@ class Transformations:
     def views(self, angles: Sequence[float]) -> list[View]:
         """How the view at each angle is made.
 
-        Angles a quarter turn apart share a zoom and a shift, so that they share one resampling; an
-        angle that is named again gets new ones. The first are 1 and none.
+        Angles a quarter turn apart share a zoom and a shift, so that one interpolation serves them.
+        A repeated angle gets others. The first zoom is 1, the first shift none.
 
         Example:
             >>> t = Transformations.grid(8)
@@ -158,6 +158,7 @@ class Transformations:
         turned = [divmod(float(angle), 90.0) for angle in angles]
         rests = sorted({rest for _, rest in turned})
         order = {rest: _spread_rank(rank, len(rests)) for rank, rest in enumerate(rests)}
+        # a key is how often an angle came before, and the rank of its rest; k numbers the keys
         repeats = [turned[:t].count(turn) for t, turn in enumerate(turned)]
         keys = [(again, order[rest]) for again, (_, rest) in zip(repeats, turned, strict=True)]
         number = {key: k for k, key in enumerate(sorted(set(keys)))}
