@@ -93,8 +93,7 @@ def evaluate(
     if not labels.any() or labels.all():
         raise DatasetError(
             f"{category.root}: an evaluation needs test/good/ and at least one test/DEFECT/,"
-            f" got {int((~labels).sum())} normal and {int(labels.sum())} anomalous images;"
-            " use anomaly_scores() for images without labels"
+            f" got {(~labels).sum()} normal and {labels.sum()} anomalous images"
         )
     leaks = category.leaks()
     if leaks:
@@ -108,6 +107,11 @@ def evaluate(
     if scores is None:
         scores = model.anomaly_scores(category.test)
     false_alarms, detections = metrics.rates(labels, scores >= threshold.value)
+    by_kind = {}
+    kinds = np.array(category.kinds)
+    for kind in dict.fromkeys(kinds[labels].tolist()):
+        rows = np.isin(kinds, (kind, "good"))
+        by_kind[kind] = metrics.auroc(labels[rows], scores[rows])
     drawn = None
     levels = None
     pixel_figures: dict[str, float] = {}
@@ -123,7 +127,7 @@ def evaluate(
         average_precision=metrics.bootstrap(metrics.average_precision, labels, scores),
         false_alarm_rate=false_alarms,
         detection_rate=detections,
-        by_kind=metrics.auroc_by_kind(category.kinds, scores),
+        by_kind=by_kind,
         maps=drawn,
         levels=levels,
         **pixel_figures,

@@ -19,7 +19,6 @@ __all__ = [
     "aupimo",
     "aupro",
     "auroc",
-    "auroc_by_kind",
     "average_precision",
     "bootstrap",
     "pixel_auroc",
@@ -43,23 +42,6 @@ class Interval(NamedTuple):
 def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
     """Area under the ROC curve."""
     return float(roc_auc_score(*_checked(labels, scores)))
-
-
-def auroc_by_kind(kinds: Sequence[str], scores: ArrayLike) -> dict[str, float]:
-    """AUROC of each kind of defect against the normal images, whose kind is "good".
-
-    Example:
-        >>> auroc_by_kind(["good", "good", "dent", "hole"], [1.0, 2.0, 3.0, 1.5])
-        {'dent': 1.0, 'hole': 0.5}
-    """
-    names = np.array(kinds)
-    s = vector("scores", scores)
-    areas = {}
-    for kind in dict.fromkeys(kinds):
-        if kind != "good":
-            rows = np.isin(names, (kind, "good"))
-            areas[kind] = auroc(names[rows] != "good", s[rows])
-    return areas
 
 
 def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
