@@ -126,7 +126,10 @@ def test_renaming_costs_nothing_and_editing_recomputes(
         (Transformations(angles=ANGLES), (0.0, 46.0)),
         (Transformations(angles=ANGLES, fill="black"), ANGLES),
         (Transformations(angles=ANGLES, brightness=0.1), ANGLES),
+        (Transformations(angles=ANGLES, contrast=0.1), ANGLES),
+        (Transformations(angles=ANGLES, interpolation="nearest"), ANGLES),
         (Transformations(angles=ANGLES, zoom=0.1), ANGLES),
+        (Transformations(angles=ANGLES, shift=0.1), ANGLES),
     ],
 )
 def test_other_transformations_are_another_key(

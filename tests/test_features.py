@@ -126,9 +126,10 @@ def test_identity_names_everything_that_features_depend_on(
         identity(size=512),
         identity(n_scales=2),
         identity(downscale="nearest"),
+        identity(pooling=1.0),
         identity(dtype="bfloat16"),
     ]
-    assert len({extractor.identity, *others}) == 6
+    assert len({extractor.identity, *others}) == 7
 
 
 @pytest.mark.parametrize(
