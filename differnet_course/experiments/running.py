@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import joblib
 import pandas as pd
@@ -26,7 +26,6 @@ from differnet_course.folders import Category, load_category
 from differnet_lite.images import digest, in_parallel
 
 Cell = dict[str, Any]
-T = TypeVar("T")
 
 FACTOR = ["factor", "level", "default"]  # of ablations
 COLUMNS = [
@@ -70,16 +69,6 @@ def memory(folder: str | Path) -> joblib.Memory:
     return joblib.Memory(Path(folder) / "cells", verbose=0)
 
 
-def subset(images: Sequence[T], n: int | None, seed: int) -> list[T]:
-    """The first n of the images in an order drawn from the seed; None gives all, as they are."""
-    if n is None:
-        return list(images)
-    if not 1 <= n <= len(images):
-        raise ValueError(f"n_train: expected 1 to {len(images)} training images, got {n}")
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
-    return [images[i] for i in order[:n].tolist()]
-
-
 def made_here() -> dict[str, str]:
     """When, by which version and on what machine a row is made."""
     when = datetime.now(UTC).isoformat(timespec="seconds")
@@ -110,7 +99,7 @@ def _row(measured: Any, cell: Cell, images: str) -> dict[str, Any]:
 def _measured(cell: Cell, images: str, version: str, folder: str) -> dict[str, Any]:
     """Fit, score, compare with labels; depends on `cell`, `images` and `version` alone."""
     category = load_category(folder)
-    train = subset(category.train, cell["n_train"], cell["seed"])
+    train = list(category.train)
     detector = make_detector(cell["method"], seed=cell["seed"], progress=False, **cell["options"])
     if cell["method"] in ON_FEATURES:
         detector.features([*train, *category.test])  # kept, and no part of the seconds

@@ -47,7 +47,6 @@ class Study:
     question: str
     methods: Sequence[str]  # that it compares unless told otherwise
     by: Sequence[str]  # columns of the table that tell the rows of the summary apart
-    n_train: Sequence[int | None] = (None,)  # numbers of training images; None takes all
     ablations: Mapping[str, Mapping[str, Options]] = dataclasses.field(default_factory=dict)
 
     def cells(
@@ -66,20 +65,16 @@ class Study:
                 "category": os.path.abspath(folder),
                 "seed": seed,
                 "options": OWN.get(method, {}) | settings,
-                "n_train": n,
             }
             for names, settings in variants or [({}, {})]
             for seed in seeds
             for folder in categories
-            for n in self.n_train
             for method in methods
         ]
 
     def summary(self, table: pd.DataFrame) -> pd.DataFrame:
         """`summarise` of a run's table; of table 1 with each method's mean over categories."""
         short = summarise(table, self.by)
-        if "n_train" in self.by:
-            return short.sort_values(["category", "n_train"], kind="stable", ignore_index=True)
         if not self.ablations and table["category"].nunique() > 1:
             return pd.concat([short, _over_categories(table, short)], ignore_index=True)
         return short
@@ -90,12 +85,6 @@ STUDIES = {
         "Which method finds the defects of which category?",
         tuple(METHODS),
         ("category", "method"),
-    ),
-    "few-shot": Study(
-        "How many training images does each method need?",
-        ("ocsvm", "1-nn", "differnet", "mahalanobis"),
-        ("category", "n_train", "method"),
-        n_train=(1, 2, 4, 8, 16, 32, None),
     ),
     "ablations": Study(
         "What does each part of DifferNet add? One factor at a time leaves its default.",
@@ -139,7 +128,7 @@ def as_text(summary: pd.DataFrame) -> str:
     def percent(name: str) -> pd.Series:
         return (100 * summary[name]).map("{:.1f}".format).where(summary[name].notna(), "")
 
-    names = [c for c in ("factor", "level", "category", "method", "n_train") if c in summary]
+    names = [c for c in ("factor", "level", "category", "method") if c in summary]
     spread = ("± " + percent("std")).where(summary["std"].notna(), "")
     mean = (percent("auroc") + " " + spread).str.strip()
     shown = summary[names].assign(**{"AUROC %": mean.where(mean != "", "failed")})

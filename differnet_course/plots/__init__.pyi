@@ -1,7 +1,6 @@
 from .curves import plot_curves as plot_curves
 from .experiments import plot_ablations as plot_ablations
 from .experiments import plot_comparison as plot_comparison
-from .experiments import plot_few_shot as plot_few_shot
 from .experiments import plot_published as plot_published
 from .experiments import plot_shifts as plot_shifts
 from .flows import grid_lines as grid_lines

@@ -12,24 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.colors import hex_to_rgb
-from plotly.subplots import make_subplots
 
 from differnet_course.plots.style import (
     COLOURS,
     DARK,
-    DASHES,
     GREY,
     SKY,
     SYMBOLS,
-    band,
     colour_bar,
     curve,
     error_bars,
     literal,
     titled,
 )
-from differnet_course.published import METHODS, published_auroc
+from differnet_course.published import METHODS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,53 +52,6 @@ def plot_comparison(summary: pd.DataFrame) -> go.Figure:
     note = "; open marks: the paper" if summary["paper"].notna().any() else ""
     titled(figure, "All methods on all categories", SEEDS + note).update_xaxes(_auroc_axis(summary))
     return figure.update_layout(height=HEAD + max(2, len(categories)) * max(15 * len(methods), 40))
-
-
-def plot_few_shot(summary: pd.DataFrame) -> go.Figure:
-    """AUROC over the number of training images, a panel for each category.
-
-    The band reaches from the lowest to the highest seed.
-    """
-    categories = list(dict.fromkeys(summary["category"]))
-    options = {"shared_yaxes": True, "horizontal_spacing": 0.05}
-    figure = make_subplots(1, len(categories), subplot_titles=categories, **options)
-    for column, category in enumerate(categories, 1):
-        for k, method in enumerate(dict.fromkeys(summary["method"])):
-            chosen = (summary["category"] == category) & (summary["method"] == method)
-            rows = summary[chosen & summary["auroc"].notna()].sort_values("n_train")
-            for trace in _few_shot_traces(rows, method, category, DASHES[k % 6]):
-                trace.showlegend = trace.mode == "lines+markers" and column == 1
-                figure.add_trace(trace.update(legendgroup=method), row=1, col=column)
-    counts = sorted(set(summary["n_train"].dropna().astype(int)))
-    ticks = {"tickvals": counts, "ticktext": [str(n) for n in counts]}
-    figure.update_xaxes(ticks, type="log", title_text="training images")
-    figure.update_yaxes(_auroc_axis(summary), title_text="")
-    figure.update_yaxes(title_text="image AUROC, %", col=1)
-    note = "; open marks: the paper, with all images" if summary["paper"].notna().any() else ""
-    words = f"mean over seeds; band from the lowest to the highest{note}"
-    titled(figure, "How many training images?", words)
-    return figure.update_layout(height=440, margin_t=100)
-
-
-def _few_shot_traces(rows: pd.DataFrame, method: str, category: str, dash: str) -> list[go.Scatter]:
-    """The band over seeds, the mean, and the paper's mark if there is one."""
-    name = METHODS.get(method, method)
-    mark = _mark(method)
-    red, green, blue = hex_to_rgb(mark["color"])
-    low, high = (100 * rows[end].to_numpy() for end in ("low", "high"))
-    pale = f"rgba({red},{green},{blue},0.15)"
-    counts = rows["n_train"].to_numpy()
-    mean = curve(counts, 100 * rows["auroc"], name, mark["color"], dash=dash)
-    hover = "%{x} images<br>%{fullData.name}<br>AUROC %{y:.1f} %<br>%{customdata}<extra></extra>"
-    mean.update(customdata=_hover_lines(rows), hovertemplate=hover)
-    mean.update(mode="lines+markers", marker=mark | {"size": 8})
-    traces = [band(counts, low, high, pale, None), mean]
-    paper = published_auroc(method, category)
-    if paper is not None:
-        trace = _open_mark([counts.max()], [100 * paper], name, mark)
-        hover = "%{fullData.name}, all images<br>AUROC %{y:.1f} %<extra></extra>"
-        traces.append(trace.update(cliponaxis=False, hovertemplate=hover))
-    return traces
 
 
 def plot_ablations(summary: pd.DataFrame) -> go.Figure:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from differnet_course import load_category, metrics
-from differnet_course.experiments.running import run, subset
+from differnet_course.experiments.running import run
 from differnet_course.experiments.studies import Study
 from differnet_lite import DatasetError
 
@@ -26,10 +26,9 @@ def cells(
     methods: Sequence[str],
     categories: Sequence[Path],
     seeds: Sequence[int] = (0,),
-    n_train: Sequence[int | None] = (None,),
     **options: Any,
 ) -> list[dict[str, Any]]:
-    study = Study("?", methods, ("method",), n_train)
+    study = Study("?", methods, ("method",))
     return [cell | {"options": options} for cell in study.cells(categories, methods, seeds)]
 
 
@@ -37,16 +36,10 @@ def small_run(some: list[dict[str, Any]], out: Path) -> pd.DataFrame:
     return run(some, out, n_jobs=1)
 
 
-def test_subsets_are_nested_and_seeded() -> None:
-    assert subset(range(6), None, seed=0) == [0, 1, 2, 3, 4, 5]
-    assert subset(range(50), 10, seed=0) != subset(range(50), 10, seed=1)
-    assert set(subset(range(50), 10, seed=0)) < set(subset(range(50), 20, seed=0))
-
-
 def test_a_row_holds_what_the_scores_give(folder: Path, tmp_path: Path, fake: type[Fake]) -> None:
-    some = cells(methods=["a", "b"], categories=[folder], seeds=(0, 1), n_train=[4, None])
+    some = cells(methods=["a", "b"], categories=[folder], seeds=(0, 1))
     table = small_run(some, tmp_path)
-    expected = [[s, n, m] for s in (0, 1) for n in (4, 6) for m in "ab"]
+    expected = [[s, 6, m] for s in (0, 1) for m in "ab"]
     assert table[["seed", "n_train", "method"]].values.tolist() == expected
     category = load_category(folder)
     scores = fake("b", seed=1).anomaly_scores(list(category.test))
@@ -78,7 +71,7 @@ def test_a_result_depends_on_options_and_files(
         return len(fake.fits) - before
 
     assert fits() == 1 and fits() == 0
-    assert fits(x=1) == fits(methods=["b"]) == fits(n_train=[3]) == 1
+    assert fits(x=1) == fits(methods=["b"]) == 1
     path = folder / "test" / "dent" / "0.png"
     before = path.read_bytes()
     Image.new("L", (8, 8), 250).save(path)
@@ -91,11 +84,10 @@ def test_a_failed_cell_is_a_row_and_is_tried_again(
     folder: Path, tmp_path: Path, fake: type[Fake]
 ) -> None:
     fake.broken.add(("b", 0))
-    some = cells(methods=["a", "b"], categories=[folder], n_train=[2, 7])
+    some = cells(methods=["a", "b"], categories=[folder])
     for _ in range(2):
         errors = small_run(some, tmp_path)["error"].tolist()
         assert pd.isna(errors[0]) and errors[1] == "ValueError: a bad day"
-        assert errors[2] == "ValueError: n_train: expected 1 to 6 training images, got 7"
     assert fake.fits == [("a", 0), ("b", 0), ("b", 0)]
     with pytest.raises((FileNotFoundError, DatasetError)):
         small_run(cells(methods=["a"], categories=[tmp_path / "nowhere"]), tmp_path)
