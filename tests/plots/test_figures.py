@@ -130,8 +130,7 @@ def test_curves_with_bars_a_line_a_level_a_title_and_options_of_the_axes():
 def test_a_single_curve_needs_no_legend_and_small_positions_are_kept():
     x = np.arange(1, 101) / 300_000
     figure = plots.plot_curves(x, {"a": x}, x_title="x", y_title="y", log=True)
-    assert not figure.layout.showlegend and figure.data[0].mode == "lines"
-    assert (figure.layout.yaxis.type, figure.layout.yaxis.dtick) == ("log", 1)
+    assert not figure.layout.showlegend and figure.layout.yaxis.type == "log"
     np.testing.assert_allclose(figure.data[0].x, x, rtol=2e-2)
 
 

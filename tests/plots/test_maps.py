@@ -93,13 +93,6 @@ def test_mask_outline_encloses_the_defect():
     assert line.xaxis == "x4"  # the overlaid image, not the plain one
 
 
-@pytest.mark.parametrize("fill", [False, True])
-def test_masks_of_nothing_and_of_everything(fill):
-    mask = np.full((448, 448), fill)
-    figure = plots.plot_gallery([image()], [np.eye(8)], titles=["a"], masks=[mask])
-    assert np.asarray(traces(figure, "contour")[0].z).any() == fill
-
-
 def test_gallery_titles_are_escaped_and_shortened_and_as_many_as_images():
     title = "<b>" + "x" * 50 + ".png\nscore 1"
     shown = plots.plot_gallery([image()], [np.eye(8)], titles=[title]).layout.annotations[0].text
