@@ -48,7 +48,7 @@ class LocalizationExplorer(widgets.HBox):
         self.figure = plot_map(self._photograph(), np.zeros((CELLS, CELLS)), levels=levels)
         self.figure.data[1].hoverinfo = "none"  # so that a click is heard
         self.figure.add_trace(self._outlines[0])
-        ring = {"symbol": "circle-open", "size": 22, "color": "black", "line": {"width": 2.5}}
+        ring = {"symbol": "circle-open", "size": 22, "color": "white", "line": {"width": 2.5}}
         self.figure.add_scatter(mode="markers", marker=ring, hoverinfo="skip", showlegend=False)
         self.figure.update_layout(height=440, width=540)
         self.plot = Plot(self.figure)
