@@ -81,8 +81,8 @@ def plot_mapping(slopes: Sequence[float], *, shown: float) -> go.Figure:
     states = {_says(k): _squashed(k, strips) for k in slopes}
     figure.add_traces(states[_says(shown)])
     _animate(figure, states, shown=_says(shown), first=STRIPS, milliseconds=250)
-    style(figure, height=740, width=800)
-    # of 720 x 550 px; an area has as many pixels below as at the side
+    style(figure, height=600, width=800)  # with the slider it fits a page of 1280 x 720
+    # of 720 x 410 px; an area has as many pixels below as at the side
     across, up = 0.615, 0.66
     below, side = 0.21, 0.231
     figure.update_layout(
