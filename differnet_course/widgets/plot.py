@@ -71,7 +71,7 @@ async function show(model, el, stop) {
       layout.coloraxis.showscale = false;
       Object.assign(layout.margin, {l: 4, r: 4});
       layout.height = Math.min(layout.height, fits + 32);
-    } else {
+    } else if (fits >= 400) {  // below, labels keep their room
       layout.height *= fits / layout.width;
     }
     layout.width = fits;
