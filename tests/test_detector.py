@@ -20,7 +20,6 @@ from differnet_lite.images import ImageError
 from differnet_lite.listing import DatasetError
 from differnet_lite.sampling import view_sampler
 from differnet_lite.scoring import Scorer, flow_score
-from differnet_lite.settings import Settings
 from differnet_lite.splits import Split, cross_splits, held_out_split
 from differnet_lite.thresholds import Calibration, TooFewNormalsError
 from differnet_lite.training import train_flow
@@ -40,35 +39,27 @@ def fitted(tiny: dict[str, Any], images: list[np.ndarray]) -> DifferNet:
     return DifferNet(**tiny).fit(images[:10], calibration=images[10:])
 
 
-# ---------------------------------------------------------------- fit
-
-
 def fit_by_hand(
     model: DifferNet, images: list[np.ndarray], parts: list[Split]
-) -> tuple[np.ndarray, list[list[float]], list[list[float]]]:
-    """(K, N) scores of all images by each part's flow, and the losses of each part."""
+) -> tuple[np.ndarray, list[dict[str, list[float]]]]:
+    """(K, N) scores of all images by each part's flow, and the history of each part."""
     features = model.features(images)
-    settings = model.settings
     scores = []
     histories = []
     for k, split in enumerate(parts):
         flow, history = train_flow(
-            view_sampler(
-                features[split.train],
-                views_per_image=settings.views_per_image,
-                pool_views=settings.pool_views,
-            ),
+            view_sampler(features[split.train], views_per_image=4, pool_views=True),
             len(split.train),
-            settings,
+            model.settings,
             n_features=features.shape[-1],
             held_out=features[split.calibrate].mean(1, keepdim=True),
             seed=model.seed + k,
             progress=False,
         )
-        score_rows = flow_score(flow, soft_limit=settings.soft_limit)
+        score_rows = flow_score(flow, soft_limit=model.settings.soft_limit)
         scores.append(Scorer(score_rows).scores(features))
         histories.append(history)
-    return np.array(scores), [h["train"] for h in histories], [h["held_out"] for h in histories]
+    return np.array(scores), histories
 
 
 @pytest.mark.parametrize("calibration", ["cross", "split"])
@@ -81,7 +72,7 @@ def test_a_fit_is_its_parts(
     parts = cross_splits(range(30), 3, seed=3)[1:]
     if calibration == "split":
         parts = [held_out_split(range(30), 0.2, seed=3)]
-    scores, train_losses, held_out_losses = fit_by_hand(model, images, parts)
+    scores, histories = fit_by_hand(model, images, parts)
     expected = np.full(30, np.nan)
     for k, split in enumerate(parts):
         expected[split.calibrate] = scores[k, split.calibrate]
@@ -89,8 +80,9 @@ def test_a_fit_is_its_parts(
     assert len(expected) == (30 if calibration == "cross" else 15)
     np.testing.assert_allclose(model.calibration_scores_, expected, rtol=1e-4)
     np.testing.assert_allclose(model.anomaly_scores(images), scores.mean(0), rtol=1e-4)
-    np.testing.assert_allclose(model.history_["train"], np.mean(train_losses, 0), rtol=1e-4)
-    np.testing.assert_allclose(model.history_["held_out"], np.mean(held_out_losses, 0), rtol=1e-4)
+    for name in ("train", "held_out"):
+        mean = np.mean([history[name] for history in histories], 0)
+        np.testing.assert_allclose(model.history_[name], mean, rtol=1e-4)
     assert model.calibrated_by_ == calibration
     assert model.n_train_ == (30 if calibration == "cross" else 15)
 
@@ -215,15 +207,10 @@ def test_misspelt_names_and_values_out_of_range() -> None:
         DifferNet(epoch=3)  # type: ignore[call-arg]
     with pytest.raises(ValueError, match="preset: expected one of 'default', 'paper', got 'papr'"):
         DifferNet("papr")
-    with pytest.raises(ValueError, match="epochs: expected a whole number of at least 1, got 0"):
-        DifferNet(epochs=0)
     with pytest.raises(ValueError, match="seed: expected a whole number of at least 0, got -1"):
         DifferNet(seed=-1)
     with pytest.raises(ValueError, match="device: expected 'auto', 'cpu'"):
         DifferNet(device="gpu")
-
-
-# ---------------------------------------------------------------- use
 
 
 def test_one_image_is_one_in_every_form_and_scores_as_in_company(
@@ -232,15 +219,10 @@ def test_one_image_is_one_in_every_form_and_scores_as_in_company(
     array = images[20]
     Image.fromarray(array).save(tmp_path / "one.png")
     expected = fitted.anomaly_scores(images)[20:21]
-    forms = [array, torch.from_numpy(array).permute(2, 0, 1), Image.fromarray(array)]
-    for form in [*forms, tmp_path / "one.png", str(tmp_path), [array]]:
+    for form in (array, tmp_path / "one.png", str(tmp_path), [array]):
         np.testing.assert_allclose(fitted.anomaly_scores(form), expected, rtol=1e-4)
         assert fitted.anomaly_maps(form).shape == (1, 64, 64)
     assert fitted.anomaly_scores([]).shape == fitted.predict([]).shape == (0,)
-    with pytest.raises(ImageError, match="images: expected one image"):
-        fitted.anomaly_scores(np.zeros((45, 64, 64), np.uint8))
-    with pytest.raises(FileNotFoundError, match="nowhere"):
-        fitted.anomaly_scores("nowhere")
 
 
 def test_judging_is_scores_p_values_and_decisions(
@@ -276,24 +258,19 @@ def test_scores_that_are_not_finite_are_never_returned(
         fitted.anomaly_scores(images[:2])
 
 
-@pytest.mark.parametrize("pool_views", [True, False])
+@pytest.mark.parametrize("use_log_det", [False, True])
 def test_the_log_det_is_part_of_every_score_or_of_none(
-    tiny: dict[str, Any], images: list[np.ndarray], pool_views: bool
+    tiny: dict[str, Any], images: list[np.ndarray], use_log_det: bool
 ) -> None:
-    """One training, two scores: of the calibration and of new images."""
-    for use_log_det in (False, True):
-        options = tiny | {"use_log_det": use_log_det, "pool_views": pool_views, "soft_limit": 0}
-        model = DifferNet(**options)
-        model.fit(images[:5], calibration=images[5:10])
-        y = model.features(images[5:10])
-        rows = y.mean(1, keepdim=True) if pool_views else y  # (N, V, D)
-        with torch.no_grad():
-            z, log_det = model.flows_[0](rows.flatten(0, 1))
-        assert (log_det.abs() / z.shape[1]).min() > 0.1
-        row_scores = z.square().mean(1) - use_log_det * 2 * log_det / z.shape[1]
-        expected = row_scores.view(5, -1).mean(1).numpy()
-        np.testing.assert_allclose(model.anomaly_scores(images[5:10]), expected, rtol=1e-4)
-        np.testing.assert_allclose(model.calibration_scores_, expected, rtol=1e-4)
+    """Of the scores that calibrate, and of those of new images."""
+    model = DifferNet(**tiny, use_log_det=use_log_det, soft_limit=0)
+    model.fit(images[:5], calibration=images[5:10])
+    with torch.no_grad():
+        z, log_det = model.flows_[0](model.features(images[5:10]).mean(1))
+    assert (log_det.abs() / z.shape[1]).min() > 0.1
+    expected = z.square().mean(1) - use_log_det * 2 * log_det / z.shape[1]
+    np.testing.assert_allclose(model.anomaly_scores(images[5:10]), expected, rtol=1e-4)
+    np.testing.assert_allclose(model.calibration_scores_, expected, rtol=1e-4)
 
 
 def test_silence(
@@ -303,9 +280,6 @@ def test_silence(
     model.predict(images[:2], alpha=0.5)
     model.anomaly_maps(images[:1])
     assert capfd.readouterr() == ("", "")
-
-
-# ---------------------------------------------------------------- presets and transformations
 
 
 def test_the_paper_preset_draws_fresh_angles_in_every_step(
@@ -347,24 +321,17 @@ def test_without_rotation_a_turned_part_is_noticed(tiny: dict[str, Any], picture
     )
 
 
-# ---------------------------------------------------------------- scikit-learn's manners
-
-
 def test_nothing_is_loaded_or_fitted_too_early(
-    fitted: DifferNet, images: list[np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fitted: DifferNet, images: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(detector, "MultiScaleExtractor", None)
     model = clone(fitted)
     assert model.get_params() == fitted.get_params()
     assert model.settings == fitted.settings
     check_is_fitted(fitted)
-    assert not [name for name in vars(model) if name.endswith("_")]
-    calls: list[Callable[[], object]] = [model.threshold, lambda: model.save(tmp_path / "a")]
-    uses = (model.anomaly_scores, model.predict, model.p_values, model.judge, model.anomaly_maps)
-    calls += [lambda use=use: use(images[:1]) for use in uses]
-    for call in calls:
+    for use in (model.anomaly_scores, model.predict, model.judge, model.anomaly_maps, model.save):
         with pytest.raises(NotFittedError, match=r"has not been fitted; call fit\(\) first"):
-            call()
+            use(images[:1])
     with pytest.raises(NotFittedError):
         check_is_fitted(model)
 
@@ -375,19 +342,13 @@ def test_parameters_can_be_set_and_unset_the_fit(fitted: DifferNet) -> None:
     assert model.set_params(epochs=1, seed=3) is model
     assert (model.settings.epochs, model.seed) == (1, 3)
     assert not [name for name in vars(model) if name.endswith("_")], "no longer fitted"
-    with pytest.raises(TypeError, match="'epoch'"):
-        model.set_params(epoch=3)
     with pytest.raises(ValueError, match="epochs: expected"):
         model.set_params(epochs=0)
     assert model.settings.epochs == 1, "a refused change changes nothing"
 
 
 def test_repr_and_pipeline(tiny: dict[str, Any], images: list[np.ndarray]) -> None:
-    assert repr(DifferNet()) == "DifferNet()"
     assert repr(DifferNet("paper", epochs=3)) == "DifferNet(epochs=3, preset='paper')"
-    assert DifferNet(epochs=7, hidden=9).settings == Settings(epochs=7, hidden=9)
     pipeline = Pipeline([("detector", DifferNet(**tiny))]).fit(images[:6])
     assert pipeline.predict(images[:4], alpha=0.5).shape == (4,)
     assert not is_outlier_detector(pipeline["detector"]), "scikit-learn's own say -1"
-    pipeline.set_params(detector__epochs=1)
-    assert pipeline["detector"].settings.epochs == 1

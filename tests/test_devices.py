@@ -22,7 +22,7 @@ from differnet_lite import maps, training
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.flow import CouplingFlow, build_flow
 from differnet_lite.maps import PlaceStatistics
-from differnet_lite.resampling import jitter, rotate
+from differnet_lite.resampling import rotate
 from differnet_lite.sampling import view_sampler, whitening_matrix
 from differnet_lite.scoring import Scorer, flow_score
 from differnet_lite.settings import DEFAULT, Settings
@@ -45,16 +45,14 @@ def fake() -> Iterator[None]:
 
 
 @functools.cache
-def plain_extractor(downscale: str, dtype: str) -> MultiScaleExtractor:
-    return MultiScaleExtractor(size=252, device="cpu", downscale=downscale, dtype=dtype)
+def plain_extractor(dtype: str) -> MultiScaleExtractor:
+    return MultiScaleExtractor(size=252, device="cpu", dtype=dtype)
 
 
-def extractor_on(
-    device: torch.device, downscale: str = "area", dtype: str = "float32"
-) -> MultiScaleExtractor:
+def extractor_on(device: torch.device, dtype: str = "float32") -> MultiScaleExtractor:
     """Built on the CPU, whose weights have numbers to hash, and moved under the fake mode."""
     with unset_fake_temporarily():
-        extractor = copy.deepcopy(plain_extractor(downscale, dtype))
+        extractor = copy.deepcopy(plain_extractor(dtype))
     extractor.device = device
     return extractor.to(device)
 
@@ -94,21 +92,17 @@ def test_mixed_devices_are_noticed_here(device: torch.device) -> None:
 
 @forward_only
 @pytest.mark.parametrize("fill", ["reflection", "black"])
-def test_rotations_and_jitter_stay_where_the_images_are(device: torch.device, fill: str) -> None:
+def test_rotations_stay_where_the_images_are(device: torch.device, fill: str) -> None:
     images = torch.zeros(2, 3, 64, 64, device=device)
-    for angle in (30.0, 90.0, -200.0):
+    for angle in (30.0, 90.0):
         assert device_of(rotate(images, angle, fill=fill)) == device
-    t = Transformations(brightness=0.1, contrast=0.1)
-    assert device_of(jitter(images, t, torch.Generator())) == device
 
 
 @forward_only
-@pytest.mark.parametrize("downscale", ["area", "nearest"])
-def test_features_are_made_there(device: torch.device, downscale: str) -> None:
-    extractor = extractor_on(device, downscale)
+def test_features_are_made_there(device: torch.device) -> None:
+    extractor = extractor_on(device)
     images = torch.zeros(2, 3, 252, 252)
     for x in (images, images.to(device)):
-        assert [device_of(m) for m in extractor.feature_maps(x)] == [device] * 3
         assert device_of(extractor(x)) == device
 
 
@@ -144,24 +138,21 @@ def test_a_whole_training_is_made_there(
 
 
 @forward_only
-@pytest.mark.parametrize("pool_views", [False, True])
 @pytest.mark.parametrize("here", [False, True])
 def test_scores_come_back(
-    device: torch.device, monkeypatch: pytest.MonkeyPatch, pool_views: bool, here: bool
+    device: torch.device, monkeypatch: pytest.MonkeyPatch, here: bool
 ) -> None:
     """Of features that lie here or there."""
     monkeypatch.setattr(torch.Tensor, "numpy", numpy_of)
-    flow = flow_on(device)
     features = torch.zeros(3, 4, 768, device=CPU if here else device)
-    scores = Scorer(flow_score(flow, use_log_det=True), pool_views).scores(features, batch_size=2)
+    scores = Scorer(flow_score(flow_on(device), use_log_det=True)).scores(features, batch_size=2)
     assert scores.shape == (3,) and scores.dtype == np.float64
 
 
-@pytest.mark.parametrize("pool_views", [False, True])
 @pytest.mark.parametrize("features_on", ["cpu", "meta"])
-def test_gradients_lie_where_the_features_are(pool_views: bool, features_on: str) -> None:
+def test_gradients_lie_where_the_features_are(features_on: str) -> None:
     features = torch.zeros(3, 4, 768, device=features_on)
-    gradient = Scorer(flow_score(flow_on(META)), pool_views).gradient(features)
+    gradient = Scorer(flow_score(flow_on(META))).gradient(features)
     assert device_of(gradient) == features.device and gradient.shape == (3, 4, 768)
 
 

@@ -89,13 +89,9 @@ def test_batch_norm_of_another_backbone_never_moves() -> None:
             backbone="resnet18", weights="random", size=128, n_scales=2, device="cpu"
         )
     assert extractor.n_features == 2 * 512
-    before = {name: tensor.clone() for name, tensor in extractor.trunk.state_dict().items()}
-    assert any("running_mean" in name for name in before)
-    extractor.train()
-    assert not any(module.training for module in extractor.modules())
-    assert extractor(torch.rand(3, 3, 128, 128)).std() > 0
-    for name, tensor in extractor.trunk.state_dict().items():
-        assert torch.equal(tensor, before[name]), name
+    before = extractor.trunk[1].running_mean.clone()
+    assert extractor.train()(torch.rand(3, 3, 128, 128)).std() > 0
+    assert torch.equal(extractor.trunk[1].running_mean, before)
 
 
 def test_bfloat16_error_is_below_two_percent(
@@ -120,16 +116,10 @@ def test_identity_names_everything_that_features_depend_on(
         arguments = {"size": 256, "device": "cpu", "dtype": "float32"} | changes
         return MultiScaleExtractor(**arguments).identity
 
-    assert identity(weights=tmp_path / "same.safetensors") == extractor.identity == identity()
-    others = [
-        identity(weights=tmp_path / "other.safetensors"),
-        identity(size=512),
-        identity(n_scales=2),
-        identity(downscale="nearest"),
-        identity(pooling=1.0),
-        identity(dtype="bfloat16"),
-    ]
-    assert len({extractor.identity, *others}) == 7
+    assert identity(weights=tmp_path / "same.safetensors") == extractor.identity
+    changes = [{"size": 512}, {"n_scales": 2}, {"downscale": "nearest"}, {"pooling": 1.0}]
+    changes += [{"dtype": "bfloat16"}, {"weights": tmp_path / "other.safetensors"}]
+    assert len({extractor.identity, *(identity(**change) for change in changes)}) == 7
 
 
 @pytest.mark.parametrize(
@@ -137,7 +127,6 @@ def test_identity_names_everything_that_features_depend_on(
     [
         ({"size": 450}, "halves 2 times"),
         ({"size": 62, "n_scales": 1}, "63 px"),
-        ({"downscale": "cubic"}, "downscale: expected one of 'area', 'nearest', got"),
         ({"dtype": "float8"}, "dtype: expected one of 'auto'.*'float8'"),
     ],
 )
@@ -149,17 +138,10 @@ def test_impossible_extractors_are_errors(arguments: dict[str, Any], message: st
 def test_images_and_arguments_that_do_not_fit(tiny_extractor: MultiScaleExtractor) -> None:
     with pytest.raises(ValueError, match=r"expected \(N, 3, 64, 64\)"):
         tiny_extractor(torch.zeros(1, 3, 63, 64))
-    pixels = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
-    with pytest.raises(ValueError, match=r"pass a torch\.Generator"):
-        tiny_extractor.views(pixels, (0.0,), Transformations(brightness=0.3))
 
 
 @pytest.mark.parametrize(
-    "t",
-    [
-        Transformations(),
-        Transformations(fill="black", interpolation="nearest"),
-    ],
+    "t", [Transformations(), Transformations(fill="black", interpolation="nearest")]
 )
 @pytest.mark.parametrize("downscale", ["area", "nearest"])
 def test_views_equal_rotating_one_by_one(
@@ -192,11 +174,3 @@ def test_views_at_other_angles_for_each_image(
         with torch.no_grad():
             expected = tiny_extractor(jitter(torch.cat(turned), t, generator))
         torch.testing.assert_close(views[:, k], expected, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.usefixtures("float64")
-def test_features_are_float32_whatever_torchs_default_is(
-    tiny_extractor: MultiScaleExtractor, make_pixels: Any
-) -> None:
-    views = tiny_extractor.views(make_pixels(1), (0.0, 90.0), Transformations.grid(2))
-    assert views.dtype == torch.float32  # the cache stores four bytes a feature

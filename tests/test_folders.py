@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,14 +17,9 @@ Put = Callable[..., Path]
 @pytest.fixture
 def root(put: Put, tmp_path: Path) -> Path:
     """Two normal training images; one normal and three anomalous ones to test, two with masks."""
-    for name in (
-        "train/good/1.png",
-        "train/good/2.png",
-        "test/good/1.png",
-        "test/crack/1.png",
-        "test/crack/2.png",
-        "test/dent/1.jpg",
-    ):
+    for name in ("train/good/1.png", "train/good/2.png", "test/good/1.png", "test/crack/1.png"):
+        put(name)
+    for name in ("test/crack/2.png", "test/dent/1.jpg"):
         put(name)
     put("ground_truth/crack/1_mask.png", 255)
     put("ground_truth/dent/1.png", 255)
@@ -36,40 +30,24 @@ def names(paths: object) -> list[str]:
     return [path.name for path in paths]  # type: ignore[attr-defined]
 
 
+@pytest.mark.filterwarnings("error")
 def test_a_category_lists_everything_once_in_order(root: Path) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        category = load_category(str(root))
+    category = load_category(str(root))
     assert category.name == "part"
     assert names(category.train) == ["1.png", "2.png"]
-    assert [path.relative_to(root).as_posix() for path in category.test] == [
-        "test/crack/1.png",
-        "test/crack/2.png",
-        "test/dent/1.jpg",
-        "test/good/1.png",
-    ]
+    assert names(category.test) == ["1.png", "2.png", "1.jpg", "1.png"]
     assert category.kinds == ("crack", "crack", "dent", "good")
     assert category.labels.tolist() == [True, True, True, False]
-    assert category.labels.dtype == bool
-    assert category.masks == (
-        root / "ground_truth/crack/1_mask.png",
-        None,
-        root / "ground_truth/dent/1.png",
-        None,
-    )
-    assert category.has_masks
-    assert category.ignored == ()
-    assert category.leaks() == []
+    masks = root / "ground_truth"
+    assert category.masks == (masks / "crack/1_mask.png", None, masks / "dent/1.png", None)
+    assert category.has_masks and category.ignored == () and category.leaks() == []
 
 
 def test_stray_files_are_ignored_with_a_note(root: Path) -> None:
     for name in ("train/good/Thumbs.db", "train/good/.DS_Store", "test/crack/notes.txt"):
         (root / name).write_text("stray")
-    with pytest.warns(UserWarning, match=r"part: 2 file\(s\) ignored.*notes\.txt") as caught:
-        category = load_category(root)
-    assert len(caught) == 1
-    assert len(category.train) == 2
-    assert category.labels.tolist() == [True, True, True, False]
+    with pytest.warns(UserWarning, match=r"part: 2 file\(s\) ignored.*notes\.txt"):
+        assert len(load_category(root).train) == 2
 
 
 def test_a_mask_fits_one_image(put: Put, root: Path) -> None:
@@ -125,10 +103,6 @@ def test_leaks_between_training_and_test_are_found(root: Path) -> None:
     assert load_category(root).leaks() == [(copied, root / "train/good/2.png")]
 
 
-def line(source: Path, **options: bool) -> str:
-    return str(training_set(source, **options))
-
-
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
@@ -148,7 +122,7 @@ def line(source: Path, **options: bool) -> str:
 def test_which_images_train(put: Put, tmp_path: Path, files: list[str], expected: str) -> None:
     for name in files:
         put(f"{name}.png")
-    assert line(tmp_path / "part") == f"training on {expected}"
+    assert str(training_set(tmp_path / "part")) == f"training on {expected}"
 
 
 @pytest.mark.parametrize(
@@ -156,7 +130,7 @@ def test_which_images_train(put: Put, tmp_path: Path, files: list[str], expected
     [
         (["monday/1", "tuesday/1", "tuesday/2"], r"monday/ \(1\), tuesday/ \(2\)"),
         (["OK/1", "good/1", "NG/1"], r"NG/ \(1\), OK/ \(1\), good/ \(1\)"),
-        (["one/train/good/1", "two/train/good/1", "two/test/dent/1"], r"one/ \(1\), two/ \(2\)"),
+        (["one/train/good/1", "two/test/dent/1"], r"expected one category.*one/ \(1\), two/ \(1\)"),
         ([], "no image"),
     ],
 )
@@ -168,15 +142,12 @@ def test_what_is_not_clear_is_refused_with_a_list(
         put(f"{name}.png")
     with pytest.raises(DatasetError, match=listed):
         training_set(tmp_path / "part")
-    if files and "train" in files[0]:
-        with pytest.raises(DatasetError, match="expected one category"):
-            training_set(tmp_path / "part", recursive=True)
 
 
 def test_recursive_takes_sub_folders_but_not_bad_ones(put: Put, tmp_path: Path) -> None:
     for name in ("monday/1", "tuesday/cam1/1", "tuesday/NG/1", "masks/1"):
         put(f"{name}.png")
-    found = line(tmp_path / "part", recursive=True)
+    found = str(training_set(tmp_path / "part", recursive=True))
     assert found == "training on 2 images of part; left out: masks/ (1), tuesday/NG/ (1)"
 
 

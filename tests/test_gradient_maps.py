@@ -41,12 +41,8 @@ class Model(BaseEstimator):
         self.transformations = transformations
         self.angles_ = transformations.test_angles()
         self.white_ = None
-        self.settings = Settings(
-            transformations=transformations,
-            pool_views=False,
-            size=extractor.size,
-            n_scales=extractor.n_scales,
-        )
+        sizes = {"size": extractor.size, "n_scales": extractor.n_scales}
+        self.settings = Settings(transformations=transformations, pool_views=False, **sizes)
 
     def fit(self) -> None:
         """For scikit-learn, which looks for it."""
@@ -79,24 +75,13 @@ def apart(extractor: MultiScaleExtractor, pictures: list[np.ndarray], score: Any
     return maps_of(pictures, extractor, score)
 
 
-def first_view(maps: GradientMaps, image: np.ndarray) -> tuple[list[Tensor], Tensor]:
-    """Trunk's maps and gradient of the view at the first angle."""
-    with torch.no_grad():
-        trunk = maps.model.extractor.feature_maps(maps.views(image, [0]))
-    return trunk, maps.model.scorer.gradient(maps.model.extractor.pool(trunk)[None])[0]
-
-
-def enlarged(terms: list[Tensor]) -> np.ndarray:
-    """(256, 256), the sum over scales of (1, h, w) drawn at the image's size."""
-    drawn = [F.interpolate(t[:, None].float(), size=(256, 256), mode="bilinear") for t in terms]
-    return torch.stack(drawn).sum(0)[0, 0].numpy()
-
-
 def test_attribution_sums_to_the_first_order_change_of_the_score(
     apart: GradientMaps, pictures: list[np.ndarray]
 ) -> None:
     """Terms of squares, summed over places and scales, are g . (y - y_normal): exactly."""
-    trunk, g = first_view(apart, pictures[0])
+    with torch.no_grad():
+        trunk = apart.model.extractor.feature_maps(apart.views(pictures[0], [0]))
+    g = apart.model.scorer.gradient(apart.model.extractor.pool(trunk)[None])[0]
     normal = [power[:1].float() for power in apart.powers]
     y = apart.model.extractor.pool(trunk)
     y_normal = torch.cat([power.mean((2, 3)) for power in normal], 1).clamp_min(1e-12).sqrt()
@@ -108,7 +93,8 @@ def test_attribution_sums_to_the_first_order_change_of_the_score(
     by_hand = (squares * (g / (y + y_normal))[0, :256]).sum()
     torch.testing.assert_close(terms[0][0, 1, 2], by_hand, rtol=1e-3, atol=1e-3)
     drawn = apart.anomaly_map(pictures[0], method="attribution", n_angles=1, sigma=0)
-    wanted = enlarged(terms).clip(0)
+    large = [F.interpolate(t[:, None].float(), size=(256, 256), mode="bilinear") for t in terms]
+    wanted = torch.stack(large).sum(0)[0, 0].numpy().clip(0)
     np.testing.assert_allclose(drawn, wanted, rtol=1e-3, atol=1e-3 * wanted.max())
 
 
@@ -173,11 +159,7 @@ def test_usual_powers_are_means_over_images(
 
 
 def test_what_cannot_be_drawn_is_said(apart: GradientMaps, pictures: Any) -> None:
-    with pytest.raises(
-        ValueError, match="expected one of 'gradient', 'attribution', got 'gradcam'"
-    ):
+    with pytest.raises(ValueError, match="'gradient', 'attribution', got 'gradcam'"):
         apart.anomaly_map(pictures[0], method="gradcam")
-    with pytest.raises(ValueError, match="4"):
-        apart.anomaly_map(pictures[0], n_angles=4)
     with pytest.raises(NotFittedError):
         GradientMaps(DifferNet(), pictures)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -60,11 +61,10 @@ def fixed_camera(seed: int) -> Image.Image:
     return grey(scene * (1 + rng.normal(0, 0.02)) + rng.normal(0, 3, scene.shape))
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("make", [sheet, on_a_table, fixed_camera])
 def test_products_that_vary_little_are_no_copies(make: Callable[[int], Image.Image]) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert group_labels(survey([make(seed) for seed in range(40)])) == list(range(40))
+    assert group_labels(survey([make(seed) for seed in range(40)])) == list(range(40))
 
 
 @pytest.mark.parametrize("again", [as_jpeg, smaller, flickers])
@@ -92,19 +92,17 @@ def test_labels_that_are_given_join_the_copies(photographs: list[Path], tmp_path
     assert group_labels(survey(photographs), ["a", "b", "a", "c", "b"]) == [0, 1, 0, 2, 1]
     with pytest.raises(DatasetError, match="a label for each of 5 images, got 2"):
         group_labels(survey(photographs), [1, 2])
-    names = ["cam1_part1.png", "cam2_part1.png", "cam1_part2.png", "other.png"]
-    paths = [(tmp_path / name[:4] / name) for name in names]
+    names = ["cam1/part1.png", "cam2/part1.png", "cam1/part2.png", "cam3/other.png"]
+    paths = [tmp_path / name for name in names]
     for path, source in zip(paths, photographs, strict=False):
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(source.read_bytes())
+        shutil.copy(source, path)
     assert group_labels(survey(paths), r"(part\d)") == [0, 0, 1, 2]
-    assert group_labels(survey(paths), r"part\d") == [0, 0, 1, 2]
     assert group_labels(survey(paths), "folder") == [0, 1, 0, 2]
     with pytest.raises(DatasetError, match="fits none"):
         group_labels(survey(paths), r"frame\d+")
-    twin = tmp_path / "cam2" / "part7.png"
-    twin.write_bytes(photographs[0].read_bytes())
-    assert group_labels(survey([*paths, twin]), r"part\d") == [0, 0, 1, 2, 0]
+    twin = shutil.copy(photographs[0], tmp_path / "part7.png")
+    assert group_labels(survey([*paths, Path(twin)]), r"part\d") == [0, 0, 1, 2, 0]
 
 
 def test_what_trains_cannot_calibrate(picture: Picture) -> None:

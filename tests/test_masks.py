@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from differnet_course.folders import load_mask
 from differnet_lite.images import ImageError
@@ -20,56 +19,43 @@ def test_masks_of_another_size_are_resized_by_nearest_neighbour(tmp_path: Path) 
     mask = np.zeros((10, 20), np.uint8)
     mask[5:, :10] = 255
     Image.fromarray(mask).save(tmp_path / "a.png")
-    loaded = load_mask(tmp_path / "a.png", 40)
-    assert loaded.dtype == bool
     expected = np.zeros((40, 40), bool)
     expected[20:, :20] = True
-    np.testing.assert_array_equal(loaded, expected)
-    assert not load_mask(None, 7).any()
-    assert load_mask(None, 7).shape == (7, 7)
+    np.testing.assert_array_equal(load_mask(tmp_path / "a.png", 40), expected)
+    np.testing.assert_array_equal(load_mask(None, 7), np.zeros((7, 7), bool))
 
 
+TRUTH = np.zeros((8, 8), bool)
+TRUTH[2:4, 3:7] = True
+COLOUR = TRUTH[..., None] * np.array([0, 0, 1], np.uint8)
+TRANSPARENT = np.dstack([COLOUR * 255, TRUTH.astype(np.uint8) * 255])
+
+
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
-    "kind",
-    ["255", "1", "bits", "palette", "16 bit", "16 bit of 1", "blue of 1", "32 bit", "transparent"],
+    ("name", "values"),
+    [
+        ("255.png", TRUTH.astype(np.uint8) * 255),
+        ("1.png", TRUTH.astype(np.uint8)),
+        ("bits.png", TRUTH),
+        ("16_bit.png", TRUTH.astype(np.uint16) * 65535),
+        ("16_bit_of_1.png", TRUTH.astype(np.uint16)),
+        ("blue_of_1.png", COLOUR),
+        ("32_bit.tif", TRUTH.astype(np.int32) * 70000),
+        ("transparent.png", TRANSPARENT),
+    ],
 )
-def test_any_value_but_zero_marks_the_defect(tmp_path: Path, kind: str) -> None:
-    truth = np.zeros((8, 8), bool)
-    truth[2:4, 3:7] = True
-    colour = np.zeros((8, 8, 3), np.uint8)
-    colour[truth, 2] = 1
-    palette = Image.fromarray(truth.astype(np.uint8)).convert("P")
-    palette.putpalette([0, 0, 0, 128, 0, 0])
-    image = {
-        "255": lambda: Image.fromarray(truth.astype(np.uint8) * 255),
-        "1": lambda: Image.fromarray(truth.astype(np.uint8)),
-        "bits": lambda: Image.fromarray(truth),
-        "palette": lambda: palette,
-        "16 bit": lambda: Image.fromarray(truth.astype(np.uint16) * 65535),
-        "16 bit of 1": lambda: Image.fromarray(truth.astype(np.uint16)),
-        "blue of 1": lambda: Image.fromarray(colour),
-        "32 bit": lambda: Image.fromarray(truth.astype(np.int32) * 70000),
-        "transparent": lambda: Image.fromarray(
-            np.dstack([colour * 255, truth.astype(np.uint8) * 255])
-        ),
-    }[kind]()
-    path = tmp_path / ("a.tif" if kind == "32 bit" else "a.png")
-    image.save(path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        np.testing.assert_array_equal(load_mask(path, 8), truth)
+def test_any_value_but_zero_marks_the_defect(tmp_path: Path, name: str, values: np.ndarray) -> None:
+    Image.fromarray(values).save(tmp_path / name)
+    np.testing.assert_array_equal(load_mask(tmp_path / name, 8), TRUTH)
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "png"])
-def test_of_a_mask_with_soft_edges_above_half_is_a_defect(tmp_path: Path, suffix: str) -> None:
+def test_of_a_mask_with_soft_edges_above_half_is_a_defect(tmp_path: Path) -> None:
     truth = np.zeros((64, 64), np.uint8)
     truth[16:32, 16:40] = 255
-    soft = Image.fromarray(truth)
-    if suffix == "png":
-        soft = soft.filter(ImageFilter.GaussianBlur(1))
-    soft.save(tmp_path / f"a.{suffix}", quality=70)
+    Image.fromarray(truth).save(tmp_path / "a.jpg", quality=70)
     with pytest.warns(UserWarning, match="values between black and white"):
-        marked = load_mask(tmp_path / f"a.{suffix}", 64)
+        marked = load_mask(tmp_path / "a.jpg", 64)
     assert abs(int(marked.sum()) - 16 * 24) <= 12
 
 

@@ -20,16 +20,8 @@ SIZE = 252  # the smallest side whose quarter AlexNet can take
 def test_scores_are_the_packages(picture: Callable[..., np.ndarray]) -> None:
     pictures = [picture(seed, SIZE) for seed in range(6)]
     pixels = torch.stack([decode(image, SIZE) for image in pictures])
-    model = DifferNet(
-        size=SIZE,
-        epochs=3,
-        seed=7,
-        calibration="none",
-        dtype="float32",
-        device="cpu",
-        cache=None,
-        progress=False,
-    )
+    same = {"size": SIZE, "epochs": 3, "seed": 7, "dtype": "float32", "device": "cpu"}
+    model = DifferNet(**same, calibration="none", cache=None, progress=False)
     expected = model.fit(pictures[:4]).anomaly_scores(pictures)
     scores = OneFile(epochs=3, seed=7).fit(pixels[:4]).scores(pixels)
     np.testing.assert_allclose(scores, expected, rtol=1e-6)

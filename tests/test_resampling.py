@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as TF
 
@@ -37,15 +36,6 @@ def test_quarter_turns_move_pixels_exactly(turns: int) -> None:
     assert torch.equal(rotate(images, torch.full((2,), 90.0 * turns), fill="black"), expected)
 
 
-@pytest.mark.parametrize("angle", [22.5, 110, 200.3, -30])
-def test_bilinear_rotation_is_counter_clockwise_like_pillow(picture: Picture, angle: float) -> None:
-    array = picture(1, 96)
-    turned = Image.fromarray(array).rotate(angle, Image.Resampling.BILINEAR)
-    expected = as_tensor(np.asarray(turned))
-    difference = (rotate(as_tensor(array), angle, fill="black") - expected).abs()[..., disc(96)]
-    assert difference.max() < 1.5 / 255  # Pillow rounds to grey levels
-
-
 @pytest.mark.parametrize("angle", [22.5, 133, -30])
 def test_black_corners_are_those_of_torchvision(picture: Picture, angle: float) -> None:
     image = as_tensor(picture(2, 96)).clamp_min(0.1)
@@ -70,12 +60,8 @@ def test_nearest_rotation_takes_pixels_of_the_image(picture: Picture, angle: flo
 def test_reflected_corners_continue_the_picture() -> None:
     flat = torch.full((1, 3, 64, 64), 0.7)
     assert rotate(flat, 45, fill="reflection").sub(0.7).abs().max() < 1e-6
-    assert rotate(flat, 45, fill="black").min() == 0
-
-
-def test_only_square_images_are_rotated() -> None:
     with pytest.raises(ValueError, match="square images"):
-        rotate(torch.zeros(1, 3, 8, 9), 10)
+        rotate(flat[:, :, 1:], 10)
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
@@ -140,10 +126,6 @@ def test_contrast_leaves_the_mean_grey() -> None:
     ratio = varied.std((1, 2, 3)) / images.std((1, 2, 3))
     assert ratio.min() >= 0.5 - 1e-5 and ratio.max() <= 1.5 + 1e-5
     assert ratio.std() > 0.2
-
-
-def test_jitter_is_clipped_and_off_by_default() -> None:
-    images = torch.rand(20, 3, 8, 8)
     strong = Transformations(brightness=0.9, contrast=0.9)
     varied = jitter(images, strong, torch.Generator().manual_seed(0))
     assert varied.min() >= 0 and varied.max() <= 1

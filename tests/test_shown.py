@@ -68,17 +68,6 @@ def test_the_shape_is_that_of_the_photograph_as_it_is_seen(
     assert forms["aspect"] == (0.5, 0.5) and forms["colours"] == ["colour", "grey"]
 
 
-def test_one_look_reads_each_file_once(
-    photographs: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read_bytes = Path.read_bytes
-    files: list[Path] = []
-    monkeypatch.setattr(Path, "read_bytes", lambda path: files.append(path) or read_bytes(path))
-    looks = survey(photographs)
-    assert sorted(files) == photographs
-    assert len({look.digest for look in looks}) == 5 and looks[0].thumbnail.std() > 0.9
-
-
 def test_far_more_flagged_than_promised_is_rarer_than_one_in_a_thousand() -> None:
     rng = np.random.default_rng(0)
     flagged = rng.binomial(60, 0.05, 20_000)

@@ -38,14 +38,13 @@ def test_the_choice_is_a_function_of_the_seed_and_favours_no_image() -> None:
     assert cross_splits(range(40), 5, seed=1) != cross_splits(range(40), 5, seed=2)
 
 
-@pytest.mark.parametrize(("n", "folds"), [(2, 2), (3, 3), (5, 5), (48, 5), (209, 5)])
+@pytest.mark.parametrize(("n", "folds"), [(2, 2), (3, 3), (48, 5)])
 def test_cross_fitting_scores_each_image_once_by_one_that_never_saw_it(n: int, folds: int) -> None:
     first, *others = cross_splits(range(n), 5, seed=1)
     assert first == (list(range(n)), [])
     assert len(others) == folds
     assert sorted(i for split in others for i in split.calibrate) == list(range(n))
-    for split in others:
-        assert sorted(split.train + split.calibrate) == list(range(n))
+    assert all(sorted(split.train + split.calibrate) == list(range(n)) for split in others)
     sizes = [len(split.calibrate) for split in others]
     assert max(sizes) - min(sizes) <= 1
 

@@ -47,36 +47,30 @@ def test_quarter_turns_share_a_zoom_and_a_shift_and_all_else_differs(t: Transfor
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    "changes",
     [
-        ("angles", ()),
-        ("angles", "0, 90"),
-        ("angles", (0.0, math.inf)),
-        ("n_train", 0),
-        ("n_train", 2.5),
-        ("n_test", True),
-        ("max_angle", 180.5),
-        ("fill", "white"),
-        ("interpolation", "cubic"),
-        ("zoom", 0.6),
-        ("shift", -0.1),
-        ("brightness", 1.0),
-        ("contrast", math.nan),
+        {"angles": ()},
+        {"angles": (0.0, math.inf)},
+        {"n_train": 2.5},
+        {"max_angle": 180.5},
+        {"fill": "white"},
+        {"zoom": 0.6},
+        {"shift": -0.1},
+        {"contrast": math.nan},
     ],
 )
-def test_a_field_out_of_range_is_named(name: str, value: Any) -> None:
+def test_a_field_out_of_range_is_named(changes: dict[str, Any]) -> None:
+    (name,) = changes
     with pytest.raises(ValueError, match=rf"^{name}: expected .*, got "):
-        Transformations(**{"angles": (0.0,), name: value})
+        Transformations(**{"angles": (0.0,)} | changes)
 
 
-@pytest.mark.parametrize("name", ["zoom", "shift"])
-def test_zoom_and_shift_belong_to_a_grid(name: str) -> None:
+def test_zoom_and_shift_belong_to_a_grid() -> None:
     with pytest.raises(ValueError, match="fixed grid"):
-        Transformations(**{name: 0.1})
+        Transformations(shift=0.1)
 
 
 def test_angles_come_as_numbers_of_any_kind() -> None:
     t = Transformations(angles=np.array([0, 90], dtype=np.int32))  # type: ignore[arg-type]
     assert t.angles == (0.0, 90.0)
     assert hash(t) == hash(Transformations(angles=(0, 90)))
-    assert Transformations(brightness=0.1).jitters and not t.jitters

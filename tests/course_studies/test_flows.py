@@ -28,13 +28,10 @@ FLOWS = {
 
 
 @pytest.fixture(autouse=True)
-def _float64():
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
+def _seed(float64):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         yield
-    torch.set_default_dtype(before)
 
 
 @pytest.fixture(params=FLOWS)

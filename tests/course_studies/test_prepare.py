@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from differnet_course import prepare
 from differnet_course.folders import load_category
@@ -14,21 +13,18 @@ from differnet_course.prepare import prepare_mtd
 from differnet_lite.listing import DatasetError
 
 
-def _image(path: Path, value: int = 100, size: tuple[int, int] = (8, 6)) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.full(size, value, np.uint8)).save(path)
-
-
 @pytest.fixture
-def magnetic_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+def magnetic_tiles(
+    tmp_path: Path, put: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> tuple[Path, Path]:
     """A small clone with the repository's structure, and the counts to match it."""
     monkeypatch.setattr(prepare, "MTD_COUNTS", (6, 2, 5))
-    clone = tmp_path / "clone"
+    clone = tmp_path / "part"
     for k in range(8):
-        _image(clone / "MT_Free" / "Imgs" / f"exp{k}.jpg")
+        put(f"MT_Free/Imgs/exp{k}.jpg", 100)
     for kind in ("Blowhole", "Break", "Crack", "Fray", "Uneven"):
-        _image(clone / f"MT_{kind}" / "Imgs" / f"{kind}.jpg")
-        _image(clone / f"MT_{kind}" / "Imgs" / f"{kind}.png", 255)
+        put(f"MT_{kind}/Imgs/{kind}.jpg", 100)
+        put(f"MT_{kind}/Imgs/{kind}.png", 255)
     split = tmp_path / "mtd_train_filenames.txt"
     split.write_text("\n".join(f"exp{k}.jpg" for k in range(6)) + "\n")
     return clone, split
@@ -38,13 +34,9 @@ def test_magnetic_tiles_are_split_as_published(
     magnetic_tiles: tuple[Path, Path], tmp_path: Path
 ) -> None:
     category = load_category(prepare_mtd(*magnetic_tiles, tmp_path / "data"))
-    assert [p.name for p in category.train] == [f"exp{k}.jpg" for k in range(6)]
-    assert [
-        p.name for p, kind in zip(category.test, category.kinds, strict=True) if kind == "good"
-    ] == [
-        "exp6.jpg",
-        "exp7.jpg",
-    ]
+    assert [path.name for path in category.train] == [f"exp{k}.jpg" for k in range(6)]
+    good = [path.name for path, bad in zip(category.test, category.labels, strict=True) if not bad]
+    assert good == ["exp6.jpg", "exp7.jpg"]
     assert sorted(set(category.kinds)) == ["blowhole", "break", "crack", "fray", "good", "uneven"]
     assert sum(mask is not None for mask in category.masks) == 5
 

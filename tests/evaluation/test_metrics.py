@@ -46,35 +46,24 @@ def slow_aupro(masks: list[np.ndarray], maps: list[np.ndarray], max_fpr: float) 
 def test_image_metrics_are_scikit_learns(ties: bool) -> None:
     generator = np.random.default_rng(0)
     labels = generator.integers(0, 2, 80)
-    scores = (
-        generator.integers(0, 6, 80) + labels if ties else generator.standard_normal(80) + labels
-    )
+    noise = generator.integers(0, 6, 80) if ties else generator.standard_normal(80)
+    scores = noise + labels
     assert auroc(labels, scores) == roc_auc_score(labels, scores)
-    assert average_precision(labels.astype(bool), scores) == average_precision_score(labels, scores)
-    by_pairs = np.mean(
-        [(a > b) + 0.5 * (a == b) for a in scores[labels == 1] for b in scores[labels == 0]]
-    )
-    assert auroc(labels.tolist(), scores.tolist()) == pytest.approx(by_pairs)
-    assert auroc(labels, -scores) == pytest.approx(1 - by_pairs)
+    assert average_precision(labels, scores) == average_precision_score(labels, scores)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 10, 11])
+@pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("max_fpr", [0.05, 0.3, 1.0])
-def test_aupro_is_the_slow_reference(seed: int, max_fpr: float) -> None:
-    generator = np.random.default_rng(seed)
-    masks = [
-        ndimage.binary_dilation(generator.random((12, 15)) > 0.97, iterations=1) for _ in range(3)
-    ] + [np.zeros((10, 9), bool)]
-    values = [
-        generator.integers(0, 7, m.shape) if seed % 2 else generator.standard_normal(m.shape)
-        for m in masks
-    ]
-    maps = [(v + 2 * m).astype(np.float32) for v, m in zip(values, masks, strict=True)]
-    if seed > 9:
-        maps = [-m for m in maps]
-    assert aupro(masks, maps, max_fpr=max_fpr) == pytest.approx(
-        slow_aupro(masks, maps, max_fpr), abs=1e-9
-    )
+def test_aupro_is_the_slow_reference(ties: bool, max_fpr: float) -> None:
+    generator = np.random.default_rng(1)
+    dots = generator.random((3, 12, 15)) > 0.97
+    masks = [*map(ndimage.binary_dilation, dots), np.zeros((10, 9), bool)]
+    noise = [generator.standard_normal(mask.shape) for mask in masks]
+    maps = [values + 2 * mask for values, mask in zip(noise, masks, strict=True)]
+    if ties:
+        maps = [np.rint(values) for values in maps]
+    expected = slow_aupro(masks, maps, max_fpr)
+    assert aupro(masks, maps, max_fpr=max_fpr) == pytest.approx(expected, abs=1e-9)
 
 
 def test_aupro_of_hand_made_cases() -> None:
@@ -86,19 +75,13 @@ def test_aupro_of_hand_made_cases() -> None:
     # One of two regions found at once; the other comes with all other pixels, at a rate of 1:
     # 0.5 + 0.5 * fpr / 2.
     assert aupro([mask], [only_small]) == pytest.approx(0.5 + 0.5 * 0.3 / 2)
-    assert aupro([mask], [only_small], max_fpr=0.01) == pytest.approx(0.5, abs=0.01)
     assert aupro([mask], [1.0 - mask]) == 0
-    assert aupro([mask], [1.0 - mask], max_fpr=1.0) == 0
     assert aupro([mask], [np.ones((20, 20))]) == pytest.approx(0.15)  # chance: the diagonal
-    assert pixel_auroc([mask], [only_small]) < 0.6, (
-        "where the large region weighs 16 times the small one"
-    )
+    assert pixel_auroc([mask], [only_small]) < 0.6  # the large region weighs 16 times the small one
 
 
 def test_rates_by_counting() -> None:
     assert rates([0, 0, 0, 0, 1, 1], [True, False, False, False, True, True]) == (0.25, 1.0)
-    assert rates(np.array([False, True, True]), [1, 1, 0]) == (1.0, 0.5)
-    assert rates([1, 0], [False, False]) == (0.0, 0.0)
 
 
 def test_bootstrap_is_reproducible_and_stays_within_the_classes() -> None:
@@ -110,11 +93,8 @@ def test_bootstrap_is_reproducible_and_stays_within_the_classes() -> None:
     assert first != bootstrap(auroc, labels, scores, n_resamples=200, seed=1)
     assert first.value == auroc(labels, scores)
     assert first.low < first.value < first.high
-    seen = []
-    bootstrap(lambda y, s: seen.append(s) or float(y.sum()), labels, scores, n_resamples=20)
-    assert len(seen) == 21 and {len(s) for s in seen} == {33}
-    np.testing.assert_array_equal(seen[0], scores)  # all images first
-    assert str(Interval(0.98765, 0.9, 1.0)) == "0.988 [0.900, 1.000]"
+    anomalous = bootstrap(lambda y, s: float(y.sum()), labels, scores, n_resamples=20)
+    assert anomalous == Interval(3.0, 3.0, 3.0)
 
 
 @pytest.mark.parametrize(
@@ -122,14 +102,12 @@ def test_bootstrap_is_reproducible_and_stays_within_the_classes() -> None:
     [
         ([0, 1, 1], [1.0, 2.0], r"shapes \(3,\) and \(2,\)"),
         ([0, 0], [1.0, 2.0], r"both present, .* got \[0\]"),
-        ([0, 2], [1.0, 2.0], r"got \[0, 2\]"),
         ([0, 1], [1.0, np.nan], "1 of 2 that are not"),
     ],
 )
 def test_bad_labels_and_scores_are_named(labels: list, scores: list, message: str) -> None:
-    for metric in (auroc, rates):
-        with pytest.raises(ValueError, match=message):
-            metric(labels, scores)
+    with pytest.raises(ValueError, match=message):
+        auroc(labels, scores)
 
 
 def test_masks_and_maps_of_other_shapes_are_named() -> None:
