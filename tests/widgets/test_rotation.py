@@ -32,7 +32,7 @@ def pixels(source: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))))
 
 
-def test_rotation_explorer_measures_from_the_first_angle(image, features):
+def test_it_measures_from_the_first_angle(image, features):
     explorer = RotationExplorer(image, ANGLES, features, unit=2.0)
     for fill, y in features.items():
         np.testing.assert_allclose(
@@ -40,7 +40,7 @@ def test_rotation_explorer_measures_from_the_first_angle(image, features):
         )
 
 
-def test_rotation_explorer_follows_its_slider(image, features):
+def test_it_follows_its_slider(image, features):
     explorer = RotationExplorer(image, ANGLES, features)
     before, text = [panel.source for panel in explorer.figure.data[::3]], explorer.label.value
     explorer.slider.value = 1
@@ -52,7 +52,7 @@ def test_rotation_explorer_follows_its_slider(image, features):
         assert list(marker.x) == [45.0] and list(marker.y) == [distance[1]]
 
 
-def test_rotation_explorer_shows_black_corners_and_reflected_ones(features):
+def test_it_shows_black_corners_and_reflected_ones(features):
     explorer = RotationExplorer(np.full((64, 64), 200, dtype=np.uint8), ANGLES, features)
     explorer.slider.value = 1
     black, reflected = (pixels(panel.source) for panel in explorer.figure.data[::3])
