@@ -145,7 +145,7 @@ def _epoch(answer: Answer, draw: Draw) -> None:
         losses.append(loss)
     orders = [_order(y, probe.batches, batch) for probe in probes[:2]]
     given = [torch.cat(probe.batches) for probe in probes]
-    _noise([x - y[k] for x, k in zip(given, orders, strict=False)], orders, noise)
+    _noise(y, [x - y[k] for x, k in zip(given, orders, strict=False)], orders, noise)
     wrong_if(not torch.equal(given[0], given[2]), "generator_not_used")
     for probe, loss in zip(probes, losses, strict=True):
         _steps(answer, probe, loss)
@@ -167,7 +167,7 @@ def _order(y: Tensor, batches: list[Tensor], batch: int) -> Tensor:
     return seen
 
 
-def _noise(left: list[Tensor], orders: list[Tensor], noise: float) -> None:
+def _noise(y: Tensor, left: list[Tensor], orders: list[Tensor], noise: float) -> None:
     """Is it there, as large as asked for, and fresh?"""
     first = left[0]
     size = float(first.std())
@@ -181,6 +181,8 @@ def _noise(left: list[Tensor], orders: list[Tensor], noise: float) -> None:
     wrong_if(float(first.abs().max()) < 1.8 * noise, "noise_not_normal")
     back = [noises[k.argsort()] for noises, k in zip(left, orders, strict=True)]
     wrong_if(same(back[0], back[1], 1e-3), "noise_of_epochs")
+    small = y.abs() < y.abs().median()
+    wrong_if(float(back[0][small].std()) < 0.55 * noise, "noise_of_size")
 
 
 def _steps(answer: Answer, probe: _Probe, loss: Any) -> None:

@@ -143,7 +143,7 @@ def _differnet(answer: Answer, draw: Draw) -> str:
     wrong_if(area < 0.4 and fair > 0.6, "upside_down", area=area)
     # a flow's weights, its noise and its order come from the seed
     wrong_if(np.allclose(scores, scores_of(images, 1), rtol=1e-6), "nothing_trained")
-    wrong_if(0 < n_steps < FEWEST_STEPS, "too_few_steps", count=count(n_steps, "step"))
+    wrong_if(n_steps < FEWEST_STEPS, "too_few_steps", count=count(n_steps, "step"))
     # is the score a mean of squares of normal z?
     d = features.shape[1]
     size = float(np.median(scores[labels == 0]) / np.median(distance[labels == 0]))
