@@ -103,7 +103,7 @@ def test_scores_are_those_of_one_machine_and_resumed(
 
 
 def test_parts_of_another_model_are_refused(
-    scored: Callable[..., Scores], saved: Path, tmp_path: Path, tiny: dict[str, Any], folder: Path
+    scored: Callable[..., Scores], tmp_path: Path, tiny: dict[str, Any], folder: Path
 ) -> None:
     scored()
     parts = {path: path.read_bytes() for path in (tmp_path / "scores").iterdir()}

@@ -147,17 +147,6 @@ def test_maps_are_turned_back(extractor: Any, pictures: Any, score: Any, method:
     assert np.linalg.norm(drawn - np.rot90(wanted)) > 0.1 * np.linalg.norm(drawn)
 
 
-def test_usual_powers_are_means_over_images(
-    apart: GradientMaps, pictures: list[np.ndarray]
-) -> None:
-    x = torch.stack([decode(p, 256) for p in pictures]) / 255
-    with torch.no_grad():
-        trunk = apart.model.extractor.feature_maps(torch.rot90(x, 1, (2, 3)))
-    for s, maps in enumerate(trunk):  # the third angle
-        squares = maps.square().mean(0)
-        torch.testing.assert_close(apart.powers[s][2].float(), squares, rtol=2e-3, atol=2e-3)
-
-
 def test_what_cannot_be_drawn_is_said(apart: GradientMaps, pictures: Any) -> None:
     with pytest.raises(ValueError, match="'gradient', 'attribution', got 'gradcam'"):
         apart.anomaly_map(pictures[0], method="gradcam")

@@ -22,7 +22,6 @@ from differnet_lite.images import (
     image_suffixes,
     in_parallel,
     iter_decoded,
-    open_image,
     read,
 )
 
@@ -44,14 +43,6 @@ def test_extreme_sizes_fill_the_square(size: tuple[int, int]) -> None:
     pixels = decode(Image.new("RGB", size, (10, 130, 250)), 64)
     assert pixels.shape == (3, 64, 64) and pixels.dtype == torch.uint8
     assert pixels.flatten(1).unique(dim=1).tolist() == [[10], [130], [250]]
-
-
-def test_shrinking_is_antialiased() -> None:
-    stripes = np.zeros((512, 512), np.uint8)
-    stripes[:, ::2] = 255
-    pixels = decode(stripes, 64).float()
-    assert pixels.mean() == pytest.approx(127.5, abs=1)
-    assert pixels[:, :, 2:-2].std() < 3  # every pixel is a mean, none a lucky pick
 
 
 @pytest.mark.parametrize(
@@ -117,12 +108,6 @@ def test_a_picture_too_large_is_reduced_or_refused_for_what_it_is(
     assert as_rgb(tmp_path / "a.jpg").size == (2400, 1200)
     with pytest.raises(ImageError, match=r"a\.png: the picture has 12 megapixels, more than"):
         decode(tmp_path / "a.png")
-
-
-def test_a_jpeg_may_be_decoded_at_reduced_size(tmp_path: Path, picture: Picture) -> None:
-    Image.fromarray(picture(0, 512)).save(tmp_path / "a.jpg")
-    assert open_image(tmp_path / "a.jpg", smallest=100).size == (128, 128)
-    assert open_image(tmp_path / "a.jpg", smallest=600).size == (512, 512)
 
 
 def test_of_several_frames_the_first_is_used(tmp_path: Path) -> None:

@@ -32,12 +32,10 @@ def test_views_are_drawn_without_repetition() -> None:
     generator = torch.Generator().manual_seed(0)
     numbers = set()
     for _ in range(60):
-        views = draw(torch.tensor([3, 0]), generator)
-        assert views.shape == (2, 4, D)
+        views = draw(torch.tensor([3, 0]), generator)  # (2, 4, D)
         assert torch.equal(views, views[..., :1].expand(-1, -1, D)), "whole views, never a mixture"
         for row, image in zip(views[..., 0].tolist(), (3, 0), strict=True):
-            assert len(set(row)) == 4
-            assert {value // 100 for value in row} == {image}
+            assert len(set(row)) == 4 and {value // 100 for value in row} == {image}
             numbers |= {value % 100 for value in row}
     assert numbers == set(range(T))
 

@@ -75,8 +75,3 @@ def test_settings_survive_json(name: str) -> None:
 def test_a_setting_out_of_range_is_named(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}"):
         dataclasses.replace(DEFAULT, **changes)
-
-
-def test_transformations_are_no_word() -> None:
-    with pytest.raises(TypeError, match=r"such as Transformations.grid\(16\), got 'grid'"):
-        Settings(transformations="grid")  # type: ignore[arg-type]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,19 +52,12 @@ def test_a_batch_that_is_made_otherwise_gets_a_note(made: Callable[..., list[Pat
     assert "in grey, the training's in colour" in notes(shown, made("h.png", (200, 150), "L"))
 
 
-def test_the_shape_is_that_of_the_photograph_as_it_is_seen(
-    made: Callable[..., list[Path]], picture: Picture
-) -> None:
+def test_the_shape_is_that_of_the_photograph_as_it_is_seen(made: Callable[..., list[Path]]) -> None:
     turned = Image.Exif()
     turned[0x0112] = 6
     lying = made("a.png", (200, 150))
     assert notes(lying, made("b.png", (150, 200), exif=turned)) == ""
     assert "another shape" in notes(lying, made("c.png", (150, 200)))
-    deep = picture(0)[:, :32].astype(np.uint16) * 16
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # the white level is no matter here
-        forms = summary_of(survey([deep, Image.fromarray(deep[..., 0]), deep[..., 0]]))
-    assert forms["aspect"] == (0.5, 0.5) and forms["colours"] == ["colour", "grey"]
 
 
 def test_far_more_flagged_than_promised_is_rarer_than_one_in_a_thousand() -> None:

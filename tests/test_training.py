@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import torch
 
-from differnet_lite.flow import CouplingFlow, build_flow
-from differnet_lite.sampling import view_sampler, whitening_matrix
+from differnet_lite.flow import CouplingFlow
+from differnet_lite.sampling import view_sampler
 from differnet_lite.settings import DEFAULT, Settings
 from differnet_lite.training import (
     History,
+    start_flow,
     train_flow,
 )
 
@@ -47,36 +48,11 @@ def train(
 def by_hand(
     features: torch.Tensor, s: Settings, held_out: torch.Tensor, seed: int
 ) -> tuple[CouplingFlow, History]:
-    """What `train_flow` promises, from the docstrings alone: Adam, noise, order and views."""
+    """What `train_flow` promises, from the docstrings alone: Adam, noise and order."""
     generator = torch.Generator().manual_seed(seed)
     n = len(features)
-
-    def views(indices: torch.Tensor) -> torch.Tensor:  # (B * V, D)
-        b = len(indices)
-        v = s.views_per_image
-        if s.pool_views:
-            halves = torch.rand(b, v, T, generator=generator).argsort(2)[..., : (T + 1) // 2]
-            pairs = zip(indices, halves, strict=True)
-            return torch.stack([features[i][half].mean(0) for i, rows in pairs for half in rows])
-        orders = torch.rand(b, T, generator=generator).argsort(1)[:, :v]
-        return torch.cat([features[i][order] for i, order in zip(indices, orders, strict=True)])
-
-    def noisy(y: torch.Tensor) -> torch.Tensor:
-        return y + s.noise * torch.randn(y.shape, generator=generator) if s.noise else y
-
-    whitening = None
-    if s.whiten:
-        everyone = [views(torch.arange(n)) for _ in range(16 // s.views_per_image)]
-        whitening = whitening_matrix(torch.cat(everyone), eps=s.noise)
-    flow = build_flow(
-        D,
-        n_blocks=s.n_blocks,
-        hidden=s.hidden,
-        clamp=s.clamp,
-        start_as_identity=s.start_as_identity,
-        whitening=whitening,
-        seed=seed,
-    )
+    sample = view_sampler(features, views_per_image=s.views_per_image, pool_views=s.pool_views)
+    flow = start_flow(sample, n, s, n_features=D, seed=seed, generator=generator)
     adam = torch.optim.Adam(
         [p for p in flow.parameters() if p.requires_grad],
         lr=s.learning_rate,
@@ -85,22 +61,27 @@ def by_hand(
         weight_decay=s.weight_decay,
         fused=False,
     )
+
+    def loss_of(y: torch.Tensor) -> torch.Tensor:
+        z, log_det = flow(y)
+        return (0.5 * z.square().sum(1) - log_det).mean() / D
+
+    def noisy(y: torch.Tensor) -> torch.Tensor:
+        return y + s.noise * torch.randn(y.shape, generator=generator) if s.noise else y
+
     watched = noisy(held_out.flatten(0, 1))
     history: History = {"epoch": [], "train": [], "held_out": []}
     for epoch in range(1, s.epochs + 1):
         losses: list[float] = []
         for indices in torch.randperm(n, generator=generator).split(s.batch_images):
-            z, log_det = flow(noisy(views(indices)))
-            loss = (0.5 * z.square().sum(1) - log_det).mean() / D
+            loss = loss_of(noisy(sample(indices, generator).flatten(0, 1)))
             adam.zero_grad()
             loss.backward()
             adam.step()
             losses += [loss.item()] * len(indices)
         history["epoch"].append(epoch)
         history["train"].append(math.fsum(losses) / n)
-        with torch.no_grad():
-            z, log_det = flow(watched)
-            history["held_out"].append(float((0.5 * z.square().sum(1) - log_det).mean() / D))
+        history["held_out"].append(loss_of(watched).item())
     return flow, history
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -68,9 +67,3 @@ def test_a_field_out_of_range_is_named(changes: dict[str, Any]) -> None:
 def test_zoom_and_shift_belong_to_a_grid() -> None:
     with pytest.raises(ValueError, match="fixed grid"):
         Transformations(shift=0.1)
-
-
-def test_angles_come_as_numbers_of_any_kind() -> None:
-    t = Transformations(angles=np.array([0, 90], dtype=np.int32))  # type: ignore[arg-type]
-    assert t.angles == (0.0, 90.0)
-    assert hash(t) == hash(Transformations(angles=(0, 90)))

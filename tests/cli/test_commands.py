@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -32,12 +33,10 @@ def test_fit_says_what_trains_what_it_promises_and_what_is_next(
     assert status == 0
     lines = out.splitlines()
     assert lines[0].startswith("training on 12 images of flange/train/good; left out: ")
-    assert "  trained on     12 images" in lines
-    assert "  calibrated on  12 images" in lines
+    assert {"  trained on     12 images", "  calibrated on  12 images"} <= set(lines)
     assert "7.69%" in err and err.count("note: ") == 1
     assert lines[-1].startswith(f"next: differnet-lite score '{model_file}' ")
     assert DifferNet.load(model_file, progress=False).seed == 5
-    assert command("fit", category_folder, "--out", model_file, "--quiet")[1] == ""
 
 
 def test_options_become_settings(
@@ -66,21 +65,15 @@ def test_options_become_settings(
 
 
 def test_a_training_resumes_and_its_states_go_with_the_saved_model(
-    command: Command, category_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command, category_folder: Path, tmp_path: Path
 ) -> None:
-    out = tmp_path / "m"
-    real = DifferNet.save
-
-    def interrupted(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    states = tmp_path / "m.training"
+    out, states = tmp_path / "m", tmp_path / "m.training"
     fit = ["fit", category_folder, "--out", out, "--preset", "paper"]
-    monkeypatch.setattr(DifferNet, "save", interrupted)
-    status, _, err = command(*fit)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DifferNet, "save", Mock(side_effect=KeyboardInterrupt))
+        status, _, err = command(*fit)
     assert status == 130 and "the same command goes on" in err
     assert not out.exists() and list(states.glob("*.training"))
-    monkeypatch.setattr(DifferNet, "save", real)
     assert command(*fit)[0] == 0
     assert out.exists() and not states.exists()
 

