@@ -17,7 +17,6 @@ from differnet_lite.checks import rate
 from differnet_lite.cli.output import check_output, escaped, print_table
 from differnet_lite.cli.scoring import UNREADABLE, scored
 from differnet_lite.detector import DifferNet
-from differnet_lite.listing import DatasetError
 
 __all__ = ["demo", "evaluate", "prepare"]
 
@@ -57,13 +56,10 @@ def evaluate(args: argparse.Namespace) -> int:
     start = time.perf_counter()
     alpha = 0.05 if args.alpha is None else rate("--alpha", args.alpha)
     category = load_category(args.folder)
-    if not 0 < category.labels.sum() < len(category.labels):
-        raise DatasetError(
-            f"{args.folder}: expected normal and anomalous images in test/; without labels take "
-            "`differnet-lite score`"
-        )
+    evaluation.check_labels(category)
     check_output("--report", args.report, [Path(args.model), *category.test])
     model = DifferNet.load(args.model, device=args.device, progress=False)
+    model.threshold(alpha, if_too_few="fallback")  # refuses before the work, not after it
     results = list(scored(model, category.test))
     readable = [i for i, (_, _, error) in enumerate(results) if not error]
     for path, _, error in results:

@@ -15,7 +15,7 @@ from differnet_lite.listing import DatasetError
 from differnet_lite.maps import MapLevels
 from differnet_lite.thresholds import Threshold
 
-__all__ = ["Evaluation", "evaluate"]
+__all__ = ["Evaluation", "check_labels", "evaluate"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,12 +89,8 @@ def evaluate(
     """
     if not isinstance(category, Category):
         category = load_category(Path(category))
+    check_labels(category)
     labels = category.labels
-    if not labels.any() or labels.all():
-        raise DatasetError(
-            f"{category.root}: an evaluation needs test/good/ and at least one test/DEFECT/,"
-            f" got {(~labels).sum()} normal and {labels.sum()} anomalous images"
-        )
     leaks = category.leaks()
     if leaks:
         names = ", ".join(path.name for path, _ in leaks[:3])
@@ -132,6 +128,17 @@ def evaluate(
         levels=levels,
         **pixel_figures,
     )
+
+
+def check_labels(category: Category) -> None:
+    """Refuse a test set without normal or without anomalous images."""
+    labels = category.labels
+    if not labels.any() or labels.all():
+        raise DatasetError(
+            f"{category.root}: an evaluation needs test/good/ and at least one test/DEFECT/,"
+            f" got {(~labels).sum()} normal and {labels.sum()} anomalous images;"
+            " without labels take `differnet-lite score`"
+        )
 
 
 def _pixel_figures(category: Category, maps: np.ndarray) -> dict[str, float]:

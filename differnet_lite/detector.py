@@ -231,6 +231,8 @@ class DifferNet(BaseEstimator):
             features = self._features(all_images, white, "features of normal images")
             if groups is None:
                 _note(sequence_note(features[training].mean(1)))
+        if checkpoint is not None:
+            Path(checkpoint).mkdir(parents=True, exist_ok=True)
         flows: list[CouplingFlow] = []
         histories: list[History] = []
         scores = np.full(len(all_images), np.nan)
@@ -240,7 +242,6 @@ class DifferNet(BaseEstimator):
             if checkpoint is not None:
                 digests = [looks[i].digest for i in split.train]
                 state_file = Path(checkpoint) / self._state_name(digests, seed, white)
-                state_file.parent.mkdir(parents=True, exist_ok=True)
             train_images = [all_images[i] for i in split.train]
             if features is None:
                 sample = fresh_view_sampler(
@@ -276,17 +277,19 @@ class DifferNet(BaseEstimator):
         calibrating = sorted(i for split in fold_splits for i in split.calibrate)
         calibration_groups = np.array([labels[i] for i in calibrating])
         ungrouped = len(np.unique(calibration_groups)) == len(calibrating)
-        # from here on nothing can fail or be interrupted half-way
+        history = _mean_history(histories)
+        summary = summary_of(looks[:n])
+        # what can fail is done: a fit that fails leaves the detector as it was
         self.calibration_scores_ = finite("calibration scores", scores[calibrating])
         self.calibration_groups_ = None if ungrouped else calibration_groups
         self.calibrated_by_ = "given" if calibration is not None else s.calibration
         self.flows_ = flows
-        self.history_ = _mean_history(histories)
+        self.history_ = history
         self.angles_ = s.transformations.test_angles(self.seed)
         self.places_ = places
         self.n_train_ = len(training)
         self.white_ = white
-        self.shown_ = summary_of(looks[:n])
+        self.shown_ = summary
         return self
 
     def features(self, images: Images) -> Tensor:
@@ -487,10 +490,7 @@ class DifferNet(BaseEstimator):
     ) -> tuple[list[Split], list[int]]:
         """How the training images are split, and the number of the group of each."""
         s = self.settings
-        if s.calibration == "none":
-            everything = [*range(len(looks))]
-            return [Split(everything, [])], everything
-        labels = group_labels(looks, groups)
+        labels = [*range(len(looks))] if s.calibration == "none" else group_labels(looks, groups)
         ways = splits(s.calibration, labels, folds=s.folds, holdout=s.holdout, seed=self.seed)
         return ways, labels
 

@@ -35,7 +35,8 @@ def read_state(
 ) -> History:
     """Set everything to the state after the last whole epoch; the history until then."""
     states = torch.load(path, map_location=flow.mean.device, weights_only=True)
-    flow.load_state_dict(states[0])
-    optimiser.load_state_dict(states[1])
-    generator.set_state(states[2].cpu())
-    return states[3]
+    flow_state, optimiser_state, generator_state, history = states
+    flow.load_state_dict(flow_state)
+    optimiser.load_state_dict(optimiser_state)
+    generator.set_state(generator_state.cpu())
+    return history

@@ -25,10 +25,7 @@ from differnet_course.thresholds import quantile_threshold
 from differnet_lite import DifferNet
 from differnet_lite.settings import DEFAULT
 from differnet_lite.splits import cross_splits, held_out_split
-from differnet_lite.thresholds import (
-    TooFewNormalsError,
-    conformal_threshold,
-)
+from differnet_lite.thresholds import TooFewNormalsError, conformal_threshold
 
 ALPHAS = (0.1, 0.05, 0.01)
 STREAM = 2026  # tells these images from those of `make_sample_category`
