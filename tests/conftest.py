@@ -19,7 +19,7 @@ from differnet_course.samples import make_sample_category
 from differnet_lite import DifferNet, Transformations
 from differnet_lite.features import MultiScaleExtractor
 
-LONGEST = ("test_browser.py", "test_nbgrader.py", "test_package.py")
+LONGEST = ("test_browser.py", "test_nbgrader.py", "test_localization.py", "test_package.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -51,6 +51,7 @@ class KeptMaps:
         self.n_angles = sorted({n for n in (1, 2, 4, 8) if n <= most} | {most})
         self.scores = self.model.anomaly_scores(list(images))
         self._kept: dict[tuple[str, int, int], np.ndarray] = {}  # (S, C, WORK, WORK), no blur
+        self._shares: dict[int, list[torch.Tensor]] = {}
 
     def missing(self, method: str, n: int) -> list[int]:
         """What is still to be computed: good photographs first, then the others; their numbers."""
@@ -122,22 +123,32 @@ class KeptMaps:
         usual, level = float(np.quantile(maps, USUAL)), float(np.max(maps))
         return MapLevels(min(usual, 0.999 * level), level, 1 / (len(maps) + 1))
 
-    def terms(self, k: int, x: float, y: float) -> list[tuple[float, list[int]]]:
-        """What a place adds to the score, by scale: a share of the whole, and its channels.
+    def shares(self, k: int) -> list[torch.Tensor]:
+        """What each place and channel adds to the score of photograph k, as shares of the whole.
 
-        Of photograph k as it lies, view 0: a scale's place is the cell of its map over the pixel.
+        Of the photograph as it lies, view 0: (C, h_s, w_s) for each scale, kept for the next click.
         """
-        with torch.no_grad():
-            scales = self.model.extractor.feature_maps(self.maps.views(self.pixels[k], [0]))
-        features = self.model.features([self.pixels[k]])
-        gradient = self.model.scorer.gradient(features)[0, :1]
-        parts = self.maps.channel_terms(scales, gradient, [0])
-        total = sum(float(part.mean((2, 3)).sum()) for part in parts)
+        if k not in self._shares:
+            with torch.no_grad():
+                scales = self.model.extractor.feature_maps(self.maps.views(self.pixels[k], [0]))
+            features = self.model.features([self.pixels[k]])
+            gradient = self.model.scorer.gradient(features)[0, :1]
+            terms = self.maps.channel_terms(scales, gradient, [0])
+            parts = [term[0] / term[0, 0].numel() for term in terms]
+            total = sum(float(part.sum()) for part in parts)
+            self._shares[k] = [part / total for part in parts]
+        return self._shares[k]
+
+    def terms(self, k: int, x: float, y: float) -> list[tuple[float, list[int]]]:
+        """The share of the score at a pixel, by scale, and the channels that add most to it.
+
+        A scale's place is the cell of its map over the pixel.
+        """
         result = []
-        for part in parts:
-            rows, columns = part.shape[2:]
+        for part in self.shares(k):
+            rows, columns = part.shape[1:]
             row = min(int(y / self.size * rows), rows - 1)
             column = min(int(x / self.size * columns), columns - 1)
-            place = part[0, :, row, column] / (rows * columns * total)
+            place = part[:, row, column]
             result.append((float(place.sum()), place.topk(3).indices.tolist()))
         return result

@@ -20,9 +20,9 @@ pytest.importorskip("nbgrader", reason="nbgrader is not installed: pip install .
 nbformat = pytest.importorskip("nbformat")
 
 ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.slow
 SOURCE = ROOT / "notebooks" / "labs" / "source"
 LABS = [path.stem.split("_")[0] for path in sorted(SOURCE.glob("lab*.ipynb"))]
-IN_MAKE_TEST = "lab2"
 
 # A right answer that warns and writes to stderr, as some of PyTorch's and NumPy's functions do.
 LOUD = """
@@ -83,12 +83,7 @@ def handed_in(student: str, cell_id: str, solution: str) -> str:
     return solution
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        lab if lab == IN_MAKE_TEST else pytest.param(lab, marks=pytest.mark.slow) for lab in LABS
-    ],
-)
+@pytest.fixture(scope="module", params=LABS)
 def marked(request, make_labs, tmp_path_factory):
     """The course folder after marking four students, the name of the lab and its source."""
     lab = request.param
