@@ -168,7 +168,7 @@ def _open_mark(
 def _mark(method: str) -> dict[str, Any]:
     """Colour and symbol; a method keeps its own from figure to figure, and DifferNet is blue."""
     k = sorted(METHODS, key=lambda name: name != "differnet").index(method)
-    return {"color": (*COLOURS, DARK, GREY)[k % 8], "symbol": SYMBOLS[k % 11]}
+    return {"color": (*COLOURS, DARK, GREY, "#8B4A2B")[k % 9], "symbol": SYMBOLS[k % 11]}
 
 
 def _hover_lines(rows: pd.DataFrame) -> list[str]:
