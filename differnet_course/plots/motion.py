@@ -53,9 +53,9 @@ def plot_motion(
             x, y = _slim(points).T
             moved[label] += [{"x": grid.x.round(3), "y": grid.y.round(3)}, {"x": x, "y": y}]
     _animate(figure, moved, shown=shown)
-    width = 860 if len(panels) > 1 else 620
-    style(figure, height=(width - 60 - 40 * len(panels)) // len(panels) + 216, width=width)
-    figure.update_layout(title=title, showlegend=False, margin={"t": 86, "b": 130})
+    width, height = (860, 562) if len(panels) > 1 else (520, 556)
+    style(figure, height=height, width=width)  # with its tabs, a page of 1280 x 720 holds it
+    figure.update_layout(title=title, showlegend=False, margin={"t": 86, "b": 116})
     for column in range(1, len(panels) + 1):
         anchor = f"x{column if column > 1 else ''}"
         figure.update_xaxes(range=[-LIMIT, LIMIT], row=1, col=column)
@@ -81,14 +81,14 @@ def plot_mapping(slopes: Sequence[float], *, shown: float) -> go.Figure:
     states = {_says(k): _squashed(k, strips) for k in slopes}
     figure.add_traces(states[_says(shown)])
     _animate(figure, states, shown=_says(shown), first=STRIPS, milliseconds=250)
-    style(figure, height=600, width=800)  # with the slider it fits a page of 1280 x 720
+    style(figure, height=586, width=800)  # with the slider it fits a page of 1280 x 720
     # of 720 x 410 px; an area has as many pixels below as at the side
     across, up = 0.615, 0.66
     below, side = 0.21, 0.231
     figure.update_layout(
         title="Ten strips keep their areas; above k = √2 the peak of z is a valley of y",
         showlegend=False,
-        margin={"l": 60, "r": 20, "t": 60, "b": 130},
+        margin={"l": 60, "r": 20, "t": 60, "b": 116},
         xaxis={"range": [-3.2, 3.2], "domain": [1 - across, 1], "anchor": "y2"},
         yaxis={"range": [0, 1], "domain": [1 - up, 1], "anchor": "x2"},
         yaxis2={"range": [0, 0.45], "domain": [0, below], "anchor": "x"},
@@ -174,10 +174,10 @@ def _animate(
     slider = {
         "steps": steps,
         "active": labels.index(shown),
-        "x": 0.34,
-        "len": 0.66,
+        "x": 0.43,
+        "len": 0.57,
         "y": 0,
-        "pad": {"t": 62},
+        "pad": {"t": 48},
         "ticklen": 0,
         "font": {"color": "rgba(0,0,0,0)", "size": 1},  # the label above is enough
         "currentvalue": {"font": {"size": 14, "color": DARK}, "xanchor": "left"},
@@ -188,5 +188,5 @@ def _animate(
         for name, way in ways.items()
     ]
     menu = {"type": "buttons", "direction": "left", "buttons": buttons, "showactive": False}
-    menu |= {"x": 0, "xanchor": "left", "y": 0, "yanchor": "top", "pad": {"t": 72}}
+    menu |= {"x": 0, "xanchor": "left", "y": 0, "yanchor": "top", "pad": {"t": 58}}
     figure.update_layout(sliders=[slider], updatemenus=[menu])
