@@ -5,14 +5,14 @@ The package draws the *distance* map (`differnet_lite.maps`). These ask the flow
 *gradient* (the paper). The gradient is carried back through the trunk to the pixels, blurred, and
 its absolute value averaged. The paper calls it "not optimised".
 
-*attribution*. A feature's power is a mean over the positions p of the trunk's maps, y^q = mean_p
-F(p)^q, with the pooling's q. So to first order the score splits into one term for each position,
+*attribution*. A feature's power is a mean over the places u of the trunk's maps, y^p = mean_u
+F(u)^p, with the pooling's p. So to first order the score splits into one term for each place,
 
 .. math::
     \tau(y) - \tau(\bar y) \approx g \cdot (y - \bar y)
-    = \operatorname{mean}_p \, g \cdot \frac{y - \bar y}{y^q - \bar y^q} (F(p)^q - \bar F^q(p)) ,
+    = \operatorname{mean}_u \, g \cdot \frac{y - \bar y}{y^p - \bar y^p} (F(u)^p - \bar F^p(u)) ,
 
-where \bar F^q are the mean powers of normal images; with q = 2 the fraction is 1 / (y + \bar y).
+where \bar F^p are the mean powers of normal images; with p = 2 the fraction is 1 / (y + \bar y).
 Each term is drawn where it arose.
 
 References: arXiv 2008.12577, section 4.4.
@@ -49,7 +49,7 @@ class GradientMaps:
         n_images: so many of them are taken, evenly chosen.
 
     Attributes:
-        powers: mean q-th powers of the normal images' maps, S tensors (T, C, h_s, w_s) float16.
+        powers: mean p-th powers of the normal images' maps, S tensors (T, C, h_s, w_s) float16.
     """
 
     methods = tuple(BLURS)
@@ -59,7 +59,7 @@ class GradientMaps:
     ) -> None:
         check_is_fitted(model)
         self.model = model
-        self.q = model.extractor.pooling
+        self.p = model.extractor.pooling
         chosen = evenly(len(normal_images), min(n_images, len(normal_images)))
         self.powers = self._powers([normal_images[i] for i in chosen])
 
@@ -81,7 +81,7 @@ class GradientMaps:
             n_angles: number of the model's views that are used, evenly chosen; None uses all.
             scale: position of the one scale that is taken; None takes all.
         """
-        scales = self.layers(image, method, n_angles=n_angles)
+        scales = self.layers(image, [method], n_angles=n_angles)[method]
         layers = scales.sum(0) if scale is None else scales[scale]
         if method != "gradient":
             layers = layers.mean(0, keepdim=True)
@@ -90,37 +90,34 @@ class GradientMaps:
         return drawn.cpu().numpy()
 
     def layers(
-        self, image: ImageLike, method: str, *, n_angles: int | None = None, side: int | None = None
-    ) -> Tensor:
-        """What scales and views add to the map, signed, turned back to the image's pose.
+        self, image: ImageLike, methods: Sequence[str], n_angles: int | None = None, side: int = 0
+    ) -> dict[str, Tensor]:
+        """What scales and views add to each map, signed, turned back to the image's pose.
 
         (S, T, 1, side, side), of "gradient" (S, T, 3, side, side); `side` in pixels, the input's if
-        None. Not blurred.
+        0. Not blurred. Both methods together cost little more than the gradient.
         """
-        one_of("method", method, self.methods)
         n_views = len(self.model.angles_)
         chosen = evenly(n_views, n_views if n_angles is None else n_angles)
-        views = self.views(image, chosen)
-        side = views.shape[-1] if side is None else side
-        with torch.no_grad():
+        views = self.views(image, chosen).requires_grad_("gradient" in methods)
+        side = side or views.shape[-1]
+        with torch.set_grad_enabled("gradient" in methods):
             maps = self.model.extractor.feature_maps(views)
-        features = self.model.extractor.pool(maps)[None]  # (1, T, D)
-        gradient = self.model.scorer.gradient(features)[0]
-        if method == "gradient":
-            by_scale = [F.adaptive_avg_pool2d(x, side) for x in self._at_pixels(views, gradient)]
-        else:
-            by_scale = [
-                F.interpolate(terms[:, None], (side, side), mode="bilinear", align_corners=False)
-                for terms in self.terms(maps, gradient, chosen)
-            ]
-        layers = torch.stack(by_scale, 1)  # (T, S, C, side, side)
+        gradient = self.model.scorer.gradient(self.model.extractor.pool(maps)[None])[0]
         transformations = self.model.settings.transformations
-        ways = transformations.views(self.model.angles_)
-        turned = [
-            turn_back(layer, ways[k], fill=transformations.fill)
-            for layer, k in zip(layers, chosen, strict=True)
-        ]
-        return torch.stack(turned, 1)
+        ways, fill = transformations.views(self.model.angles_), transformations.fill
+        turned = {}
+        for method in methods:
+            if one_of("method", method, self.methods) == "gradient":
+                parts = self._at_pixels(views, maps, gradient)
+                scales = [F.adaptive_avg_pool2d(part, side) for part in parts]
+            else:
+                terms = self.terms([scale.detach() for scale in maps], gradient, chosen)
+                scales = [F.interpolate(t[:, None], (side, side), mode="bilinear") for t in terms]
+            layers = torch.stack(scales, 1)  # (T, S, C, side, side)
+            back = [turn_back(x, ways[k], fill=fill) for x, k in zip(layers, chosen, strict=True)]
+            turned[method] = torch.stack(back, 1)
+        return turned
 
     def views(self, image: ImageLike, chosen: Sequence[int]) -> Tensor:
         """The views (T, 3, size, size) in [0, 1] of an image at some positions of `angles_`."""
@@ -143,19 +140,18 @@ class GradientMaps:
         parts = gradient.chunk(len(maps), dim=1)
         for mean, scale, g in zip(self.powers, maps, parts, strict=True):
             usual = mean[list(chosen)].to(scale.device).float()
-            powers = scale.float().abs().pow(self.q)
-            weight = g * _secant(powers.mean((2, 3)), usual.mean((2, 3)), self.q)
+            powers = scale.float().abs().pow(self.p)
+            weight = g * _secant(powers.mean((2, 3)), usual.mean((2, 3)), self.p)
             terms.append((powers - usual) * weight[:, :, None, None])
         return terms
 
-    def _at_pixels(self, views: Tensor, gradient: Tensor) -> list[Tensor]:
+    @torch.enable_grad()
+    def _at_pixels(self, views: Tensor, maps: Tensors, gradient: Tensor) -> list[Tensor]:
         """The gradient (T, D) at the pixels of each view: S tensors (T, 3, size, size)."""
-        n_scales = self.model.settings.n_scales
-        with torch.enable_grad():
-            pixels = views.detach().requires_grad_(True)
-            score = self.model.extractor(pixels) * gradient  # to first order, by feature
-            parts = [part.sum() for part in score.chunk(n_scales, dim=1)]
-        return [torch.autograd.grad(part, pixels, retain_graph=True)[0] for part in parts]
+        return [
+            torch.autograd.grad(self.model.extractor.pool([scale]), views, g, retain_graph=True)[0]
+            for scale, g in zip(maps, gradient.chunk(len(maps), dim=1), strict=True)
+        ]  # one scale at a time: through its own pass of the trunk alone
 
     @torch.no_grad()
     def _powers(self, images: Sequence[ImageLike]) -> list[Tensor]:
@@ -164,17 +160,17 @@ class GradientMaps:
         for image in images:
             views = self.views(image, range(len(self.model.angles_)))
             for s, scale in enumerate(self.model.extractor.feature_maps(views)):
-                sums[s] = sums[s] + scale.float().cpu().double().abs().pow(self.q)
+                sums[s] = sums[s] + scale.float().cpu().double().abs().pow(self.p)
         return [(total / len(images)).half() for total in sums]
 
 
-def _secant(power: Tensor, usual: Tensor, q: float) -> Tensor:
-    """(y - y') / (y^q - y'^q) of y^q and y'^q, the slope where they are alike."""
-    first, second = power.clamp_min(SMALLEST**q), usual.clamp_min(SMALLEST**q)
+def _secant(power: Tensor, usual: Tensor, p: float) -> Tensor:
+    """(y - y') / (y^p - y'^p) of y^p and y'^p, the slope where they are alike."""
+    first, second = power.clamp_min(SMALLEST**p), usual.clamp_min(SMALLEST**p)
     difference = first - second
     alike = difference.abs() <= 1e-4 * first
-    change = first.pow(1 / q) - second.pow(1 / q)
-    return torch.where(alike, first.pow(1 / q - 1) / q, change / difference.where(~alike, 1.0))
+    change = first.pow(1 / p) - second.pow(1 / p)
+    return torch.where(alike, first.pow(1 / p - 1) / p, change / difference.where(~alike, 1.0))
 
 
 def _blur(layers: Tensor, sigma: float) -> Tensor:

@@ -78,7 +78,7 @@ class LocalizationExplorer(widgets.HBox):
             f"{px} px: <b>{100 * share:+.1f} %</b>, most by channels {', '.join(map(str, most))}"
             for px, (share, most) in zip(self.sides, terms, strict=True)
         ]
-        where = f"<b>At x {x:.0f}, y {y:.0f} px</b>, share of the score's rise above good parts:"
+        where = f"<b>Attribution</b> at x {x:.0f}, y {y:.0f} px, share of the score's rise:"
         self.terms.value = TEXT.format("<br>".join([where, *lines]))
 
     def _make_controls(self) -> None:

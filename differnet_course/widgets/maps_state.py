@@ -60,11 +60,12 @@ class KeptMaps:
         return [k for k in wanted if (method, k, n) not in self._kept]
 
     def compute(self, method: str, k: int, n: int) -> None:
-        """Compute and keep what `map` needs of a photograph: about a second."""
-        layers = self.maps.layers(self.pixels[k], method, n_angles=n, side=WORK)
-        if method != "gradient":
-            layers = layers.mean(1, keepdim=True)
-        self._kept[method, k, n] = layers.flatten(1, 2).float().cpu().numpy()
+        """Compute and keep what `map` needs of a photograph; for "gradient" also "attribution"."""
+        methods = self.maps.methods if method == "gradient" else [method]
+        computed = self.maps.layers(self.pixels[k], methods, n_angles=n, side=WORK)
+        for name, layers in computed.items():
+            means = layers if name == "gradient" else layers.mean(1, keepdim=True)
+            self._kept[name, k, n] = means.flatten(1, 2).float().cpu().numpy()
 
     def map(
         self,

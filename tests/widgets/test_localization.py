@@ -111,11 +111,12 @@ def test_every_control_changes_the_drawing(explorer):
 def test_it_says_that_it_is_computing_and_a_click_says_the_terms(explorer, kept):
     texts = []
     explorer.plot.observe(lambda change: texts.append(change["new"]), names="busy")
-    explorer.method_buttons.value = "attribution"
-    assert texts == ["computing the attribution map", ""] and not kept.missing("attribution", 4)
+    assert not kept.missing("attribution", 4)  # it came with the gradient
+    explorer.angles_slider.value = 1
+    assert texts == ["computing the gradient map", ""] and not kept.missing("gradient", 1)
     before = explorer.terms.value
     explorer.plot.clicked = {"trace": 1, "index": [3, 4], "x": 100.0, "y": 200.0}
-    assert "At x 100, y 200 px" in explorer.terms.value != before
+    assert "Attribution</b> at x 100, y 200 px" in explorer.terms.value != before
     assert [*explorer.figure.data[4].x, *explorer.figure.data[4].y] == [100, 200]
     assert f"{100 * kept.terms(0, 100, 200)[0][0]:+.1f} %" in explorer.terms.value
 
