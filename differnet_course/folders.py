@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image
 
 from differnet_lite import listing
-from differnet_lite.images import ImageError, ImageLike, digest, image_size, open_image
+from differnet_lite.images import ImageError, ImageLike, image_size, open_image, read
 from differnet_lite.listing import Counts, DatasetError, list_images
 
 __all__ = ["Category", "DatasetError", "list_images", "load_category", "load_mask"]
@@ -66,8 +66,8 @@ class Category:
 
     def leaks(self) -> list[tuple[Path, Path]]:
         """Pairs of a test and a training image of the same content: they make a figure too good."""
-        digests = {digest(path): path for path in self.train}
-        pairs = [(path, digests.get(digest(path))) for path in self.test]
+        digests = {read(path).digest: path for path in self.train}
+        pairs = [(path, digests.get(read(path).digest)) for path in self.test]
         return [(path, twin) for path, twin in pairs if twin is not None]
 
 

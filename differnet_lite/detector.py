@@ -230,7 +230,9 @@ class DifferNet(BaseEstimator):
         if s.transformations.angles is not None:
             features = self._features(all_images, white, "features of normal images")
             if groups is None:
-                _note(sequence_note(features[training].mean(1)))
+                note = sequence_note(features[training].mean(1), [labels[i] for i in training])
+                if note is not None:
+                    warnings.warn(note, stacklevel=2)
         if checkpoint is not None:
             Path(checkpoint).mkdir(parents=True, exist_ok=True)
         flows: list[CouplingFlow] = []
@@ -399,7 +401,8 @@ class DifferNet(BaseEstimator):
         looks = survey(as_images(images), headers_only=True)
         notes = differences(self.shown_, summary_of(looks)) if looks else []
         n_flagged = int(judgement.anomalous.sum())
-        surprise = too_many_flagged(n_flagged, len(judgement.scores), judgement.threshold.alpha)
+        promised = max(judgement.threshold.alpha, judgement.threshold.smallest_alpha)
+        surprise = too_many_flagged(n_flagged, len(judgement.scores), promised)
         return notes if surprise is None else [*notes, surprise]
 
     def as_module(self) -> ScoringModule:
@@ -529,11 +532,6 @@ def _calibrating(
     if not kept:
         raise DatasetError("calibration: expected other images than those that train")
     return kept
-
-
-def _note(sentence: str | None) -> None:
-    if sentence is not None:
-        warnings.warn(sentence, stacklevel=3)
 
 
 def _mean_history(histories: Sequence[History]) -> History:

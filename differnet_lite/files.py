@@ -31,5 +31,8 @@ def replacing(path: str | os.PathLike[str], mode: str = "xb", **options: Any) ->
         with draft.open(mode, **options) as file:
             yield file
         draft.replace(target)
+    except OSError as error:  # of a full disk it names no file
+        error.filename = os.fspath(path)
+        raise
     finally:
         draft.unlink(missing_ok=True)

@@ -13,8 +13,10 @@ from collections.abc import Hashable, Sequence
 from statistics import NormalDist
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from differnet_lite.checks import shown
 from differnet_lite.listing import DatasetError
 from differnet_lite.shown import Look
 
@@ -25,6 +27,7 @@ STRONGEST = 3  # components that are weakened: day, camera, product, light
 LEAST, MOST = 0.3, 0.985  # correlations
 CHANCE = 0.01  # of a false pair, in a folder of independent images
 SEQUENCE = 0.75  # of the distance to images much later
+CLUSTER = 0.7  # of the distance to the sixth nearest image
 
 
 def group_labels(
@@ -80,23 +83,26 @@ def apart(looks: Sequence[Look], others: Sequence[Look]) -> list[int]:
     return [i for i in range(n) if i not in copies]
 
 
-def sequence_note(features: Tensor) -> str | None:
-    """A note if images follow one another like frames, by their features (N, D) or (N, T, D).
+def sequence_note(features: Tensor, groups: Sequence[int]) -> str | None:
+    """A note if several images seem to show one part, by their features (N, D) or (N, T, D).
 
     An image is then far closer to the next one than to those a sixth and a third of all images
-    later.
+    later, or to its nearest than to its sixth. Of each of `groups`, known copies, one is taken.
     """
     rows = features.flatten(1).double()
+    rows = rows[np.sort(np.unique(groups, return_index=True)[1])]
     n = len(rows)
     if n < 12:
         return None
     rows = (rows - rows.mean(0)) / (rows.std(0) + 1e-12)
     steps = [float((rows[lag:] - rows[:-lag]).norm(dim=1).median()) for lag in (1, n // 6, n // 3)]
-    if steps[0] > SEQUENCE * min(steps[1:]):
+    near = torch.cdist(rows[:500], rows).topk(7, largest=False).values  # the first is itself
+    clusters = n >= 24 and float((near[:, 1] / near[:, 6]).median()) < CLUSTER
+    if steps[0] > SEQUENCE * min(steps[1:]) and not clusters:
         return None
     return (
-        f"each of these {n} images is far closer to the next one than to others: they look like "
-        "frames of fewer parts. See groups: images of one part must not be torn apart"
+        f"each of these {n} images is far closer to the next one, or to a few, than to others: "
+        "several seem to show one part. See groups: images of one part must not be torn apart"
     )
 
 
@@ -105,12 +111,19 @@ def _given(looks: Sequence[Look], groups: str | Sequence[Hashable] | None) -> Se
     if groups is None:
         return range(len(looks))
     if not isinstance(groups, str):
-        if len(groups) != len(looks):
+        given = groups.tolist() if hasattr(groups, "tolist") else groups  # NumPy, pandas, torch
+        if not isinstance(given, list | tuple) or len(given) != len(looks):
             raise DatasetError(
-                f"groups: expected a label for each of {len(looks)} images, got {len(groups)}"
+                f"groups: expected a label for each of {len(looks)} images, got {shown(groups)}"
             )
-        return groups
+        labels = [label.item() if hasattr(label, "item") else label for label in given]
+        wrong = [x for x in labels if x is None or x != x or not isinstance(x, Hashable)]
+        if wrong:
+            raise DatasetError(f"groups: expected a word or a number for each, got {wrong[0]}")
+        return labels
     paths = [look.path for look in looks]
+    if not any(paths):
+        raise DatasetError(f"groups: {groups!r} says it by files, and these images are none")
     if groups == "folder":
         return [i if path is None else path.parent for i, path in enumerate(paths)]
     matches = [re.search(groups, path.name) if path else None for path in paths]

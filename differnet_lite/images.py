@@ -38,7 +38,7 @@ from torch import Tensor
 from differnet_lite.checks import shown
 from differnet_lite.pixels import ImageError, as_picture, exchange_bytes, one_picture, to_eight_bits
 
-__all__ = ["ImageError", "ImageLike", "Source", "as_rgb", "decode", "digest", "image_size"]
+__all__ = ["ImageError", "ImageLike", "Source", "as_rgb", "decode", "image_size"]
 __all__ += ["image_suffixes", "in_parallel", "iter_decoded", "open_image", "pixels", "read"]
 __all__ += ["undecoded"]
 
@@ -87,10 +87,11 @@ def readable_formats() -> list[str]:
 
 @functools.cache
 def image_suffixes() -> tuple[str, ...]:
-    """The endings of image files, such as ".png", that can be decoded here."""
+    """The endings of image files, such as ".png"; a decoder of HEIC may be missing."""
     readable = [*readable_formats(), "MPO"]  # which the decoder of JPEG opens
     endings = Image.registered_extensions().items()
-    return tuple(sorted(suffix for suffix, name in endings if name in readable))
+    suffixes = {suffix for suffix, name in endings if name in readable}
+    return tuple(sorted(suffixes | {".heic", ".heif"}))  # a telephone's are never passed over
 
 
 def read(image: ImageLike) -> Source:
@@ -121,11 +122,6 @@ def read(image: ImageLike) -> Source:
     return Source(str(path), path.read_bytes())
 
 
-def digest(image: ImageLike) -> str:
-    """A name for the content of an image: sha256 of the file's bytes, or of the pixels."""
-    return read(image).digest
-
-
 @contextmanager
 def undecoded(source: Source) -> Iterator[Image.Image]:
     """A Pillow image, of which the header is read; what is raised within names the image."""
@@ -145,9 +141,11 @@ def undecoded(source: Source) -> Iterator[Image.Image]:
     except (ImageError, MemoryError):
         raise
     except UnidentifiedImageError:
+        heif = isinstance(source.content, bytes) and source.content[4:8] == b"ftyp"
+        remedy = "pip install pillow-heif reads HEIC" if heif else "remove the file"
         raise ImageError(
             f"{source.name}: expected an image, but its content is of no known image format; "
-            "remove the file"
+            f"{remedy}"
         ) from None
     except Exception as error:  # Pillow raises a dozen kinds at a damaged file
         raise ImageError(
@@ -197,6 +195,8 @@ def image_size(image: ImageLike) -> tuple[int, int]:
     with undecoded(read(image)) as opened:
         width, height = opened.size
         sideways = opened.getexif().get(0x0112) in SIDEWAYS
+        if sideways and opened.format == "TIFF":  # some versions of Pillow turn these themselves
+            return open_image(image).size
         return (height, width) if sideways else (width, height)
 
 

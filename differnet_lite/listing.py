@@ -55,6 +55,8 @@ def as_images(images: Images) -> list[ImageLike]:
         return list(list_images(images))
     if isinstance(images, bytes | io.BytesIO | Image.Image | Source):
         return [images]
+    if isinstance(images, np.ndarray) and images.dtype.kind in "UO":  # of paths
+        return images.ravel().tolist()
     if isinstance(images, np.ndarray | Tensor):
         channels_last = isinstance(images, np.ndarray)
         channels = images.shape[-1 if channels_last else -3] if images.ndim > 2 else 1
@@ -101,12 +103,14 @@ class TrainingSet:
     images: tuple[ImageLike, ...]
     folder: str = ""  # where they lie, for messages; "" for a list of images
     left_out: Counts = ()  # folders of images that do not train, and how many each holds
+    taken: Counts = ()  # sub-folders whose images train, and how many each holds
 
     def __str__(self) -> str:
         """One line: "training on 40 images of okng/OK; left out: NG/ (15), masks/ (15)"."""
         of = f" of {self.folder}" if self.folder else ""
+        taken = f": {listed(self.taken)}" if self.taken else ""
         others = f"; left out: {listed(self.left_out)}" if self.left_out else ""
-        return f"training on {len(self.images)} images{of}{others}"
+        return f"training on {len(self.images)} images{of}{taken}{others}"
 
 
 def training_set(source: Images, *, recursive: bool = False) -> TrainingSet:
@@ -149,7 +153,7 @@ def training_set(source: Images, *, recursive: bool = False) -> TrainingSet:
             "all sub-folders with --recursive (in Python recursive=True)"
         )
     note_others(root, [path.parent for path in chosen])
-    bad = [path for path in chosen if {*re.split(r"[\W\d_]+", path.stem.casefold())} & {*BAD}]
+    bad = [path for path in chosen if words(path.stem) & {*BAD}]
     if 0 < len(bad) < len(chosen):
         warnings.warn(
             f"{root}: {len(bad)} of the {len(chosen)} images that train have names that mean bad: "
@@ -157,7 +161,9 @@ def training_set(source: Images, *, recursive: bool = False) -> TrainingSet:
             stacklevel=2,
         )
     folder = Path(root.resolve().name, normal.relative_to(root)).as_posix()
-    return TrainingSet(tuple(chosen), folder, left_out(root, chosen))
+    parents = Counter(path.parent.relative_to(normal).as_posix() for path in chosen)
+    taken = tuple(parents.items()) if set(parents) != {"."} else ()
+    return TrainingSet(tuple(chosen), folder, left_out(root, chosen), taken)
 
 
 def training_images(source: Images) -> list[ImageLike]:
@@ -195,6 +201,16 @@ def listed(counts: Iterable[tuple[str, int]]) -> str:
 def word(folder: Path) -> str:
     """The name of a folder as in the lists above."""
     return re.sub(r"[\s_-]+", "_", folder.name.strip().casefold())
+
+
+def words(name: str) -> set[str]:
+    """The words of a name in small letters: "NG-cam1" has ng and cam."""
+    return {*re.split(r"[\W\d_]+", name.casefold())}
+
+
+def means(folder: Path, names: Sequence[str]) -> bool:
+    """Whether a folder has one of these names, or one of their words for bad: NG_cam1 has."""
+    return word(folder) in names or bool(words(folder.name) & {*BAD} & {*names})
 
 
 def sub_folders(folder: Path) -> list[Path]:
@@ -277,7 +293,7 @@ def _folders_below(folder: Path, without: Sequence[str] = ()) -> list[Path]:
     folders = [folder]
     for parent in folders:
         for inside in sub_folders(parent):
-            if inside.resolve() not in seen and word(inside) not in without:
+            if inside.resolve() not in seen and not means(inside, without):
                 seen.add(inside.resolve())
                 folders.append(inside)
     return [folder, *natural_order(folders[1:])]

@@ -147,7 +147,7 @@ def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, T
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such model file")
+        raise FileNotFoundError(f"{path}: expected a model file that fit wrote, got none")
     data = path.read_bytes()
     try:
         tensors = load(data)

@@ -8,7 +8,8 @@ what passes the level that a normal image's whole map reaches anywhere with prob
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image, ImageChops, ImageFilter
+from PIL import Image, ImageChops
+from scipy import ndimage
 
 from differnet_lite.maps import MapLevels
 
@@ -46,8 +47,8 @@ def painted(photograph: Image.Image, values: np.ndarray, levels: MapLevels) -> I
     position.putpalette(colours.astype(np.uint8).tobytes())
     drawn = Image.composite(position.convert("RGB"), photograph, opacity)
     width = max(1, round(max(photograph.size) / LINE_SIDE))
-    inside = marked.filter(ImageFilter.MinFilter(2 * width + 1))
-    drawn.paste(LINE, mask=ImageChops.subtract(marked, inside))
+    inside = ndimage.minimum_filter(np.asarray(marked), 2 * width + 1)
+    drawn.paste(LINE, mask=ImageChops.subtract(marked, Image.fromarray(inside)))
     return drawn
 
 

@@ -45,7 +45,7 @@ def as_picture(array: np.ndarray, name: str = "the array") -> Image.Image:
         if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
             raise ImageError(
                 f"{name}: expected float values in [0, 1], got {array.min():g}..{array.max():g}; "
-                "divide by the largest value"
+                "of 0 to 255 divide by 255"
             )
         array = np.rint(array * 255).astype(np.uint8)
     elif array.dtype != np.uint8:
@@ -57,15 +57,26 @@ def as_picture(array: np.ndarray, name: str = "the array") -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(array), mode)
 
 
-def white_of(largest: float) -> int:
+def white_of(largest: float, usual: float | None = None) -> int:
     """The white of a camera, of the fewest bits that fit the largest value; a warning says which.
+
+    By the `usual` picture's largest value one bad pixel is noticed.
 
     Example:
         >>> white_of(65000)
         65535
     """
-    white = next((2**bits - 1 for bits in DEPTHS if largest < 2**bits), 65535)
-    if white < 65535:
+    white, often = (
+        next((2**bits - 1 for bits in DEPTHS if value < 2**bits), 65535)
+        for value in (largest, usual or largest)
+    )
+    if often < white:
+        warnings.warn(
+            f"a picture has the value {largest:g}, so {white} is taken for white, but most have "
+            f"none above {often}; if it is a bad pixel, give white={often}",
+            stacklevel=3,
+        )
+    elif white < 65535:
         warnings.warn(
             f"pictures of more than 8 bits have no value above {largest:g}, so {white} is taken "
             "for white; if it is not, give the largest value of the camera, such as white=65535",

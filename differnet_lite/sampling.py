@@ -12,12 +12,7 @@ from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.images import ImageLike, decode, iter_decoded
 from differnet_lite.transforms import Transformations
 
-__all__ = [
-    "Sampler",
-    "fresh_view_sampler",
-    "view_sampler",
-    "whitening_matrix",
-]
+__all__ = ["Sampler", "fresh_view_sampler", "view_sampler", "whitening_matrix"]
 
 Sampler = Callable[[Tensor, torch.Generator], Tensor]  # positions (B,) to rows (B, V, D)
 

@@ -64,8 +64,8 @@ def survey(
 
 def white_in(looks: Iterable[Look]) -> int | None:
     """What is white in these images, see `white_of`; None if none has more than 8 bits."""
-    largest = max((look.largest for look in looks), default=0)
-    return white_of(largest) if largest else None
+    largest = [look.largest for look in looks if look.largest]
+    return white_of(max(largest), float(np.median(largest))) if largest else None
 
 
 def summary_of(looks: Sequence[Look]) -> Summary:

@@ -24,12 +24,19 @@ class Split(NamedTuple):
 def splits(
     calibration: str, groups: Sequence[int], *, folds: int, holdout: float, seed: int
 ) -> list[Split]:
-    """The splits of a way to calibrate: "cross", "split" or "none"; see the two functions below."""
+    """The splits of a way to calibrate: "cross" or "split" (see below), or "none"."""
+    if calibration == "none":
+        return [Split(list(range(len(groups))), [])]
     if calibration == "cross":
-        return cross_splits(groups, folds, seed=seed)
-    if calibration == "split":
-        return [held_out_split(groups, holdout, seed=seed)]
-    return [Split(list(range(len(groups))), [])]
+        ways = cross_splits(groups, folds, seed=seed)
+    else:
+        ways = [held_out_split(groups, holdout, seed=seed)]
+    if not any(way.calibrate for way in ways):
+        raise ValueError(
+            f"all or most of {len(groups)} images are of one group (copies, or by groups), so none "
+            "can calibrate; take images of more parts, or calibration='none' for scores alone"
+        )
+    return ways
 
 
 def held_out_split(groups: Sequence[int], share: float, *, seed: int) -> Split:

@@ -16,16 +16,8 @@ from differnet_lite.resume import History, read_state, write_state
 from differnet_lite.sampling import Sampler, whitening_matrix
 from differnet_lite.settings import Settings
 
-__all__ = [
-    "History",
-    "add_noise",
-    "build_optimiser",
-    "empty_flow",
-    "start_flow",
-    "train_epoch",
-    "train_flow",
-    "train_step",
-]
+__all__ = ["History", "add_noise", "build_optimiser", "empty_flow", "start_flow", "train_epoch"]
+__all__ += ["train_flow", "train_step"]
 
 
 def start_flow(

@@ -113,26 +113,9 @@ class Transformations:
         real("contrast", self.contrast, least=0, below=1)
 
     @classmethod
-    def grid(
-        cls,
-        n: int = 16,
-        *,
-        zoom: float = ZOOM,
-        shift: float = SHIFT,
-        fill: Fill = "reflection",
-        brightness: float = 0.0,
-        contrast: float = 0.0,
-    ) -> Transformations:
+    def grid(cls, n: int = 16, *, zoom: float = ZOOM, shift: float = SHIFT) -> Transformations:
         """`n` angles evenly over the full circle, from 0, each with a small zoom and shift."""
-        angles = tuple(360.0 * k / n for k in range(n))
-        return cls(
-            angles=angles,
-            zoom=zoom,
-            shift=shift,
-            fill=fill,
-            brightness=brightness,
-            contrast=contrast,
-        )
+        return cls(angles=tuple(360.0 * k / n for k in range(n)), zoom=zoom, shift=shift)
 
     @classmethod
     def upright(cls, n: int = 16, *, zoom: float = ZOOM, shift: float = SHIFT) -> Transformations:

@@ -15,7 +15,7 @@ from PIL import Image
 from differnet_lite import cache as cache_module
 from differnet_lite.cache import FeatureCache, FeatureError, default_cache
 from differnet_lite.features import MultiScaleExtractor
-from differnet_lite.images import digest
+from differnet_lite.images import read
 from differnet_lite.transforms import Transformations
 
 Picture = Callable[..., np.ndarray]
@@ -220,9 +220,9 @@ def test_features_that_are_not_finite_are_an_error_and_are_not_kept(
     make: Any, photographs: list[Path], tmp_path: Path
 ) -> None:
     cache, _ = make(poison=float("nan"))
-    with pytest.raises(FeatureError, match=rf"sha256 {digest(photographs[1])} .*not finite"):
+    with pytest.raises(FeatureError, match=rf"sha256 {read(photographs[1]).digest} .*not finite"):
         cache.features(photographs, ANGLES)
-    assert [path.stem for path in kept(tmp_path / "cache")] == [digest(photographs[0])]
+    assert [path.stem for path in kept(tmp_path / "cache")] == [read(photographs[0]).digest]
 
 
 def test_jittered_features_do_not_depend_on_the_company(make: Any, photographs: list[Path]) -> None:

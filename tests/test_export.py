@@ -57,7 +57,7 @@ def test_a_module_of_one_format_and_of_flows_that_see_every_view(
     exact = DifferNet(**options | {"dtype": "float32"}, use_log_det=True)
     expected = rounded.scorer.scores(exact.features(test_images[8:10]))
     np.testing.assert_allclose(given, expected, rtol=1e-3)
-    jitters = Transformations.grid(2, brightness=0.1)
+    jitters = Transformations(angles=(0, 180), brightness=0.1)
     with pytest.raises(ValueError, match="scores at random"):
         DifferNet(**tiny | {"transformations": jitters}).fit(test_images[:6]).as_module()
 

@@ -109,7 +109,7 @@ def test_leaks_between_training_and_test_are_found(root: Path) -> None:
         (["normal/1", "abnormal/1"], "1 images of part/normal; left out: abnormal/ (1)"),
         (["pass/1", "pass/2", "fail/1"], "2 images of part/pass; left out: fail/ (1)"),
         (["good/day1/1", "good/day2/1", "good/NG/1", "bad/1"],
-         "2 images of part/good; left out: bad/ (1), good/NG/ (1)"),
+         "2 images of part/good: day1/ (1), day2/ (1); left out: bad/ (1), good/NG/ (1)"),
         (["train/good/1", "test/good/1", "test/dent/1", "ground_truth/dent/1"],
          "1 images of part/train/good; left out: ground_truth/ (1), test/ (2)"),
         (["train/OK/1", "train/NG/1", "preview"], "1 images of part/train/OK; left out: ./ (1), "
@@ -144,10 +144,12 @@ def test_what_is_not_clear_is_refused_with_a_list(
 
 
 def test_recursive_takes_sub_folders_but_not_bad_ones(put: Put, tmp_path: Path) -> None:
-    for name in ("monday/1", "tuesday/cam1/1", "tuesday/NG/1", "masks/1"):
+    for name in ("monday/1", "tuesday/cam1/1", "tuesday/NG-cam1/1", "masks/1", "defect type A/1"):
         put(f"{name}.png")
-    found = str(training_set(tmp_path / "part", recursive=True))
-    assert found == "training on 2 images of part; left out: masks/ (1), tuesday/NG/ (1)"
+    assert str(training_set(tmp_path / "part", recursive=True)) == (
+        "training on 2 images of part: monday/ (1), tuesday/cam1/ (1); "
+        "left out: defect type A/ (1), masks/ (1), tuesday/NG-cam1/ (1)"
+    )
 
 
 def test_lists_and_files_train_as_they_are(put: Put) -> None:

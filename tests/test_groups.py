@@ -86,8 +86,16 @@ def test_the_same_bytes_are_one_group_even_of_a_picture_without_contrast() -> No
 
 def test_labels_that_are_given_join_the_copies(photographs: list[Path], tmp_path: Path) -> None:
     assert group_labels(survey(photographs), ["a", "b", "a", "c", "b"]) == [0, 1, 0, 2, 1]
-    with pytest.raises(DatasetError, match="a label for each of 5 images, got 2"):
+    with pytest.raises(DatasetError, match="a label for each of 5 images, got"):
         group_labels(survey(photographs), [1, 2])
+    series = np.array(["a", "b", "a", "c", "b"])
+    for same in (series, torch.tensor([1, 2, 1, 3, 2]), list(torch.tensor([1, 2, 1, 3, 2]))):
+        assert group_labels(survey(photographs), same) == [0, 1, 0, 2, 1]
+    for wrong in (dict.fromkeys(photographs, 1), series[:, None], ["a", "b", None, "a", "b"]):
+        with pytest.raises(DatasetError, match="groups: expected"):
+            group_labels(survey(photographs), wrong)
+    with pytest.raises(DatasetError, match="these images are none"):
+        group_labels(survey([np.zeros((4, 4))]), "folder")
     names = ["cam1/part1.png", "cam2/part1.png", "cam1/part2.png", "cam3/other.png"]
     paths = [tmp_path / name for name in names]
     for path, source in zip(paths, photographs, strict=False):
@@ -117,13 +125,19 @@ def test_frames_are_noted(parts: int, frames: int) -> None:
     generator = torch.Generator().manual_seed(0)
     base = torch.randn(parts, 1, 64, generator=generator)
     moved = base + 0.4 * torch.randn(parts, frames, 64, generator=generator)
-    assert "groups" in str(sequence_note(moved.flatten(0, 1)))
+    rows = moved.flatten(0, 1)
+    assert "groups" in str(sequence_note(rows, range(len(rows))))
+    if frames == 5:
+        shuffled = rows[torch.randperm(len(rows), generator=generator)]
+        assert "groups" in str(sequence_note(shuffled, range(len(rows))))
+    known = [k // frames for k in range(len(rows))]
+    assert sequence_note(rows, known) is None, "copies that are known are no news"
 
 
 def test_independent_images_and_two_days_are_not_noted() -> None:
     generator = torch.Generator().manual_seed(0)
     rows = torch.randn(60, 16, 48, generator=generator)
-    assert sequence_note(rows) is None
+    assert sequence_note(rows, range(60)) is None
     rows[30:] += 1.5  # another day, other light
-    assert sequence_note(rows) is None
-    assert sequence_note(rows[:3]) is None
+    assert sequence_note(rows, range(60)) is None
+    assert sequence_note(rows[:3], range(3)) is None

@@ -17,7 +17,6 @@ from differnet_lite.images import (
     ImageError,
     as_rgb,
     decode,
-    digest,
     image_size,
     image_suffixes,
     in_parallel,
@@ -62,7 +61,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_bytes_a_buffer_and_a_path_are_one_image(photographs: list[Path]) -> None:
     content = photographs[0].read_bytes()
     for same in (content, io.BytesIO(content), read(photographs[0])):
-        assert digest(same) == digest(photographs[0])
+        assert read(same).digest == read(photographs[0]).digest
         assert torch.equal(decode(same, 64), decode(photographs[0], 64))
 
 
@@ -74,8 +73,13 @@ def test_paths_pillow_images_and_sizes_turn_alike(tmp_path: Path, orientation: i
     Image.fromarray(np.arange(128, dtype=np.uint8).reshape(8, 16)).save(path, exif=exif)
     with Image.open(path) as opened:
         assert torch.equal(decode(opened, 32), decode(path, 32))
-        assert digest(opened) == digest(np.asarray(as_rgb(path)))
-    assert image_size(path) == as_rgb(path).size
+        assert read(opened).digest == read(np.asarray(as_rgb(path))).digest
+    Image.fromarray(np.arange(128, dtype=np.uint8).reshape(8, 16)).save(
+        tmp_path / "a.tif", exif=exif
+    )
+    assert torch.equal(decode(tmp_path / "a.tif", 32), decode(path, 32))
+    for same in (path, tmp_path / "a.tif"):
+        assert image_size(same) == as_rgb(path).size
     assert image_size(np.zeros((4, 9, 3), np.uint8)) == (9, 4)
 
 
@@ -85,6 +89,9 @@ def test_no_program_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "a.png").write_bytes(text)
     with pytest.raises(ImageError, match="no known image format"):
         decode(tmp_path / "a.png")
+    assert {".heic", ".heif"} < {*image_suffixes()}
+    with pytest.raises(ImageError, match="pip install pillow-heif"):
+        decode(b"\0\0\0\x18ftypheic")
     with Image.open(io.BytesIO(text)) as opened, pytest.raises(ImageError, match="format EPS"):
         decode(opened)
 
@@ -152,9 +159,13 @@ def test_no_damage_gives_an_unnamed_error(tmp_path: Path, picture: Picture, kind
 
 
 def test_digest_names_the_content(picture: Picture) -> None:
-    assert digest(picture(0)) == digest(Image.fromarray(picture(0))) != digest(picture(1))
+    assert (
+        read(picture(0)).digest
+        == read(Image.fromarray(picture(0))).digest
+        != read(picture(1)).digest
+    )
     flat = np.zeros((2, 6, 3), np.uint8)
-    assert digest(flat) != digest(flat.reshape(6, 2, 3)), "same bytes, other shape"
+    assert read(flat).digest != read(flat.reshape(6, 2, 3)).digest, "same bytes, other shape"
 
 
 def test_decoding_in_parallel_keeps_the_order_and_stays_lazy(picture: Picture) -> None:

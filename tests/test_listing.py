@@ -90,6 +90,7 @@ def test_paths_lists_and_pillow_images(photographs: list[Path]) -> None:
     assert as_images(str(photographs[1])) == [photographs[1]]
     assert as_images(photographs[0].parent) == photographs
     assert as_images(iter(photographs)) == photographs
+    assert as_images(np.array(photographs)) == photographs
     mixed = [one, photographs[0], np.zeros((4, 4))]
     assert as_images(mixed) == mixed
     content = photographs[0].read_bytes()

@@ -84,7 +84,10 @@ def test_arrays_and_tensors_of_all_kinds_agree(picture: Picture) -> None:
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.full((4, 4), 1.01), r"float values in \[0, 1\], got 1\.01\.\.1\.01; divide"),
+        (
+            np.full((4, 4), 1.01),
+            r"float values in \[0, 1\], got 1\.01\.\.1\.01; of 0 to 255",
+        ),
         (np.array([[0.5, np.nan]]), r"\[0, 1\]"),
         (np.zeros((4, 4), np.int64), "int64; convert"),
         (np.zeros((4, 4, 5), np.uint8), r"shape \(4, 4, 5\)"),
@@ -141,6 +144,11 @@ def test_the_white_level_comes_from_all_images(tmp_path: Path, bits: int, expect
     with pytest.warns(UserWarning, match=f"above {expected}, so {expected} is taken for white"):
         assert white_in(survey(images)) == expected
     assert white_in(survey(images[2:])) is None
+    bad_pixel = np.array([[0, 65535]], np.uint16)
+    with pytest.warns(UserWarning, match=rf"if it is a bad pixel, give white={expected}"):
+        assert (
+            white_in(survey([tmp_path / "bright.png", tmp_path / "bright.png", bad_pixel])) == 65535
+        )
     shown = np.asarray(as_rgb(dark, white=expected))[..., 0]
     np.testing.assert_array_equal(shown, np.rint(dark / expected * 255))
     with pytest.warns(UserWarning, match=f"above {expected}, so {expected} is taken for white"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from differnet_lite.splits import cross_splits, held_out_split
+from differnet_lite.splits import cross_splits, held_out_split, splits
 
 GROUPS = {
     "single images": list(range(40)),
@@ -70,3 +70,6 @@ def test_images_of_one_group_calibrate_nothing() -> None:
     everyone = (list(range(6)), [])
     assert cross_splits([3] * 6, 5, seed=0) == [everyone]
     assert held_out_split([3] * 6, 0.2, seed=0) == everyone
+    for way in ("cross", "split"):
+        with pytest.raises(ValueError, match=r"6 images are of one group .*take images of more"):
+            splits(way, [3] * 6, folds=5, holdout=0.2, seed=0)

@@ -17,7 +17,6 @@ def test_grid_upright_and_none() -> None:
     assert grid.test_angles(7) == grid.angles
     assert Transformations.upright(3).angles == (0.0, 0.0, 0.0)
     assert Transformations.none().angles == (0.0,)
-    assert Transformations.grid(2, fill="black").fill == "black"
 
 
 def test_random_angles_are_uniform_and_a_function_of_the_seed() -> None:

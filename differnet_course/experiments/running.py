@@ -23,7 +23,7 @@ import differnet_lite
 from differnet_course import metrics
 from differnet_course.baselines import make_detector
 from differnet_course.folders import Category, load_category
-from differnet_lite.images import digest, in_parallel
+from differnet_lite.images import in_parallel, read
 
 Cell = dict[str, Any]
 
@@ -81,7 +81,7 @@ def content(category: Category) -> str:
     """Tells two sets of images apart by the names and the content of their files."""
     paths = [*category.train, *category.test]
     names = [path.relative_to(category.root).as_posix() for path in paths]
-    return joblib.hash([names, list(in_parallel(digest, paths))])
+    return joblib.hash([names, [source.digest for source in in_parallel(read, paths)]])
 
 
 def _row(measured: Any, cell: Cell, images: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import io
 import os
+import re
 import shlex
 import sys
 import time
@@ -22,6 +23,8 @@ from differnet_lite.cli.output import check_output, escaped, print_table
 from differnet_lite.cli.parser import RULES, build_parser
 
 __all__ = ["main"]
+
+REFUSALS = (TypeError, ValueError, OSError, RuntimeError, ArithmeticError, MemoryError, re.error)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (TypeError, ValueError, OSError, RuntimeError, ArithmeticError, MemoryError) as error:
+    except REFUSALS as error:
         _print(f"error: {escaped(error) or type(error).__name__}")
         return 2
     except KeyboardInterrupt:
@@ -75,6 +78,8 @@ def _fit(args: argparse.Namespace) -> int:
 
     start = time.perf_counter()
     check_output("--out", args.out)
+    if args.holdout is not None and args.calibration != "split":
+        raise ValueError("--holdout is a part of --calibration split; add that, or leave it out")
     transformations = None
     if args.rotations == 1:
         transformations = Transformations.upright()
@@ -95,7 +100,8 @@ def _fit(args: argparse.Namespace) -> int:
         progress=args.progress,
     )
     others = None if by_rule else training_set(args.calibration).images
-    training = training_set(args.folder, recursive=args.recursive)
+    source = args.folder[0] if len(args.folder) == 1 else args.folder
+    training = training_set(source, recursive=args.recursive)
     check_output("--out", args.out, [Path(str(image)) for image in training.images])
     if not args.quiet:
         print(escaped(training), flush=True)
@@ -112,16 +118,18 @@ def _fit(args: argparse.Namespace) -> int:
     if args.quiet:
         return 0
     n = len(model.calibration_scores_)
+    n_groups = len(model.calibration_.evidence)
     threshold = str(model.threshold(if_too_few="fallback")) if n else "none: there are scores alone"
     rows = [
         ("trained on", f"{model.n_train_} images"),
-        ("calibrated on", f"{n} images"),
+        ("calibrated on", f"{n} images" + (f" in {n_groups} groups" if n_groups < n else "")),
         ("threshold", threshold),
         ("seconds", f"{time.perf_counter() - start:.0f}"),
     ]
     print_table(rows)
+    maps = "" if model.places_ is None else " --maps maps"
     model_file = shlex.quote(args.out)
-    print(f"\nnext: differnet-lite score {model_file} NEW_PHOTOGRAPHS --csv scores.csv --maps maps")
+    print(f"\nnext: differnet-lite score {model_file} NEW_PHOTOGRAPHS --csv scores.csv{maps}")
     return 0
 
 

@@ -7,7 +7,6 @@ and a wrong argument then answer at once, without importing PyTorch.
 from __future__ import annotations
 
 import argparse
-import re
 
 import differnet_lite
 
@@ -55,12 +54,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _fit(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add("folder", help="good photographs, or a category in the MVTec layout")
+    add("folder", nargs="+", help="of good photographs, a category in the MVTec layout, or files")
     add("--out", required=True, help="model file to write, such as part.safetensors")
     add("--recursive", action="store_true", help="train on images of all sub-folders, too")
     add(
         "--groups",
-        type=_pattern,
         metavar="folder|REGEX",
         help="photographs of one part: those of a sub-folder, or those in whose names the pattern "
         "matches the same text",
@@ -91,14 +89,6 @@ def _fit(command: argparse.ArgumentParser) -> None:
         "when the model is saved (default none; paper OUT.training)",
     )
     _common(command, alpha=False, seed=True)
-
-
-def _pattern(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from error
-    return text
 
 
 def _score(command: argparse.ArgumentParser) -> None:

@@ -168,5 +168,9 @@ def _check_options(args: argparse.Namespace) -> None:
         raise ValueError("--scheduler ADDRESS and --out DIR belong together; see docs/cluster.md")
     if args.json and args.csv == "-":
         raise ValueError("--json and --csv - both write to standard output; name a file for --csv")
+    if args.all_maps and not args.maps:
+        raise ValueError("--all-maps says of which photographs; name a folder with --maps, too")
+    if args.csv and args.csv == args.report:
+        raise ValueError(f"--csv and --report both name {args.csv}; one would replace the other")
     if not Path(args.model).is_file():
-        raise FileNotFoundError(f"{args.model}: there is no such model file")
+        raise FileNotFoundError(f"{args.model}: expected a model file that fit wrote, got none")

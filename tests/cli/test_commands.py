@@ -60,8 +60,11 @@ def test_options_become_settings(
     model = DifferNet.load(out, progress=False)
     assert len(model.angles_) == 3 and model.white_ == 4095
     assert model.calibration_groups_ is not None and len(set(model.calibration_groups_)) == 10
-    with pytest.raises(SystemExit, match="2"):
-        command("fit", category_folder, "--out", out, "--groups", "(")
+    status, _, err = command("fit", category_folder, "--out", out, "--groups", "(")
+    assert status == 2 and "unterminated" in err
+    files = sorted((category_folder / "train" / "good").iterdir())  # as a shell writes *.png
+    assert command("fit", *files, "--out", out, "--epochs", "1", "--size", "80")[0] == 0
+    assert DifferNet.load(out, progress=False).n_train_ == len(files)
 
 
 def test_a_training_resumes_and_its_states_go_with_the_saved_model(
@@ -103,7 +106,8 @@ def test_demo_and_cache(
         (["fit", ".", "--out", "m", "--rotations", "0"], "angles: expected"),
         (["fit", ".", "--out", "m", "--device", "abacus"], "abacus"),
         (["fit", ".", "--out", "m", "--calibration", "crosss"], "crosss"),
-        (["score", "nowhere.safetensors", "."], "there is no such model file"),
+        (["score", "nowhere.safetensors", "."], "expected a model file"),
+        (["fit", ".", "--out", "m", "--holdout", "0.3"], "--holdout is a part of --calibration"),
         (["demo", "nowhere"], "nowhere"),
         (["demo", "--alpha", "2"], "--alpha: expected"),
         (["prepare", "mtd", "."], "needs a clone and --split"),

@@ -206,6 +206,8 @@ def test_a_model_without_calibration_gives_scores_alone(
         (["{t}", "--csv", "{t}/good/000.png"], "overwrite an input"),
         (["{t}", "--csv", "{tmp}"], "expected the name of a file"),
         (["{t}", "--json", "--csv", "-"], "both write to standard output"),
+        (["{t}", "--csv", "{tmp}/a", "--report", "{tmp}/a"], "one would replace the other"),
+        (["{t}", "--all-maps"], "with --maps, too"),
         (["{t}", "--alpha", "0"], "--alpha: expected"),
         (["{t}", "--alpha", "0.05"], "leave --alpha out"),
         (["{t}", "--alpha", "nan"], "--alpha: expected"),
