@@ -52,9 +52,7 @@ def real(
 
 
 def rate(name: str, value: object) -> float:
-    """A share above 0 and below 1, such as alpha; a float32 .01 is .01 and not .00999999977."""
-    if isinstance(value, np.floating):
-        value = float(str(value))
+    """A share above 0 and below 1, such as alpha."""
     return real(name, value, above=0, below=1)
 
 

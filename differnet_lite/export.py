@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from differnet_lite.features import MultiScaleExtractor
 from differnet_lite.files import replacing
 from differnet_lite.maps import PlaceStatistics, distance_map
-from differnet_lite.scoring import scorer_of
+from differnet_lite.scoring import flow_rows, scorer_of
 
 if TYPE_CHECKING:
     from differnet_lite.detector import DifferNet
@@ -59,7 +59,7 @@ class ScoringModule(nn.Module):
         views = [torch.zeros(())] * len(self.angles)
         for t, maps in self.extractor.iter_view_maps(x, self.angles, self.transformations):
             views[t] = self.extractor.pool(maps)
-        rows = self.scorer.rows(torch.stack(views, dim=1))  # (N, T or 1, D)
+        rows = flow_rows(torch.stack(views, 1), self.scorer.pool_views)  # (N, T or 1, D)
         scores = self.scorer.score_rows(rows.flatten(0, 1)).view(rows.shape[:2]).mean(1)
         if self.places is None:
             return scores, x.new_zeros(x.shape[0], side, side)

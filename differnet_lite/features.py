@@ -149,7 +149,10 @@ class MultiScaleExtractor(nn.Module):
             levels = self.pyramid(resampled)
             for t, turns in views:
                 turned = [torch.rot90(x, turns, (2, 3)) if turns else x for x in levels]
-                yield t, [self.trunk(_channels_last(x)) for x in turned]
+                yield (
+                    t,
+                    [self.trunk(x.contiguous(memory_format=torch.channels_last)) for x in turned],
+                )
 
     def forward(self, images: Tensor) -> Tensor:
         """Features y, (N, D) float32, of images (N, 3, size, size) in [0, 1]; differentiable."""
@@ -208,10 +211,6 @@ class MultiScaleExtractor(nn.Module):
             )
             features.append(self(jitter(view, transformations, generator)))
         return torch.stack(features, dim=1).cpu()
-
-
-def _channels_last(x: Tensor) -> Tensor:
-    return x.contiguous(memory_format=torch.channels_last)
 
 
 def check_geometry(size: int, n_scales: int) -> None:

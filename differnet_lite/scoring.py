@@ -94,14 +94,10 @@ class Scorer:
     score_rows: RowScore
     pool_views: bool = True
 
-    def rows(self, features: Tensor) -> Tensor:
-        """See `flow_rows`."""
-        return flow_rows(features, self.pool_views)
-
     @torch.inference_mode()
     def scores(self, features: Tensor, *, batch_size: int = 4096) -> np.ndarray:
         """tau: (N,) float64, of features (N, T, D); higher is more anomalous."""
-        rows = self.rows(features)
+        rows = flow_rows(features, self.pool_views)
         parts = [self.score_rows(part).cpu() for part in rows.flatten(0, 1).split(batch_size)]
         return torch.cat(parts).view(rows.shape[:2]).double().mean(1).numpy()
 
@@ -110,7 +106,7 @@ class Scorer:
 
         With pooled views it is the gradient with respect to their mean, the same for all views.
         """
-        rows = self.rows(features).detach().requires_grad_(True)
+        rows = flow_rows(features, self.pool_views).detach().requires_grad_(True)
         with torch.enable_grad():
             total = self.score_rows(rows.flatten(0, 1)).sum()
         return torch.autograd.grad(total, rows)[0].expand_as(features)

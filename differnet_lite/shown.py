@@ -118,8 +118,7 @@ def too_many_flagged(n_flagged: int, n: int, alpha: float) -> str | None:
         return None
     return (
         f"{n_flagged} of {n} are flagged where {alpha:.1%} of good parts would be: many parts are "
-        "bad, or the photographs have changed (light, camera, distance). If these are good parts, "
-        "fit again; differnet_course.drift tests a stream of them"
+        "bad, or the photographs have changed (light, camera, distance); if all are good, fit again"
     )
 
 

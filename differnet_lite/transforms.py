@@ -76,8 +76,6 @@ class Transformations:
     Example:
         >>> Transformations.grid(4).angles
         (0.0, 90.0, 180.0, 270.0)
-        >>> Transformations.none().angles
-        (0.0,)
     """
 
     angles: tuple[float, ...] | None = None

@@ -117,7 +117,7 @@ def test_the_command_gives_the_same_table(
     folder: Path, saved: Path, scheduler: str, tmp_path: Path, tiny: dict[str, Any]
 ) -> None:
     (folder / "05.png").write_bytes(b"no picture")
-    score = ["score", str(saved), str(folder), "--alpha", "0.3", "--csv"]
+    score = ["score", str(saved), str(folder), "--fdr", "0.3", "--csv"]
     there = ["--scheduler", scheduler, "--out", str(tmp_path / "scores")]
     assert main([*score, str(tmp_path / "there.csv"), *there]) == 3
     assert main([*score, str(tmp_path / "here.csv")]) == 3

@@ -23,7 +23,7 @@ from differnet_lite import DifferNet
 from differnet_lite.checks import finite, one_of
 from differnet_lite.images import iter_decoded
 from differnet_lite.listing import Images, as_images, training_images
-from differnet_lite.scoring import Scorer
+from differnet_lite.scoring import Scorer, flow_rows
 from differnet_lite.trunk import resolve_device
 
 Density = OCSVM | NearestNeighbour | Mahalanobis | NetworkDensity
@@ -70,7 +70,7 @@ class BaselineDetector(BaseEstimator):
         elif isinstance(density, Mahalanobis):
             density.fit(drawn_rows(inputs, settings, self.seed))
         else:
-            density.fit(Scorer(density.score, settings.pool_views).rows(inputs).flatten(0, 1))
+            density.fit(flow_rows(inputs, settings.pool_views).flatten(0, 1))
         return self
 
     def inputs(self, images: Images) -> Tensor:

@@ -125,10 +125,7 @@ class KeptMaps:
         return MapLevels(min(usual, 0.999 * level), level, 1 / (len(maps) + 1))
 
     def shares(self, k: int) -> list[torch.Tensor]:
-        """What each place and channel adds to the score of photograph k, as shares of the whole.
-
-        Of the photograph as it lies, view 0: (C, h_s, w_s) for each scale, kept for the next click.
-        """
+        """Shares of the score of photograph k, view 0, (C, h_s, w_s) for each scale; kept."""
         if k not in self._shares:
             with torch.no_grad():
                 scales = self.model.extractor.feature_maps(self.maps.views(self.pixels[k], [0]))

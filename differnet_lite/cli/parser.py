@@ -100,6 +100,8 @@ def _score(command: argparse.ArgumentParser) -> None:
     add("--report", metavar="FILE", help="HTML page to write")
     add("--maps", metavar="DIR", help="pictures of where the defect is, for flagged photographs")
     add("--all-maps", action="store_true", help="with --maps: of all photographs")
+    fdr = "in place of --alpha: flag parts of which, in this batch, a share of Q at most is good"
+    add("--fdr", type=float, metavar="Q", help=fdr)
     add("--top", type=int, default=20, metavar="N", help="highest scores to print (default 20)")
     add("--scheduler", metavar="ADDRESS", help="score on the Dask cluster at tcp://HOST:PORT")
     add("--out", metavar="DIR", help="with --scheduler: scores, from which a rerun resumes")

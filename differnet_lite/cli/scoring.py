@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import os
 import sys
 import time
@@ -81,6 +82,7 @@ def score(args: argparse.Namespace) -> int:
         for note in model.notes(names, judgement):
             print(f"note: {note}", file=sys.stderr)
         if args.report:
+            judgement = dataclasses.replace(judgement, anomalous=scores >= batch.limit)
             course("plots").score_report(args.report, model, names, judgement, errors)
     for path, reason in errors.items():
         print(f"not scored: {escaped(path)}: {escaped(reason)}", file=sys.stderr)
@@ -102,10 +104,11 @@ def score(args: argparse.Namespace) -> int:
 
 
 class Batch:
-    """What makes rows of scores: the threshold, and maps of what it flags."""
+    """What makes rows of scores: the rule that decides, and maps of what it flags."""
 
     def __init__(self, model: DifferNet, args: argparse.Namespace) -> None:
         self.model = model
+        self.fdr = args.fdr
         self.alpha = 0.05 if args.alpha is None else args.alpha
         self.all_maps = args.all_maps
         self.threshold: Threshold | None = None
@@ -117,26 +120,34 @@ class Batch:
                 remedy = "leave --alpha out: then 5 %, or the smallest that can be promised"
                 text = str(error).replace("pass if_too_few='fallback'", remedy)
                 raise ValueError(f"--alpha: {text}") from error
-        elif args.alpha or args.report or (args.maps and not args.all_maps):
+        elif args.fdr or args.alpha or args.report or (args.maps and not args.all_maps):
             raise ValueError(
                 f"{args.model}: the model was fitted with --calibration none and gives scores "
-                "alone; fit it again for --alpha, --report, or --maps without --all-maps"
+                "alone; fit it again for --alpha, --fdr, --report, or --maps without --all-maps"
             )
+        self.limit = math.inf  # the lowest score that is flagged
+        self.rule = "" if self.fdr is None else f"fdr {self.fdr:g}"
+        if self.fdr is None and self.threshold is not None:
+            self.limit = self.threshold.value
+            self.rule = f"alpha {max(self.alpha, self.threshold.smallest_alpha):.4g}"
         self.levels: MapLevels | None = None
         if args.maps or ((args.csv or args.json) and model.places_ is not None):
             self.levels = model.map_levels(self.alpha, if_too_few="fallback")
         self.maps = MapFolder(args.maps, args.images) if args.maps else None
 
     def rows(self, results: Iterable[Scored]) -> Iterator[Row]:
-        """A row for each result."""
+        """A row for each result; with --fdr the first comes after the last result."""
+        if self.fdr is not None:
+            results = list(results)
+            self.limit = self._lowest_selected([s for _, s, _ in results if s is not None])
+        limit = self.limit
         for path, value, error in results:
             row = Row(os.fspath(path), value, error=error)
             if value is not None and self.threshold is not None:
-                limit = self.threshold.value
                 row.p_value = float(self.model.calibration_.p_values([value])[0])
                 row.flagged = value >= limit
-                row.rule = f"alpha {max(self.alpha, self.threshold.smallest_alpha):.4g}"
-                if limit > 0:
+                row.rule = self.rule
+                if 0 < limit < math.inf:
                     row.score_over_threshold = value / limit
             if self.levels is not None and not error and (row.flagged or self.all_maps):
                 values = self.model.anomaly_maps([path])[0]
@@ -150,18 +161,30 @@ class Batch:
                     row.map = os.fspath(picture)
             yield row
 
+    def _lowest_selected(self, scores: Sequence[float]) -> float:
+        """The score from which on Benjamini and Hochberg flag; infinity if they flag nothing."""
+        from scipy.stats import false_discovery_control  # 0.5 s to import
+
+        adjusted = false_discovery_control(self.model.calibration_.p_values(scores))
+        return float(np.min(np.array(scores)[adjusted <= self.fdr * (1 + 1e-12)], initial=math.inf))
+
     def summary(self, rows: Sequence[Row]) -> list[tuple[str, str]]:
         """The rows with scores in a few lines (label, value)."""
         if self.threshold is None:
             return [("threshold", "none: the model was fitted without calibration")]
         flagged = f"{sum(bool(row.flagged) for row in rows)} of {len(rows)}"
+        if self.fdr is not None:
+            return [("flagged", f"{flagged}, of which a share of {self.fdr:g} may be good")]
         return [("flagged", flagged), ("threshold", str(self.threshold))]
 
 
 def _check_options(args: argparse.Namespace) -> None:
     """Refuse what can be refused before anything is read."""
-    if args.alpha is not None:
-        rate("--alpha", args.alpha)
+    for name in ("alpha", "fdr"):
+        if getattr(args, name) is not None:
+            rate(f"--{name}", getattr(args, name))
+    if args.alpha is not None and args.fdr is not None:
+        raise ValueError("--alpha and --fdr are two rules, and one decides; name one of them")
     whole("--top", args.top, least=0)
     resolve_device(args.device)
     if (args.scheduler is None) != (args.out is None):

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from scipy.stats import false_discovery_control
 
 from differnet_lite.cli import scoring
 from differnet_lite.detector import DifferNet
@@ -100,6 +101,22 @@ def test_json_is_the_table_a_line_an_image(
         assert cells["error"] == row["error"]
     status, out, _ = command("score", saved, batch, "--csv", "-", "--quiet")
     assert out.splitlines() == (tmp_path / "s.csv").read_text().splitlines()
+
+
+def test_one_rule_decides_with_fdr(
+    command: Command, saved: Path, batch: Path, tmp_path: Path
+) -> None:
+    for q, some in ((0.2, True), (0.08, False)):
+        assert command("score", saved, batch, "--csv", tmp_path / "s.csv", "--fdr", q)[0] == 0
+        table = pd.read_csv(tmp_path / "s.csv")
+        chosen = false_discovery_control(table["p_value"]) <= q
+        assert chosen.any() == some and not chosen.all()
+        assert table["flagged"].tolist() == chosen.astype(int).tolist()
+        assert set(table["rule"]) == {f"fdr {q}"}
+        if some:
+            assert ((table["score_over_threshold"] >= 1) == chosen).all()
+        else:
+            assert table["score_over_threshold"].isna().all()
 
 
 def test_rows_come_one_by_one(
@@ -194,7 +211,7 @@ def test_a_model_without_calibration_gives_scores_alone(
     assert status == 0 and "without calibration" in out
     table = pd.read_csv(tmp_path / "s.csv")
     assert table["score"].notna().all() and table[COLUMNS[2:]].isna().all(axis=None)
-    for more in (["--alpha", "0.1"], ["--report", tmp_path / "r"]):
+    for more in (["--fdr", "0.1"], ["--alpha", "0.1"], ["--report", tmp_path / "r"]):
         assert "gives scores alone" in command("score", model, batch, *more)[2]
 
 
@@ -208,9 +225,10 @@ def test_a_model_without_calibration_gives_scores_alone(
         (["{t}", "--json", "--csv", "-"], "both write to standard output"),
         (["{t}", "--csv", "{tmp}/a", "--report", "{tmp}/a"], "one would replace the other"),
         (["{t}", "--all-maps"], "with --maps, too"),
+        (["{t}", "--fdr", "0.1", "--alpha", "0.1"], "two rules"),
         (["{t}", "--alpha", "0"], "--alpha: expected"),
         (["{t}", "--alpha", "0.05"], "leave --alpha out"),
-        (["{t}", "--alpha", "nan"], "--alpha: expected"),
+        (["{t}", "--fdr", "nan"], "--fdr: expected"),
         (["{t}", "--device", "abacus"], "abacus"),
         (["{t}", "--scheduler", "tcp://127.0.0.1:1"], "belong together"),
         (["{tmp}/nowhere"], "nowhere: there is no such"),
