@@ -58,11 +58,11 @@ def test_it_grows_no_more() -> None:
     """Each bound is today's size, to be lowered: the goals are 4,200, 12,500, 25,000 and 3,000."""
     detector = ROOT / "differnet_lite" / "detector.py"  # the one class, from photographs to scores
     long = [path for path in FILES.values() if lines(path) > 300]
-    assert long == [detector] and lines(detector) <= 545
+    assert long == [detector] and lines(detector) <= 543
     assert lines(*ROOT.glob("differnet_lite/**/*.py")) <= 5215
     assert lines(*FILES.values()) <= 14_130
     assert lines(*ROOT.glob("[!.]*/**/*.py")) <= 25_000
     code = """import sys; from differnet_lite import DifferNet
 print(*(m.__file__ for name, m in sys.modules.items() if name.startswith("differnet_lite")))"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert lines(*map(Path, done.stdout.split())) <= 4150
+    assert lines(*map(Path, done.stdout.split())) <= 4140
