@@ -31,8 +31,9 @@ def replacing(path: str | os.PathLike[str], mode: str = "xb", **options: Any) ->
         with draft.open(mode, **options) as file:
             yield file
         draft.replace(target)
-    except OSError as error:  # of a full disk it names no file
-        error.filename = os.fspath(path)
+    except OSError as error:
+        if error.errno is not None and error.filename is None:  # of a full disk it names no file
+            error.filename = os.fspath(path)
         raise
     finally:
         draft.unlink(missing_ok=True)

@@ -219,9 +219,9 @@ def sub_folders(folder: Path) -> list[Path]:
     return natural_order(inside)
 
 
-def named(folder: Path, words: Sequence[str]) -> list[Path]:
-    """The sub-folders whose name is one of these words."""
-    return [inside for inside in sub_folders(folder) if word(inside) in words]
+def named(folder: Path, names: Sequence[str]) -> list[Path]:
+    """The sub-folders that have one of these names."""
+    return [inside for inside in sub_folders(folder) if word(inside) in names]
 
 
 def normal_folder(root: Path) -> Path | None:

@@ -185,7 +185,6 @@ def ordered_scores(scores: ArrayLike) -> np.ndarray:
     ordered = np.sort(vector("calibration scores", scores))
     if not len(ordered):
         raise TooFewNormalsError(
-            "there are no calibration scores: the model was fitted with calibration='none', or "
-            "its images are of one group; fit with images of more parts"
+            "there are no calibration scores: the model was fitted with calibration='none'"
         )
     return ordered

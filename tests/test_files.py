@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -34,6 +35,20 @@ def test_what_goes_wrong_on_the_way_changes_nothing(tmp_path: Path) -> None:
         interrupted()
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_full_disk_names_the_file_and_other_errors_keep_their_words(tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with (
+        pytest.raises(OSError, match=r"No space left on device: .*a\.csv"),
+        replacing(tmp_path / "a.csv"),
+    ):
+        raise full
+    with (
+        pytest.raises(FileNotFoundError, match=r"^b\.png: there is no such image$"),
+        replacing(tmp_path / "a.csv"),
+    ):
+        raise FileNotFoundError("b.png: there is no such image")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such links")
